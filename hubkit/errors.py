@@ -1,23 +1,23 @@
 """The error tree: everything hubkit raises on purpose, one line each, with the next step.
 
-    HubkitError                 exit code 2: something is wrong and one line says what
-    ├── SettingsError           a key, a value or a file of settings
-    ├── AdapterError            an adapter directory that cannot be used as it is
-    ├── BaseModelError          a base model that cannot be found, loaded or recognised
-    ├── DataError               a dataset or a text that cannot be read or holds nothing
-    ├── RecordError             a hubkit.json that cannot be read
-    ├── CardError               a card or a template that cannot be rendered or replaced
-    ├── MissingExtra            a command that needs packages of an extra that is not installed
-    ├── TrainingError           training that cannot start or go on
-    │   └── Interrupted         exit code 130: stopped by the user, and resumable
-    ├── MeasureError            a measure that has no meaningful value
-    ├── HubError                the Hub said no, or nothing
-    │   ├── NotAuthorised       no token, or one that may not do this
-    │   ├── RepoMissing         no such repo, or not visible with this token
-    │   ├── HeadMoved           somebody committed since the plan was made
-    │   ├── NoXet               the server offers no Xet storage; LFS is the way
-    │   └── HubUnreachable      no answer within the limits, after the retries
-    └── CheckFailed             exit code 1: a check found something
+HubkitError                 exit code 2: something is wrong and one line says what
+├── SettingsError           a key, a value or a file of settings
+├── AdapterError            an adapter directory that cannot be used as it is
+├── BaseModelError          a base model that cannot be found, loaded or recognised
+├── DataError               a dataset or a text that cannot be read or holds nothing
+├── RecordError             a hubkit.json that cannot be read
+├── CardError               a card or a template that cannot be rendered or replaced
+├── MissingExtra            a command that needs packages of an extra that is not installed
+├── TrainingError           training that cannot start or go on
+│   └── Interrupted         exit code 130: stopped by the user, and resumable
+├── MeasureError            a measure that has no meaningful value
+├── HubError                the Hub said no, or nothing
+│   ├── NotAuthorised       no token, or one that may not do this
+│   ├── RepoMissing         no such repo, or not visible with this token
+│   ├── HeadMoved           somebody committed since the plan was made
+│   ├── NoXet               the server offers no Xet storage; LFS is the way
+│   └── HubUnreachable      no answer within the limits, after the retries
+└── CheckFailed             exit code 1: a check found something
 """
 
 from __future__ import annotations

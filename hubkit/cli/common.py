@@ -1,0 +1,68 @@
+"""What the commands share: where words and data go, and options that several have."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+adapter_option = click.option(
+    "--adapter",
+    "adapter_dir",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Adapter directory (adapter_config.json, adapter_model.safetensors).",
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting, such as training.epochs=1. Repeatable; beats the file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but the result and errors.")
+
+
+def push_options(function: F) -> F:
+    """The options of a push, named as `hf upload` names them."""
+    options = [
+        click.option("--repo-id", "--hub-model-id", help="Repo to publish to: user/name."),
+        click.option("--revision", help="Branch to push to (default: main)."),
+        click.option("--private/--no-private", default=None, help="Visibility of a repo that is created."),
+        click.option("--create-pr", is_flag=True, default=None, help="Open a pull request instead."),
+        click.option("--commit-message", help="Title of the commit."),
+        click.option("--token", help="Hub token (default: HF_TOKEN or the one of `hf auth login`)."),
+        click.option("--endpoint", help="Address of the Hub (default: HF_ENDPOINT or the Hub's own)."),
+        click.option(
+            "--local-hub",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Publish to a local Hub in this directory: no token, no network.",
+        ),
+        click.option("--dry-run", is_flag=True, help="Print what would change; touch nothing."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def hint(text: str, quiet: bool = False) -> None:
+    """A line for a person: on stderr."""
+    if not quiet:
+        click.echo(text, err=True)
+
+
+def result(data: Any, text: str, as_json: bool) -> None:
+    """The result: text for a person or JSON for a program, on stdout."""
+    click.echo(json.dumps(data, indent=2) if as_json else text)
+
+
+def watched() -> bool:
+    """Whether a person is watching: stderr is a terminal."""
+    return sys.stderr.isatty()

@@ -1,0 +1,115 @@
+"""`hubkit`: the table of commands, loaded when they are called, and the one place where errors become lines.
+
+Exit codes: 0 fine, 1 a check found something, 2 anything wrong, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from hubkit import __version__
+from hubkit.errors import HubkitError
+
+# name -> module (which holds a click command named `command`) and the line of help for the table
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run-and-publish": ("hubkit.cli.run_and_publish", "Train or load, measure, write the card, publish."),
+    "train": ("hubkit.cli.train", "Train an adapter."),
+    "measure": ("hubkit.cli.measure", "Measure an adapter and write its record."),
+    "card": ("hubkit.cli.card", "Write the model card of an adapter directory."),
+    "publish": ("hubkit.cli.publish", "Push adapter and card to the Hub, in one commit."),
+    "serve": ("hubkit.cli.serve", "Serve a local Hub from a directory."),
+    "schema": ("hubkit.cli.schema", "Print the JSON Schema of settings or record."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called, so that `--help` imports none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of a command and take its `command`."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+        "max_content_width": 100,
+    },
+    epilog="Shell completion: https://click.palletsprojects.com/en/stable/shell-completion/ (for hubkit, put "
+    '`eval "$(_HUBKIT_COMPLETE=bash_source hubkit)"` into ~/.bashrc).',
+)
+@click.version_option(__version__, prog_name="hubkit")
+def main() -> None:
+    """Train or load a PEFT adapter, measure it, and publish it with a card that is true."""
+
+
+def entry() -> None:
+    """The console script: run the command, print errors as one line, exit with their code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and give its exit code."""
+    try:
+        color = False if os.environ.get("NO_COLOR") else None
+        code = main.main(arguments, prog_name="hubkit", standalone_mode=False, color=color)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Abort:
+        return _say("interrupted", None, 130)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "hubkit"
+        return _say(error.format_message(), f"{command} --help", 2)
+    except click.ClickException as error:
+        return _say(error.format_message(), None, 2)
+    except HubkitError as error:
+        _traceback()
+        return _say(error.message, error.hint, error.exit_code)
+    except (KeyboardInterrupt, SystemExit) as error:
+        return (
+            _say("interrupted", None, 130) if isinstance(error, KeyboardInterrupt) else int(error.code or 0)
+        )
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        _traceback()
+        where = f" ({error.filename})" if error.filename else ""
+        return _say(f"{error.strerror or error}{where}", None, 2)
+    except Exception as error:
+        _traceback()
+        return _say(
+            f"{type(error).__name__}: {error}", "this is a fault of hubkit; HF_DEBUG=1 shows where", 2
+        )
+
+
+def _say(message: str, hint: str | None, code: int) -> int:
+    line = " ".join(message.split())
+    click.echo(f"hubkit: {line}. Next: {hint}" if hint else f"hubkit: {line}", err=True)
+    return code
+
+
+def _traceback() -> None:
+    """Show the traceback of the error at hand, for those who asked."""
+    if os.environ.get("HF_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exc()

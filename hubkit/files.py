@@ -1,0 +1,45 @@
+"""Files on disk: written whole or not at all, hashed in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from hubkit.errors import HubkitError
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(files: list[Path]) -> str:
+    """One SHA-256 over several files: of their names and digests, sorted by name."""
+    whole = hashlib.sha256()
+    for path in sorted(files, key=lambda p: p.name):
+        whole.update(f"{path.name} {sha256(path)}\n".encode())
+    return whole.hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` holds either the old bytes or the new ones, never a part."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise HubkitError(
+            f"cannot write {path}: {reason}", "free some space, then run the command again"
+        ) from error
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

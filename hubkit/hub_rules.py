@@ -1,0 +1,246 @@
+"""The Hub's rules as data, each with its source, and one function that holds a card's front matter to them.
+
+Everything here is known without the network, so a card can be checked anywhere. The Hub's own answer stays
+the second opinion. Standard library only: this module is imported by every command and must cost nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+# https://huggingface.co/docs/hub/repositories-licenses: the closed list of ids that `license` may name.
+LICENSES = frozenset(
+    """
+    afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m
+    bigscience-bloom-rail-1.0 bigscience-openrail-m bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear bsl-1.0
+    c-uda cc cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nc-nd-3.0
+    cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 cc-by-nd-4.0 cc-by-sa-3.0 cc-by-sa-4.0
+    cc0-1.0 cdla-permissive-1.0 cdla-permissive-2.0 cdla-sharing-1.0 creativeml-openrail-m
+    deepfloyd-if-license ecl-2.0 epl-1.0 epl-2.0 etalab-2.0 eupl-1.1 eupl-1.2
+    fair-noncommercial-research-license gemma gfdl gpl gpl-2.0 gpl-3.0 grok2-community h-research
+    intel-research isc lgpl lgpl-2.1 lgpl-3.0 lgpl-lr llama2 llama3 llama3.1 llama3.2 llama3.3 llama4
+    lppl-1.3c mit mpl-2.0 ms-pl ncsa odbl odc-by ofl-1.1 openmdw-1.0 openmdw-1.1 openrail openrail++ osl-3.0
+    other pddl postgresql unknown unlicense wtfpl zlib
+    """.split()
+)
+
+# https://github.com/huggingface/huggingface.js/blob/main/packages/tasks/src/pipelines.ts (PIPELINE_DATA);
+# huggingface_hub/hf_api.py (TransformersInfo) points there for the values of `pipeline_tag`.
+PIPELINE_TAGS = frozenset(
+    """
+    any-to-any audio-classification audio-text-to-text audio-to-audio automatic-speech-recognition
+    depth-estimation document-question-answering feature-extraction fill-mask graph-ml image-classification
+    image-feature-extraction image-segmentation image-text-to-image image-text-to-text image-text-to-video
+    image-to-3d image-to-image image-to-text image-to-video keypoint-detection mask-generation
+    multiple-choice object-detection other question-answering reinforcement-learning robotics
+    sentence-similarity summarization table-question-answering table-to-text tabular-classification
+    tabular-regression tabular-to-text text-classification text-generation text-ranking text-retrieval
+    text-to-3d text-to-audio text-to-image text-to-speech text-to-video text2text-generation
+    time-series-forecasting token-classification translation unconditional-image-generation
+    video-classification video-text-to-text video-to-video visual-document-retrieval
+    visual-question-answering voice-activity-detection zero-shot-classification
+    zero-shot-image-classification zero-shot-object-detection
+    """.split()
+)
+
+# https://huggingface.co/docs/hub/model-cards#specifying-a-base-model
+BASE_MODEL_RELATIONS = ("adapter", "finetune", "merge", "quantized")
+
+# https://github.com/huggingface/hub-docs/blob/main/modelcard.md: "Required" in the specification of model-index.
+MODEL_INDEX_REQUIRED = ("task.type", "dataset.type", "dataset.name", "metrics[].type", "metrics[].value")
+
+# The same specification: keys of `dataset` that name something, hence strings where they are given.
+MODEL_INDEX_STRINGS = ("config", "split", "revision")
+
+# huggingface_hub/utils/_validators.py (REPO_ID_REGEX and validate_repo_id).
+REPO_NAME_MAX = 96
+_REPO_NAME = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,94}[A-Za-z0-9_])?"
+REPO_NAME_PATTERN = re.compile(_REPO_NAME)
+REPO_ID_PATTERN = re.compile(rf"(?:{_REPO_NAME}/)?{_REPO_NAME}")
+
+# The Hub's message on a bad code: ISO 639-1, 639-2 or 639-3 (two or three lower-case letters), or a special
+# value; BCP-47 tags go to `language_bcp47`. https://huggingface.co/docs/hub/model-cards#specifying-a-language
+LANGUAGE_PATTERN = re.compile(r"[a-z]{2,3}|multilingual|code")
+
+# https://huggingface.co/docs/hub/model-cards#specifying-a-license: either an address or a file of the repo.
+LICENSE_LINK_PATTERN = re.compile(r"https?://\S+|[A-Za-z0-9_][\w.\-/]*")
+
+# The .gitattributes that the Hub writes into each new model repo: these names go to LFS whatever their size.
+LFS_PATTERNS = tuple(
+    """
+    *.7z *.arrow *.bin *.bz2 *.ckpt *.ftz *.gz *.h5 *.joblib *.lfs.* *.mlmodel *.model *.msgpack *.npy *.npz
+    *.onnx *.ot *.parquet *.pb *.pickle *.pkl *.pt *.pth *.rar *.safetensors saved_model/**/* *.tar.* *.tar
+    *.tflite *.tgz *.wasm *.xz *.zip *.zst *tfevents*
+    """.split()
+)
+
+# https://huggingface.co/docs/hub/storage-limits and repositories-recommendations.
+REGULAR_FILE_MAX = 10_000_000  # a larger file must go by LFS or Xet
+FILE_MAX = 50_000_000_000  # refused beyond; huggingface_hub/constants.py has it as MAX_HTTP_DOWNLOAD_SIZE
+FILE_RECOMMENDED_MAX = 20_000_000_000
+FILES_PER_COMMIT_RECOMMENDED_MAX = 100
+FILES_PER_FOLDER_MAX = 10_000
+FILES_PER_REPO_RECOMMENDED_MAX = 100_000
+
+# huggingface_hub/constants.py (DEFAULT_REVISION, REGEX_COMMIT_OID) and _commit_api.py (FORBIDDEN_FOLDERS).
+DEFAULT_BRANCH = "main"
+COMMIT_OID_PATTERN = re.compile(r"[0-9a-f]{40}")
+FORBIDDEN_FOLDERS = (".git", ".cache")
+
+
+def is_repo_id(text: object, *, namespace: bool = False) -> bool:
+    """Whether this is shaped like a Hub id (`name` or `user/name`); `namespace` asks for the longer form."""
+    if not isinstance(text, str) or text.endswith(".git") or not REPO_ID_PATTERN.fullmatch(text):
+        return False
+    return "/" in text or not namespace
+
+
+def goes_to_lfs(path: str, size: int, sample: bytes = b"") -> bool:
+    """Whether the Hub stores this file by LFS: by its name, its size, or a first block that is not text."""
+    if size == 0:  # the client sends empty files as regular ones whatever it is told
+        return False
+    name = path.rsplit("/", 1)[-1]
+    by_name = any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in LFS_PATTERNS)
+    return by_name or size > REGULAR_FILE_MAX or b"\0" in sample
+
+
+def front_matter_problems(metadata: Mapping[str, Any]) -> list[str]:
+    """What the Hub would refuse or misread in a card's front matter, one line a problem, in reading order."""
+    if not isinstance(metadata, Mapping):
+        return ["the front matter must be a mapping of keys to values"]
+    return [
+        *_license_problems(metadata),
+        *_language_problems(metadata),
+        *_tag_problems(metadata),
+        *_base_model_problems(metadata),
+        *_model_index_problems(metadata),
+    ]
+
+
+def _license_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
+    if "license" not in metadata:
+        return
+    for licence in _as_list(metadata["license"]):
+        if licence not in LICENSES:
+            yield f'"license" must be an id of the Hub\'s list, not {licence!r}{_nearest(licence, LICENSES)}'
+    if metadata["license"] == "other":
+        for key in ("license_name", "license_link"):
+            if not _is_text(metadata.get(key)):
+                yield f'"license: other" needs "{key}"'
+    link = metadata.get("license_link")
+    if _is_text(link) and not LICENSE_LINK_PATTERN.fullmatch(link):
+        yield f'"license_link" must be an address or a file of the repo, not {link!r}'
+
+
+def _language_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
+    if "language" not in metadata:
+        return
+    for code in _as_list(metadata["language"]):
+        if code is False:
+            yield '"language" is false: YAML 1.1 reads an unquoted no (Norwegian) so; write "no" in quotes'
+        elif not isinstance(code, str) or not LANGUAGE_PATTERN.fullmatch(code):
+            yield (
+                f'"language" must be ISO 639 codes of two or three lower-case letters, "multilingual" or'
+                f' "code", not {code!r}'
+            )
+
+
+def _tag_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
+    task = metadata.get("pipeline_tag")
+    if "pipeline_tag" in metadata and task not in PIPELINE_TAGS:
+        yield f'"pipeline_tag" must be a task that the Hub knows, not {task!r}{_nearest(task, PIPELINE_TAGS)}'
+    if "library_name" in metadata and not _is_text(metadata["library_name"]):
+        yield f'"library_name" must be a string, not {metadata["library_name"]!r}'
+    for key in ("tags", "metrics"):
+        for value in _as_list(metadata.get(key, [])):
+            if not _is_text(value):
+                yield f'"{key}" must be a list of strings, not {value!r}'
+    for dataset in _as_list(metadata.get("datasets", [])):
+        if not is_repo_id(dataset):
+            yield f'"datasets" must be dataset ids on the Hub, not {dataset!r}'
+
+
+def _base_model_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
+    for model in _as_list(metadata.get("base_model", [])):
+        if not is_repo_id(model):
+            yield f'"base_model" must be a model id on the Hub, never a path, not {model!r}'
+    relation = metadata.get("base_model_relation")
+    if "base_model_relation" in metadata and relation not in BASE_MODEL_RELATIONS:
+        yield f'"base_model_relation" must be one of {", ".join(BASE_MODEL_RELATIONS)}, not {relation!r}'
+
+
+def _model_index_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
+    if "model-index" not in metadata:
+        return
+    index = metadata["model-index"]
+    if not isinstance(index, list):
+        yield '"model-index" must be a list'
+        return
+    for i, entry in enumerate(index):
+        where = f"model-index[{i}]"
+        if not isinstance(entry, Mapping) or not _is_text(entry.get("name")):
+            yield f'"{where}.name" is required'
+            continue
+        results = entry.get("results")
+        if not isinstance(results, list):
+            yield f'"{where}.results" must be a list'
+            continue
+        for j, result in enumerate(results):
+            yield from _result_problems(f"{where}.results[{j}]", result)
+    yield from _empty_values("model-index", index)
+
+
+def _result_problems(where: str, result: Any) -> Iterator[str]:
+    if not isinstance(result, Mapping):
+        yield f'"{where}" must be a mapping'
+        return
+    dataset = result.get("dataset")
+    for part, key in (("task", "type"), ("dataset", "type"), ("dataset", "name")):
+        holder = result.get(part)
+        if not isinstance(holder, Mapping) or not _is_text(holder.get(key)):
+            yield f'"{where}.{part}.{key}" is required'
+    for key in MODEL_INDEX_STRINGS if isinstance(dataset, Mapping) else ():
+        if key in dataset and dataset[key] is not None and not isinstance(dataset[key], str):
+            yield f'"{where}.dataset.{key}" must be a string, not {dataset[key]!r}'
+    metrics = result.get("metrics")
+    if not isinstance(metrics, list) or not metrics:
+        yield f'"{where}.metrics" must be a list of at least one metric'
+        return
+    for k, metric in enumerate(metrics):
+        if not isinstance(metric, Mapping) or not _is_text(metric.get("type")):
+            yield f'"{where}.metrics[{k}].type" is required'
+        if not isinstance(metric, Mapping) or "value" not in metric:
+            yield f'"{where}.metrics[{k}].value" is required'
+
+
+def _empty_values(where: str, value: Any) -> Iterator[str]:
+    """Each null, NaN and infinity below `value`: the Hub refuses a model-index that holds one."""
+    if value is None:
+        yield f'"{where}" must not be null'
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield f'"{where}" must be a finite number, not {value!r}'
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _empty_values(f"{where}.{key}", part)
+    elif isinstance(value, list):
+        for i, part in enumerate(value):
+            yield from _empty_values(f"{where}[{i}]", part)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _nearest(word: Any, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # only on the way to an error
+
+    near = get_close_matches(str(word).lower(), sorted(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,182 @@
+"""Settings of a run: one typed object from a YAML file, `--set` overrides and flags.
+
+A task and a method keep their own parameters; here they are a name and a mapping, and the task or method
+checks the mapping (`yaml_source.section` does that for them, with the same errors). Every error names the
+file, the line and the key, and the nearest right key where one is close.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from hubkit import yaml_source
+from hubkit.errors import SettingsError
+from hubkit.record import Author
+from hubkit.yaml_source import Source
+
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class Section(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
+    """A part of the settings: unknown keys are errors."""
+
+
+class Base(Section, frozen=True):
+    """The base model: a Hub id, or a local path with the id to cite."""
+
+    id: str
+    revision: str | None = None
+    path: str | None = None  # local directory to load from; `id` is what the card cites
+    note: str | None = None  # how the weights at `path` differ from those that `id` names
+    trust_remote_code: bool = False
+
+
+class Data(Section, frozen=True):
+    """The text: a Hub dataset, or local files (text, JSONL, CSV, Parquet)."""
+
+    id: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    split: str = "train"
+    eval_split: str | None = None  # without it, documents are held out of `split`
+    files: list[str] = []
+    eval_files: list[str] = []
+    name: str | None = None  # how the card names local text
+    note: str | None = None
+    license: str | None = None
+    text_column: str = "text"
+    documents: Literal["paragraph", "line", "file"] = "paragraph"  # what one document is in a .txt file
+    deduplicate: Literal["paragraphs", "documents", "none"] = "paragraphs"
+    eval_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    max_documents: Positive | None = None
+    max_eval_documents: Positive | None = None
+
+
+class Training(Section, frozen=True):
+    """How to train."""
+
+    epochs: Annotated[float, Meta(gt=0)] = 3
+    max_steps: Positive | None = None  # ends training earlier than `epochs` would
+    batch_size: Positive = 16
+    gradient_accumulation: Positive = 1
+    learning_rate: Annotated[float, Meta(gt=0)] = 3e-4
+    weight_decay: Annotated[float, Meta(ge=0)] = 0.0
+    warmup_steps: NotNegative = 0
+    scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial"] = "linear"
+    max_grad_norm: Annotated[float, Meta(ge=0)] = 1.0
+    optimizer: str = "adamw_torch"
+    seed: NotNegative = 42
+    block_size: Annotated[int, Meta(ge=8)] = 128  # tokens per packed sequence
+    precision: Precision = "auto"  # auto: bfloat16 where the machine computes it natively, else float32
+    gradient_checkpointing: bool = False
+    log_steps: Positive = 10
+    eval_steps: Positive | None = None  # evaluate during training every so many steps
+    save_steps: Positive = 100
+    threads: Positive | None = None
+
+
+class ThroughputSettings(Section, frozen=True):
+    """How to measure speed."""
+
+    batch_size: Positive = 1
+    sequence_length: Positive = 128
+    new_tokens: Annotated[int, Meta(ge=2)] = 32
+    warmup: NotNegative = 3
+    repeats: Annotated[int, Meta(ge=3)] = 10
+    min_seconds: Annotated[float, Meta(ge=0)] = 5.0
+
+
+class Measuring(Section, frozen=True):
+    """What to measure, and under which conditions."""
+
+    perplexity: bool = True
+    throughput: bool = True
+    context: Annotated[int, Meta(ge=2)] | None = None  # tokens; default: the block size of training
+    stride: Positive | None = None  # tokens scored per window; default: the context
+    documents: Literal["apart", "packed"] = "packed"
+    batch_size: Positive = 8
+    max_eval_documents: Positive | None = None
+    mask_seed: NotNegative = 0
+    precision: Precision = "float32"
+    speed: ThroughputSettings = ThroughputSettings()
+
+
+class Card(Author, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The author's words and the template."""
+
+    template: str | None = None
+
+
+class Hub(Section, frozen=True):
+    """Where to publish."""
+
+    repo_id: str | None = None
+    private: bool | None = None
+    revision: str | None = None
+    create_pr: bool = False
+    commit_message: str | None = None
+    local_hub: str | None = None  # directory of a local Hub to publish to
+
+
+class Settings(Section, frozen=True):
+    """One run."""
+
+    base_model: str | Base
+    task: str | dict[str, Any]
+    method: str | dict[str, Any] = "lora"
+    dataset: str | Data | None = None
+    adapter: str | None = None  # load this adapter instead of training one
+    output_dir: str = "runs/hubkit"
+    training: Training = Training()
+    measuring: Measuring = Measuring()
+    card: Card = msgspec.field(default_factory=Card)
+    hub: Hub = Hub()
+
+    @property
+    def base(self) -> Base:
+        """The base model, whether it was given as an id or as a mapping."""
+        return Base(id=self.base_model) if isinstance(self.base_model, str) else self.base_model
+
+    @property
+    def data(self) -> Data | None:
+        """The dataset, whether it was given as an id or as a mapping."""
+        return Data(id=self.dataset) if isinstance(self.dataset, str) else self.dataset
+
+
+def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Settings, Source]:
+    """Read a settings file and apply `a.b=c` overrides (values are YAML).
+
+    Relative paths in the file are meant from the current directory, as on the command line.
+    Raises SettingsError.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(
+            f"cannot read settings {path}: {reason}", "see examples/ for files to start from"
+        ) from error
+    tree, plain = yaml_source.parse(text, path)
+    given: dict[str, str] = {}
+    for override in overrides:
+        key, value = yaml_source.override(override)
+        given[key] = override
+        yaml_source.put(plain, key, value)
+    source = Source(path, tree, given)
+    return yaml_source.section(plain, Settings, source, []), source
+
+
+def json_schema(parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The JSON Schema of a settings file; `parts` holds the schemas of `task` and `method`."""
+    schema = msgspec.json.schema(Settings)
+    properties = schema["$defs"]["Settings"]["properties"]
+    for name, part in parts.items():
+        default = {"default": properties[name]["default"]} if "default" in properties[name] else {}
+        properties[name] = {**part, **default}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "hubkit settings", **schema}

@@ -1,0 +1,65 @@
+"""The tasks: one file each. Torch and transformers are imported inside functions only.
+
+A task module defines:
+
+    NAME             as settings name it ("causal-lm")
+    TITLE            as a card names it
+    AUTO_CLASS       the transformers class that loads a base for it
+    ARCHITECTURES    endings of the class names that belong to it ("ForCausalLM")
+    PEFT_TASK_TYPE   PEFT's task_type, or None where PEFT has none for it
+    PIPELINE_TAG     the Hub's pipeline tag
+    PERPLEXITY       which definition of perplexity is measured, or None
+    Parameters       a Struct that checks its part of the settings
+    example(text)    the lines of the card's inference example; `model` and `tokenizer` are loaded
+    collator(tokenizer, parameters, seed)  turns packed blocks into a batch with labels
+
+Text classification has its place here: a file of the same shape, with accuracy and F1 as its measures.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from hubkit.errors import SettingsError
+from hubkit.tasks import causal_lm, masked_lm
+from hubkit.yaml_source import Source, named, nearest, parts_schema, section
+
+TASKS: dict[str, ModuleType] = {m.NAME: m for m in (causal_lm, masked_lm)}
+
+
+def get(name: str) -> ModuleType:
+    """The module of a task. Raises SettingsError for an unknown name."""
+    if name not in TASKS:
+        raise SettingsError(f"unknown task {name!r}{nearest(name, TASKS)}")
+    return TASKS[name]
+
+
+def parse(value: str | dict[str, Any], source: Source) -> tuple[ModuleType, Any]:
+    """The task's module and its checked Parameters, from the `task` part of the settings."""
+    name, rest = named(value, "task", source)
+    if name not in TASKS:
+        raise source.error(["task"], f"unknown task {name!r}{nearest(name, TASKS)}")
+    module = TASKS[name]
+    return module, section(rest, module.Parameters, source, ["task"])
+
+
+def of_adapter(config: dict[str, Any], base_config: dict[str, Any] | None) -> ModuleType | None:
+    """The task that an adapter's own files tell, or None where they do not.
+
+    PEFT's task_type tells it where it is specific; `auto_mapping` or the base's `architectures` name a class.
+    """
+    for module in TASKS.values():
+        if module.PEFT_TASK_TYPE and config.get("task_type") == module.PEFT_TASK_TYPE:
+            return module
+    mapped = (config.get("auto_mapping") or {}).get("base_model_class")
+    classes = [mapped] if mapped else list((base_config or {}).get("architectures") or [])
+    for module in TASKS.values():
+        if any(str(name).endswith(module.ARCHITECTURES) for name in classes):
+            return module
+    return None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the `task` part of the settings."""
+    return parts_schema(TASKS)

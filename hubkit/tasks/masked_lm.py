@@ -1,0 +1,48 @@
+"""Masked language modeling: predict hidden tokens from both sides."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from hubkit.settings import Section
+
+NAME = "masked-lm"
+TITLE = "masked language modeling"
+AUTO_CLASS = "AutoModelForMaskedLM"
+ARCHITECTURES = ("ForMaskedLM",)
+PEFT_TASK_TYPE = None  # PEFT has none; it then records the base's class in auto_mapping
+PIPELINE_TAG = "fill-mask"
+PERPLEXITY = "masked"
+EXAMPLE_TEXT = "The capital of France is {mask}."
+
+
+class Parameters(Section, frozen=True):
+    """How many tokens are hidden."""
+
+    mask_probability: Annotated[float, Meta(gt=0, lt=1)] = 0.15
+
+
+def example(text: str) -> str:
+    """The card's inference example: the five likeliest tokens at the first mask of `text`."""
+    before, mask, after = text.partition("{mask}")
+    sentence = f"{before!r} + tokenizer.mask_token + {after!r}" if mask else repr(text)
+    return (
+        f"text = {sentence}\n"
+        'inputs = tokenizer(text, return_tensors="pt").to(model.device)\n'
+        "masked = (inputs.input_ids[0] == tokenizer.mask_token_id).nonzero()[0, 0]\n"
+        "logits = model(**inputs).logits[0, masked]\n"
+        "print([tokenizer.decode([token]) for token in logits.topk(5).indices.tolist()])"
+    )
+
+
+def collator(tokenizer: Any, parameters: Parameters, seed: int) -> Any:
+    """Hide tokens anew for every batch; of those, 80 % become the mask, 10 % a random token, 10 % stay.
+
+    Labels are -100 everywhere else, so that the loss counts hidden tokens only (Devlin et al. 2018,
+    arXiv:1810.04805, section 3.1).
+    """
+    from transformers import DataCollatorForLanguageModeling
+
+    return DataCollatorForLanguageModeling(tokenizer, mlm_probability=parameters.mask_probability, seed=seed)
