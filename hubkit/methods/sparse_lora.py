@@ -16,8 +16,8 @@ from hubkit.methods.parameters import LowRank
 NAME = "sparse-lora"
 TITLE = "Sparse LoRA"
 SUMMARY = (
-    "Sparse LoRA is LoRA whose matrices are pruned by magnitude while they train, so that a set share of their"
-    " entries is exactly zero. The file is saved dense: stock PEFT loads it, and it is no smaller."
+    "Sparse LoRA is LoRA whose matrices are pruned by magnitude while they train, so that a set share of"
+    " their entries is exactly zero. The file is saved dense: stock PEFT loads it, and it is no smaller."
 )
 PAPERS = ("lora", "gradual-pruning")
 TAGS = ("lora", "sparse")
