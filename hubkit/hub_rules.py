@@ -50,7 +50,7 @@ PIPELINE_TAGS = frozenset(
 # https://huggingface.co/docs/hub/model-cards#specifying-a-base-model
 BASE_MODEL_RELATIONS = ("adapter", "finetune", "merge", "quantized")
 
-# https://github.com/huggingface/hub-docs/blob/main/modelcard.md: "Required" in the specification of model-index.
+# https://github.com/huggingface/hub-docs/blob/main/modelcard.md: "Required" in the model-index.
 MODEL_INDEX_REQUIRED = ("task.type", "dataset.type", "dataset.name", "metrics[].type", "metrics[].value")
 
 # The same specification: keys of `dataset` that name something, hence strings where they are given.
@@ -132,7 +132,7 @@ def _license_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
             if not _is_text(metadata.get(key)):
                 yield f'"license: other" needs "{key}"'
     link = metadata.get("license_link")
-    if _is_text(link) and not LICENSE_LINK_PATTERN.fullmatch(link):
+    if isinstance(link, str) and link.strip() and not LICENSE_LINK_PATTERN.fullmatch(link):
         yield f'"license_link" must be an address or a file of the repo, not {link!r}'
 
 
@@ -198,14 +198,15 @@ def _result_problems(where: str, result: Any) -> Iterator[str]:
     if not isinstance(result, Mapping):
         yield f'"{where}" must be a mapping'
         return
-    dataset = result.get("dataset")
     for part, key in (("task", "type"), ("dataset", "type"), ("dataset", "name")):
         holder = result.get(part)
         if not isinstance(holder, Mapping) or not _is_text(holder.get(key)):
             yield f'"{where}.{part}.{key}" is required'
-    for key in MODEL_INDEX_STRINGS if isinstance(dataset, Mapping) else ():
-        if key in dataset and dataset[key] is not None and not isinstance(dataset[key], str):
-            yield f'"{where}.dataset.{key}" must be a string, not {dataset[key]!r}'
+    dataset = result.get("dataset")
+    for key in MODEL_INDEX_STRINGS:
+        value = dataset.get(key) if isinstance(dataset, Mapping) else None
+        if value is not None and not isinstance(value, str):
+            yield f'"{where}.dataset.{key}" must be a string, not {value!r}'
     metrics = result.get("metrics")
     if not isinstance(metrics, list) or not metrics:
         yield f'"{where}.metrics" must be a list of at least one metric'

@@ -1,0 +1,65 @@
+"""A small Hugging Face Hub on this machine: the default without a token, the preview, the Hub of the tests.
+
+    with start(Path("hub")) as hub:
+        api = HfApi(endpoint=hub.endpoint, token=hub.token)
+
+It answers huggingface_hub as it comes, with Xet or LFS, keeps everything in one directory, listens on
+127.0.0.1 only, and imports its server when it is started and not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hubkit.errors import MissingExtra
+from hubkit.localhub.auth import DEFAULT_USER, Token
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from hubkit.localhub.running import RunningHub
+
+__all__ = ["DEFAULT_PORT", "DEFAULT_USER", "Token", "serve", "start"]
+
+DEFAULT_PORT = 8765
+PART_SIZE = 64_000_000
+
+
+def _running() -> ModuleType:
+    try:
+        import markdown_it  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise MissingExtra(
+            "the local Hub needs starlette, uvicorn and markdown-it-py", "pip install 'hubkit[local]'"
+        ) from None
+    from hubkit.localhub import running
+
+    return running
+
+
+def start(
+    directory: Path,
+    *,
+    port: int = 0,
+    tokens: Mapping[str, Token] | None = None,
+    xet: bool = True,
+    part_size: int = PART_SIZE,
+) -> RunningHub:
+    """Serve a directory from a thread; port 0 takes a free one, `tokens` adds users to the default one.
+
+    When a live process serves the directory already, the answer leads there, and its `close` does nothing.
+    By LFS, a file larger than `part_size` bytes is uploaded in parts.
+    """
+    hub: RunningHub = _running().start(directory, port=port, tokens=tokens, xet=xet, part_size=part_size)
+    return hub
+
+
+def serve(
+    directory: Path, port: int = DEFAULT_PORT, *, on_ready: Callable[[RunningHub], None] | None = None
+) -> None:
+    """Serve a directory until SIGINT or SIGTERM; `on_ready` is told the address before the first request."""
+    _running().serve(directory, port, on_ready)

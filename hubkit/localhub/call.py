@@ -1,0 +1,239 @@
+"""One request to the Hub, as the endpoints see it: who asks, for which repo and revision, with what body."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from hubkit.localhub.auth import COOKIE, Token, find_token
+from hubkit.localhub.objects import Damaged
+from hubkit.localhub.repo import Exists, NotThere, Refused, Repo, Stale
+from hubkit.localhub.store import Store
+
+JSON_MAX = 8_000_000
+log = logging.getLogger("hubkit.localhub")
+
+
+@dataclass(slots=True)
+class Hub:
+    """What every endpoint needs to know."""
+
+    store: Store
+    tokens: Mapping[str, Token]
+    endpoint: str
+    xet: bool
+    part_size: int
+    upload_key: bytes
+    xet_root: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.xet_root = self.store.root / "xet"
+
+
+class Refusal(Exception):
+    """An answer other than success; `code` is what huggingface_hub maps to one of its exceptions."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        *,
+        body: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.body = body
+        self.headers = headers or {}
+
+
+def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer; dates that YAML made of a card's text go out as text again."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return Response(text.encode(), status, headers, "application/json")
+
+
+def refusal_reply(refusal: Refusal) -> Response:
+    """The answer to a refused request, in the Hub's form."""
+    one_line = " ".join(refusal.message.split()).encode("ascii", "replace").decode()
+    headers = {"X-Error-Message": one_line[:1000], **refusal.headers}
+    if refusal.code:
+        headers["X-Error-Code"] = refusal.code
+    return reply(refusal.body or {"error": refusal.message}, refusal.status, headers)
+
+
+def as_refusal(error: Exception) -> Refusal:
+    """What an error of the store is over HTTP."""
+    match error:
+        case Refusal():
+            return error
+        case NotThere(what=what):
+            codes = {"repo": "RepoNotFound", "revision": "RevisionNotFound", "entry": "EntryNotFound"}
+            return Refusal(404, str(error), codes.get(what), headers=error.facts)
+        case Exists():
+            return Refusal(409, str(error))
+        case Stale():
+            return Refusal(412, str(error))
+        case Refused() | Damaged():
+            return Refusal(400, str(error))
+        case ClientDisconnect():
+            return Refusal(400, "The client went away")
+        case _:
+            log.exception("the local Hub failed to answer", exc_info=error)
+            return Refusal(500, "Internal error of the local Hub; its log says more.")
+
+
+@dataclass(slots=True)
+class Call:
+    """A request with its body read, where it has a small one."""
+
+    hub: Hub
+    request: Request
+    body: bytes = b""
+    from_browser: bool = False
+
+    @property
+    def store(self) -> Store:
+        """The store of the Hub."""
+        return self.hub.store
+
+    @property
+    def token(self) -> Token | None:
+        """The caller's token, None for an anonymous one; a wrong one is refused."""
+        header = self.request.headers.get("authorization")
+        secret = header.removeprefix("Bearer ") if header else None
+        if secret is None and self.from_browser:
+            # A browser shows pages with a cookie; it never changes anything, so no page can make it do so.
+            secret = self.request.cookies.get(COOKIE)
+        if not secret:
+            return None
+        token = find_token(self.hub.tokens, secret)
+        if token is None and header:
+            raise Refusal(401, "Invalid credentials in Authorization header")
+        return token
+
+    def user(self, *, write: bool = False) -> Token:
+        """The caller, who must have a token, and one that may write if asked so."""
+        token = self.token
+        if token is None:
+            raise Refusal(401, "Invalid username or password.")
+        if write and token.role != "write":
+            raise Refusal(403, "You have read access but not the required permissions for this operation")
+        return token
+
+    def param(self, name: str) -> str:
+        """A part of the address, decoded."""
+        return unquote(self.request.path_params.get(name, ""))
+
+    def query(self, name: str, default: str = "") -> str:
+        """A parameter of the query."""
+        return self.request.query_params.get(name, default)
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter of the query is switched on."""
+        return self.query(name).lower() in ("1", "true")
+
+    def json(self) -> dict[str, Any]:
+        """The body, which must be a JSON object; no body is an empty one."""
+        try:
+            value = json.loads(self.body or b"{}")
+        except ValueError:
+            raise Refusal(400, "The body is not JSON") from None
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise Refusal(400, "The body must be a JSON object")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A string of the body."""
+        value = self.json().get(key, default)
+        if not isinstance(value, str):
+            raise Refusal(400, f'"{key}" must be a string')
+        return value
+
+    def repo(self, *, write: bool = False) -> Repo:
+        """The repo of the address, if the caller may see it, and write to it if asked so."""
+        return self.find_repo(f"{self.param('user')}/{self.param('name')}", write=write)
+
+    def find_repo(self, repo_id: str, *, write: bool = False) -> Repo:
+        """A repo by its id, under the same conditions."""
+        token = self.token
+        try:
+            repo = self.store.repo(repo_id)
+        except NotThere:
+            repo = None
+        if repo is None or not self.sees(repo):
+            if token:
+                raise Refusal(404, "Repository not found", "RepoNotFound")
+            raise Refusal(401, "Invalid username or password.", "RepoNotFound")
+        if write:
+            self.user(write=True)
+            self.check_owner(repo_id)
+        return repo
+
+    def sees(self, repo: Repo) -> bool:
+        """Whether the caller may know of a repo."""
+        token = self.token
+        return not repo.private or (token is not None and token.owns(repo.id.split("/")[0]))
+
+    def check_owner(self, repo_id: str) -> None:
+        """Refuse a caller who may not write in this namespace."""
+        namespace = repo_id.split("/")[0]
+        if not self.user(write=True).owns(namespace):
+            raise Refusal(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
+
+    def oid(self, repo: Repo) -> str:
+        """The commit that the revision of the address means."""
+        return repo.resolve(self.param("rev"))
+
+
+async def read_body(request: Request) -> bytes:
+    """The body of a request that should be small."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > JSON_MAX:
+            raise Refusal(413, "The body is too large")
+    return bytes(body)
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(function: Callable[[Call], Response], *, from_browser: bool = False) -> Endpoint:
+    """An endpoint of a plain function: the body is read first, then the function runs in a worker thread."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            body = await read_body(request)
+            call = Call(request.app.state.hub, request, body, from_browser)
+            return await run_in_threadpool(function, call)
+        except Exception as error:
+            return refusal_reply(as_refusal(error))
+
+    return answer
+
+
+def streaming(function: Callable[[Call], Awaitable[Response]]) -> Endpoint:
+    """An endpoint that reads its own body, piece by piece."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await function(Call(request.app.state.hub, request))
+        except Exception as error:
+            return refusal_reply(as_refusal(error))
+
+    return answer

@@ -1,0 +1,223 @@
+"""A model card as the Hub reads it: its front matter, and the facts that follow from it and from the files."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import struct
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hubkit.hub_rules import front_matter_problems
+from hubkit.localhub.objects import File, lfs_pointer
+from hubkit.localhub.repo import Repo, Tree
+
+CARD_MAX = 10_000_000
+HEADER_MAX = 25_000_000  # huggingface_hub/constants.py, SAFETENSORS_MAX_HEADER_LENGTH
+VALUES_MAX = 50_000
+
+# huggingface_hub/repocard.py, REGEX_YAML_BLOCK
+_BLOCK = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A parsed README.md: its metadata, its Markdown, and what is wrong with the metadata."""
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    body: str = ""
+    problems: tuple[str, ...] = ()
+    has_metadata: bool = False
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as the Hub's JavaScript parser reads it: `no` is a word, and a key that comes twice an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = Counter(str(key.value) for key, _ in node.value)
+        for key, count in keys.items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"duplicated mapping key {key!r}", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in pairs if pair[0] != _BOOL]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE"), list("tTfF"))
+
+
+def parse_card(text: str) -> Card:
+    """Split a README.md and check its metadata."""
+    block = _BLOCK.match(text)
+    if not block:
+        return Card(body=text)
+    body = text[block.end() :]
+    try:
+        metadata = yaml.load(block.group(2), _Loader)
+    except yaml.YAMLError as error:
+        return Card({}, body, (" ".join(f"the front matter is not YAML: {error}".split()),), True)
+    except (ValueError, RecursionError):
+        return Card({}, body, ("the front matter holds a value that cannot be read",), True)
+    if metadata is None:
+        return Card(body=body)
+    if not isinstance(metadata, dict):
+        return Card({}, body, ("the front matter must be a mapping of keys to values",), True)
+    if _too_large(metadata):
+        return Card({}, body, ("the front matter holds too many values",), True)
+    return Card(metadata, body, tuple(front_matter_problems(metadata)), True)
+
+
+def _too_large(value: Any) -> bool:
+    """Whether a value has too many parts once its aliases are followed (they may even form a circle)."""
+    left, stack = VALUES_MAX, [value]
+    while stack and left:
+        part = stack.pop()
+        left -= 1
+        if isinstance(part, dict):
+            stack += part.values()
+        elif isinstance(part, list):
+            stack += part
+    return bool(stack)
+
+
+@functools.lru_cache(maxsize=256)
+def _card_at(path: Path) -> Card:
+    """The card in a file; the path is made of its digest, so what was read once stays true."""
+    return parse_card(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def card_of(repo: Repo, tree: Tree) -> Card:
+    """The card of a commit."""
+    file = tree.get("README.md")
+    if file is None or file.sha256 or file.size > CARD_MAX:
+        return Card()
+    return _card_at(repo.objects.path(file))
+
+
+def read_json(repo: Repo, tree: Tree, path: str) -> dict[str, Any]:
+    """A small JSON file of a commit, empty when there is none or it is none."""
+    file = tree.get(path)
+    if file is None or file.size > CARD_MAX:
+        return {}
+    try:
+        value = json.loads(repo.objects.path(file).read_bytes())
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+@functools.lru_cache(maxsize=256)
+def safetensors_counts(path: Path) -> dict[str, int]:
+    """How many parameters a safetensors file holds, by dtype; empty when its header makes no sense."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length)) if length <= HEADER_MAX else {}
+        counts: Counter[str] = Counter()
+        for name, tensor in header.items():
+            if name != "__metadata__":
+                size = 1
+                for dimension in tensor["shape"]:
+                    size *= int(dimension)
+                counts[str(tensor["dtype"])] += size
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return dict(counts)
+
+
+def parameters(repo: Repo, tree: Tree) -> dict[str, int]:
+    """The parameters in the weights of a commit, by dtype."""
+    counts: Counter[str] = Counter()
+    for path, file in tree.items():
+        if path.endswith(".safetensors") and "/" not in path:
+            counts.update(safetensors_counts(repo.objects.path(file)))
+    return dict(counts)
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value that may be one or many, as many."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def tags_of(metadata: dict[str, Any], tree: Tree) -> list[str]:
+    """The tags that the Hub shows and searches by: the card's own and those that its other keys mean."""
+    relation = metadata.get("base_model_relation") or (
+        "adapter" if "adapter_config.json" in tree else "finetune"
+    )
+    tags = [str(metadata["library_name"])] if metadata.get("library_name") else []
+    if any(path.endswith(".safetensors") for path in tree):
+        tags.append("safetensors")
+    tags += [str(tag) for tag in as_list(metadata.get("tags"))]
+    tags += [str(code) for code in as_list(metadata.get("language"))]
+    tags += [f"dataset:{name}" for name in as_list(metadata.get("datasets"))]
+    for model in as_list(metadata.get("base_model")):
+        tags += [f"base_model:{model}", f"base_model:{relation}:{model}"]
+    tags += [f"license:{name}" for name in as_list(metadata.get("license"))]
+    return list(dict.fromkeys(tags))
+
+
+def file_entry(path: str, file: File) -> dict[str, Any]:
+    """A file as `tree` and `paths-info` list it."""
+    entry: dict[str, Any] = {"type": "file", "oid": file.oid, "size": file.size, "path": path}
+    if file.sha256:
+        pointer = len(lfs_pointer(file.sha256, file.size))
+        entry["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": pointer}
+    return entry
+
+
+def _sibling(path: str, file: File, blobs: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"rfilename": path}
+    if blobs:
+        entry |= {"blobId": file.oid, "size": file.size}
+        if file.sha256:
+            pointer = len(lfs_pointer(file.sha256, file.size))
+            entry["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": pointer}
+    return entry
+
+
+def model_info(repo: Repo, oid: str, *, blobs: bool = False) -> dict[str, Any]:
+    """Everything the Hub tells of a model at a commit."""
+    tree = repo.tree(oid)
+    metadata = card_of(repo, tree).metadata
+    adapter = read_json(repo, tree, "adapter_config.json")
+    counts = parameters(repo, tree)
+    info: dict[str, Any] = {
+        "_id": repo.facts["key"],
+        "id": repo.id,
+        "modelId": repo.id,
+        "author": repo.id.split("/")[0],
+        "sha": oid,
+        "lastModified": repo.commit(oid).date,
+        "createdAt": repo.facts["created"],
+        "private": repo.private,
+        "gated": repo.facts["gated"],
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": tags_of(metadata, tree),
+        "siblings": [_sibling(path, file, blobs) for path, file in tree.items()],
+        "usedStorage": sum(file.size for file in tree.values()),
+    }
+    for key in ("pipeline_tag", "library_name", "model-index"):
+        if metadata.get(key):
+            info[key] = metadata[key]
+    if metadata:
+        info["cardData"] = metadata
+    if adapter:
+        facts = {key: adapter[key] for key in ("base_model_name_or_path", "task_type") if adapter.get(key)}
+        info["config"] = {"peft": facts}
+    if counts:
+        info["safetensors"] = {"parameters": counts, "total": sum(counts.values())}
+    return info

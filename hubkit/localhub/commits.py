@@ -1,0 +1,208 @@
+"""Commits over HTTP: which files go by LFS, and the commit itself, read line by line as it comes."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from hubkit.hub_rules import DEFAULT_BRANCH, REGULAR_FILE_MAX, goes_to_lfs
+from hubkit.localhub import xet
+from hubkit.localhub.auth import Token
+from hubkit.localhub.call import Call, Refusal, reply
+from hubkit.localhub.card import CARD_MAX, parse_card
+from hubkit.localhub.community import open_pull_request
+from hubkit.localhub.objects import File, lfs_file
+from hubkit.localhub.repo import NotThere, Repo, Tree, check_path
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+LINE_MAX = REGULAR_FILE_MAX * 4 // 3 + 65_536
+
+Change = Callable[[Tree], None]
+
+
+def preupload(call: Call) -> Response:
+    """POST /api/models/ID/preupload/REV: how each file is to be sent, and what of it is there already."""
+    repo = _writable(call)
+    oid = call.oid(repo)
+    tree = repo.tree(oid)
+    answers = []
+    for item in call.json().get("files", []):
+        path, size = check_path(str(item.get("path"))), int(item.get("size") or 0)
+        lfs = goes_to_lfs(path, size, _decoded(str(item.get("sample") or "")))
+        answer: dict[str, Any] = {
+            "path": path,
+            "uploadMode": "lfs" if lfs else "regular",
+            "shouldIgnore": False,
+        }
+        if path in tree:
+            answer["oid"] = tree[path].digest
+        answers.append(answer)
+    return reply({"files": answers, "commitOid": oid})
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise Refusal(400, "The content is not base64") from None
+
+
+def _writable(call: Call) -> Repo:
+    """The repo of a commit; anyone who may write somewhere may propose one as a pull request."""
+    call.user(write=True)
+    return call.repo(write=not call.flag("create_pr"))
+
+
+@dataclass(slots=True)
+class Plan:
+    """A commit as far as it has been read."""
+
+    call: Call
+    repo: Repo
+    header: dict[str, Any] | None = None
+    changes: list[Change] = field(default_factory=list)
+    card: bytes | None = None
+
+    def read(self, line: bytes) -> None:
+        """Take in one line."""
+        try:
+            item = json.loads(line)
+            key, value = item["key"], item["value"]
+            path = None if key == "header" else check_path(str(value["path"]).removesuffix("/"))
+        except (ValueError, KeyError, TypeError):
+            raise Refusal(400, "A line of the commit is not of the form {key, value}") from None
+        if path is None:
+            self.header = value
+        elif key == "file":
+            self._add(path, self._regular(path, value))
+        elif key == "lfsFile":
+            self._add(path, self._large(path, value))
+        elif key == "deletedFile":
+            self.changes.append(lambda tree: _delete_file(tree, path))
+        elif key == "deletedFolder":
+            self.changes.append(lambda tree: _delete_folder(tree, path))
+        else:
+            raise Refusal(400, f"The local Hub does not know the operation {key!r}")
+
+    def _add(self, path: str, file: File) -> None:
+        def change(tree: Tree) -> None:
+            for parent in _parents(path):
+                if parent in tree:
+                    raise Refusal(400, f"{parent} is a file, so {path} cannot be")
+            if any(other.startswith(f"{path}/") for other in tree):
+                raise Refusal(400, f"{path} is a folder")
+            tree[path] = file
+
+        self.changes.append(change)
+
+    def _regular(self, path: str, value: dict[str, Any]) -> File:
+        content = str(value.get("content", ""))
+        data = _decoded(content) if value.get("encoding", "base64") == "base64" else content.encode()
+        if len(data) > REGULAR_FILE_MAX:
+            raise Refusal(400, f"{path} is larger than {REGULAR_FILE_MAX:,} bytes and must go by LFS")
+        if path == "README.md":
+            self.card = data
+        return self.repo.objects.add_blob(data)
+
+    def _large(self, path: str, value: dict[str, Any]) -> File:
+        sha256 = str(value.get("oid"))
+        if not _SHA256.fullmatch(sha256) or value.get("algo", "sha256") != "sha256":
+            raise Refusal(400, f"{path} needs its sha256")
+        if self.repo.objects.lfs_size(sha256) is None and self.call.hub.xet:
+            xet.receive(self.call.hub, sha256)
+        size = self.repo.objects.lfs_size(sha256)
+        if size is None:
+            raise Refusal(400, f"{path} points to an LFS object that was never uploaded: {sha256}")
+        if value.get("size", size) != size:
+            raise Refusal(400, f"{path} has {size} bytes, not {value['size']}")
+        return lfs_file(sha256, size)
+
+    def check(self) -> tuple[str, str, str | None]:
+        """Title, message and expected parent, when all of it may become a commit."""
+        if self.header is None or not str(self.header.get("summary") or "").strip():
+            raise Refusal(400, '"summary" is required')
+        if self.card is not None and len(self.card) <= CARD_MAX:
+            problems = parse_card(self.card.decode("utf-8", "replace")).problems
+            if problems:
+                lines = "\n".join(f"- {problem}" for problem in problems)
+                raise Refusal(400, f"Your push was rejected: invalid metadata in README.md.\n{lines}")
+        parent = self.header.get("parentCommit")
+        if parent is not None and not isinstance(parent, str):
+            raise Refusal(400, '"parentCommit" must be a commit id')
+        return str(self.header["summary"]), str(self.header.get("description") or ""), parent
+
+    def apply(self, before: Tree) -> Tree:
+        """The files after the commit."""
+        tree = dict(before)
+        for change in self.changes:
+            change(tree)
+        return tree
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _delete_file(tree: Tree, path: str) -> None:
+    if path not in tree:
+        raise NotThere("entry", f"A file with this name doesn't exist: {path}")
+    del tree[path]
+
+
+def _delete_folder(tree: Tree, path: str) -> None:
+    inside = [other for other in tree if other.startswith(f"{path}/")]
+    if not inside:
+        raise NotThere("entry", f"A folder with this name doesn't exist: {path}")
+    for other in inside:
+        del tree[other]
+
+
+async def _lines(call: Call) -> AsyncIterator[bytes]:
+    """The lines of the body; never more than one of them is held."""
+    rest = bytearray()
+    async for chunk in call.request.stream():
+        rest += chunk
+        while (end := rest.find(b"\n")) >= 0:
+            line = bytes(rest[:end])
+            del rest[: end + 1]
+            if line.strip():
+                yield line
+        if len(rest) > LINE_MAX:
+            raise Refusal(413, f"A file that is not LFS may have {REGULAR_FILE_MAX:,} bytes at most")
+    if rest.strip():
+        yield bytes(rest)
+
+
+async def commit(call: Call) -> Response:
+    """POST /api/models/ID/commit/REV."""
+    plan = Plan(call, await run_in_threadpool(_writable, call))
+    async for line in _lines(call):
+        await run_in_threadpool(plan.read, line)
+    return await run_in_threadpool(_finish, plan, call.user(write=True))
+
+
+def _finish(plan: Plan, user: Token) -> Response:
+    call, repo = plan.call, plan.repo
+    branch = call.param("rev").removeprefix("refs/heads/") or DEFAULT_BRANCH
+    title, message, parent = plan.check()
+    answer: dict[str, Any] = {"success": True, "hookOutput": ""}
+    if call.flag("create_pr"):
+        pull = open_pull_request(
+            repo, branch, plan.apply, title=title, message=message, author=user.user, parent=parent
+        )
+        oid = repo.resolve(f"refs/pr/{pull.num}")
+        answer["pullRequestUrl"] = f"{call.hub.endpoint}/{repo.id}/discussions/{pull.num}"
+    else:
+        oid = repo.add_commit(
+            branch, plan.apply, title=title, message=message, author=user.user, parent=parent
+        )
+    return reply(answer | {"commitOid": oid, "commitUrl": f"{call.hub.endpoint}/{repo.id}/commit/{oid}"})

@@ -1,0 +1,174 @@
+"""The LFS batch protocol: basic and multipart uploads, each checked against its promised digest and size.
+
+https://github.com/git-lfs/git-lfs/blob/main/docs/api/batch.md; the multipart form is the Hub's own, as
+huggingface_hub/lfs.py drives it: `header` holds the part size and one address a part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+import re
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from hubkit.hub_rules import FILE_MAX
+from hubkit.localhub.call import Call, Hub, Refusal, reply
+from hubkit.localhub.objects import CHUNK
+
+LIFETIME = 24 * 3600
+MEDIA_TYPE = "application/vnd.git-lfs+json"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NUMBER = re.compile(r"[0-9]{1,15}")
+
+
+def batch(call: Call) -> Response:
+    """POST /ID.git/info/lfs/objects/batch: where to send each object that is not here yet."""
+    # Whoever may open a pull request may send its files; the commit itself asks for more.
+    repo, _ = call.repo(), call.user(write=True)
+    wanted = call.json()
+    if wanted.get("operation") != "upload":
+        raise Refusal(422, "The local Hub serves files by resolve; its batch takes uploads only")
+    answers = []
+    for item in wanted.get("objects", []):
+        oid, size = _named_object(item)
+        answer: dict[str, Any] = {"oid": oid, "size": size, "authenticated": True}
+        if call.store.objects.lfs_size(oid) is None:
+            answer["actions"] = {
+                "upload": _upload_action(call.hub, oid, size, wanted.get("transfers") or ["basic"]),
+                "verify": {
+                    "href": f"{call.hub.endpoint}/{repo.id}.git/info/lfs/objects/verify",
+                    "header": {},
+                },
+            }
+        answers.append(answer)
+    return reply({"transfer": "basic", "objects": answers}, headers={"Content-Type": MEDIA_TYPE})
+
+
+def _named_object(item: Any) -> tuple[str, int]:
+    oid, size = (item.get("oid"), item.get("size")) if isinstance(item, dict) else (None, None)
+    if not isinstance(oid, str) or not _SHA256.fullmatch(oid) or not isinstance(size, int) or size < 0:
+        raise Refusal(422, "An object needs an oid (sha256) and a size")
+    if size > FILE_MAX:
+        raise Refusal(422, f"A file may have {FILE_MAX:,} bytes at most")
+    return oid, size
+
+
+def _upload_action(hub: Hub, oid: str, size: int, transfers: list[str]) -> dict[str, Any]:
+    if size <= hub.part_size or "multipart" not in transfers:
+        return {"href": _signed(hub, "put", oid, size), "header": {}}
+    parts = math.ceil(size / hub.part_size)
+    header = {f"{n:05d}": _signed(hub, f"part/{n}", oid, size) for n in range(1, parts + 1)}
+    return {
+        "href": _signed(hub, "complete", oid, size),
+        "header": {"chunk_size": str(hub.part_size), **header},
+    }
+
+
+def _signature(hub: Hub, action: str, oid: str, size: int, until: int) -> str:
+    text = f"{action} {oid} {size} {until}".encode()
+    return hmac.new(hub.upload_key, text, hashlib.sha256).hexdigest()
+
+
+def _signed(hub: Hub, action: str, oid: str, size: int) -> str:
+    """An address that carries its own permission: the client sends no token to where it uploads."""
+    until = int(time.time()) + LIFETIME
+    query = {"size": size, "until": until, "signature": _signature(hub, action, oid, size, until)}
+    return f"{hub.endpoint}/api/lfs/{oid}/{action}?{urlencode(query)}"
+
+
+def _checked(call: Call, action: str) -> tuple[str, int]:
+    """The object that a signed address means."""
+    oid = call.param("oid")
+    size, until = call.query("size"), call.query("until")
+    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(until) and _SHA256.fullmatch(oid)):
+        raise Refusal(403, "The address is not signed")
+    signature = _signature(call.hub, action, oid, int(size), int(until))
+    if (
+        not hmac.compare_digest(signature.encode(), call.query("signature").encode())
+        or int(until) < time.time()
+    ):
+        raise Refusal(403, "The address is not signed or its time is over")
+    return oid, int(size)
+
+
+async def put(call: Call) -> Response:
+    """PUT of a whole object."""
+    oid, size = _checked(call, "put")
+    objects = call.store.objects
+    with objects.incoming() as new:
+        async for chunk in call.request.stream():
+            if new.size + len(chunk) > size:
+                raise Refusal(400, f"more than the {size} bytes that were announced")
+            await run_in_threadpool(new.write, chunk)
+        await run_in_threadpool(objects.keep, new, oid, size)
+    return Response()
+
+
+def _parts_folder(call: Call, oid: str) -> Path:
+    return call.store.objects.scratch / f"parts-{oid}"
+
+
+async def put_part(call: Call) -> Response:
+    """PUT of one part; its ETag comes back in the completion."""
+    number = call.param("number")
+    oid, size = _checked(call, f"part/{number}")
+    start = (int(number) - 1) * call.hub.part_size
+    expected = min(call.hub.part_size, size - start)
+    folder = _parts_folder(call, oid)
+    folder.mkdir(exist_ok=True)
+    digest = hashlib.md5(usedforsecurity=False)
+    new = folder / uuid.uuid4().hex
+    written = 0
+    try:
+        with new.open("wb") as file:
+            async for chunk in call.request.stream():
+                digest.update(chunk)
+                written += len(chunk)
+                if written > expected:
+                    break
+                await run_in_threadpool(file.write, chunk)
+        if written != expected:
+            raise Refusal(400, f"part {number} must have {expected} bytes")
+        new.replace(folder / number)
+    finally:
+        new.unlink(missing_ok=True)
+    (folder / f"{number}.etag").write_text(digest.hexdigest())
+    return Response(headers={"ETag": f'"{digest.hexdigest()}"'})
+
+
+def complete(call: Call) -> Response:
+    """POST that joins the parts."""
+    oid, size = _checked(call, "complete")
+    folder, objects = _parts_folder(call, oid), call.store.objects
+    count = math.ceil(size / call.hub.part_size)
+    named = {p.get("partNumber"): str(p.get("etag")).strip('"') for p in call.json().get("parts", [])}
+    for number in range(1, count + 1):
+        known = folder / f"{number}.etag"
+        if not known.exists() or named.get(number) != known.read_text():
+            raise Refusal(400, f"part {number} of {count} is missing or not the one that was sent")
+    with objects.incoming() as new:
+        for number in range(1, count + 1):
+            with (folder / str(number)).open("rb") as part:
+                while chunk := part.read(CHUNK):
+                    new.write(chunk)
+        objects.keep(new, oid, size)
+    shutil.rmtree(folder, ignore_errors=True)
+    return reply({})
+
+
+def verify(call: Call) -> Response:
+    """POST /ID.git/info/lfs/objects/verify."""
+    call.repo()
+    oid, size = _named_object(call.json())
+    if call.store.objects.lfs_size(oid) != size:
+        raise Refusal(404, "The object is not here, or not of that size")
+    return reply({})

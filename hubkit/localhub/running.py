@@ -1,0 +1,202 @@
+"""Running the local Hub: in a thread beside the caller, or in the foreground of a command."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+
+from hubkit.errors import HubError
+from hubkit.localhub import xet as xet_uploads
+from hubkit.localhub.auth import DEFAULT_USER, Token, default_secret
+from hubkit.localhub.call import Hub
+from hubkit.localhub.objects import write_json
+from hubkit.localhub.server import application
+from hubkit.localhub.store import Busy, Store
+
+HOST = "127.0.0.1"
+ADDRESS_FILE = "address"
+PART_SIZE = 64_000_000
+PATIENCE = 10.0  # seconds for another process that holds the directory to say where it listens
+
+
+@dataclass(slots=True)
+class RunningHub:
+    """A local Hub that answers at `endpoint`; `token` is a write token of its default user `user`."""
+
+    endpoint: str
+    token: str
+    user: str = DEFAULT_USER
+    _serving: Serving | None = None
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process serves it, so that `close` stops it."""
+        return self._serving is not None
+
+    def close(self) -> None:
+        """Stop serving and let the directory go; nothing happens when another process serves it."""
+        serving, self._serving = self._serving, None
+        if serving:
+            serving.close()
+
+    def __enter__(self) -> RunningHub:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Serving:
+    """A server, its socket and its store."""
+
+    def __init__(
+        self, store: Store, tokens: Mapping[str, Token], port: int, xet: bool, part_size: int
+    ) -> None:
+        self.store = store
+        self.secret = default_secret(store.root)
+        self.socket = _listen(port)
+        self.endpoint = f"http://{HOST}:{self.socket.getsockname()[1]}"
+        every = {**tokens, self.secret: Token(DEFAULT_USER)}
+        with_xet = xet and find_spec("hf_xet") is not None
+        hub = Hub(store, every, self.endpoint, with_xet, part_size, secrets.token_bytes(32))
+        xet_uploads.tidy(hub)
+        config = uvicorn.Config(
+            application(hub),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            loop="asyncio",
+            http="h11",
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
+        self.server = uvicorn.Server(config)
+        self.thread: threading.Thread | None = None
+        write_json(
+            store.root / ADDRESS_FILE, {"endpoint": self.endpoint, "pid": os.getpid()}, store.objects.scratch
+        )
+
+    def run(self) -> None:
+        """Answer until told to stop; in the main thread uvicorn stops at SIGINT and SIGTERM."""
+        self.server.run(sockets=[self.socket])
+
+    def run_in_thread(self) -> None:
+        """Answer in a thread of its own; connections wait in the socket's queue until it is up."""
+        self.thread = threading.Thread(target=self.run, name="hubkit-localhub", daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        """Stop, and release everything."""
+        self.server.should_exit = True
+        if self.thread:
+            self.thread.join(timeout=10)
+        self.socket.close()
+        (self.store.root / ADDRESS_FILE).unlink(missing_ok=True)
+        self.store.close()
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        reason = error.strerror or str(error)
+        raise HubError(
+            f"the local Hub cannot listen on {HOST}:{port}: {reason}", "choose another --port"
+        ) from None
+    listening.listen(128)
+    return listening
+
+
+def _open(
+    directory: Path, tokens: Mapping[str, Token], port: int, xet: bool, part_size: int
+) -> Serving | RunningHub:
+    """A server of our own, or the one that already serves the directory."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            store = Store(directory)
+        except Busy:
+            other = _other(directory)
+            if other:
+                return other
+            if time.monotonic() > deadline:
+                raise HubError(f"another process holds {directory} and does not answer", "stop it") from None
+            time.sleep(0.05)
+            continue
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise HubError(
+                f"the local Hub cannot use {directory}: {reason}", "choose another directory"
+            ) from None
+        try:
+            return Serving(store, tokens, port, xet, part_size)
+        except BaseException:
+            store.close()
+            raise
+
+
+def _other(directory: Path) -> RunningHub | None:
+    """The Hub that another process serves from the directory, if it answers to our token."""
+    try:
+        endpoint = str(json.loads((directory / ADDRESS_FILE).read_bytes())["endpoint"])
+        secret = (directory / "token").read_text().strip()
+    except (OSError, ValueError, KeyError):
+        return None
+    request = urllib.request.Request(
+        f"{endpoint}/api/whoami-v2", headers={"Authorization": f"Bearer {secret}"}
+    )
+    # No proxy of the environment stands between this machine and itself.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with contextlib.closing(direct.open(request, timeout=2)) as answer:
+            return RunningHub(endpoint, secret) if answer.status == 200 else None
+    except (OSError, urllib.error.URLError, ValueError):
+        return None
+
+
+def start(
+    directory: Path, *, port: int, tokens: Mapping[str, Token] | None, xet: bool, part_size: int
+) -> RunningHub:
+    """Serve a directory from a thread of this process."""
+    opened = _open(directory, tokens or {}, port, xet, part_size)
+    if isinstance(opened, RunningHub):
+        return opened
+    opened.run_in_thread()
+    return RunningHub(opened.endpoint, opened.secret, DEFAULT_USER, opened)
+
+
+def serve(directory: Path, port: int, on_ready: object) -> None:
+    """Serve a directory from this thread until SIGINT or SIGTERM."""
+    opened = _open(directory, {}, port, True, PART_SIZE)
+    if isinstance(opened, RunningHub):
+        raise HubError(
+            f"{directory} is served already, at {opened.endpoint}", "use that one, or stop it first"
+        )
+    try:
+        if callable(on_ready):
+            on_ready(RunningHub(opened.endpoint, opened.secret))
+        opened.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        opened.close()

@@ -1,0 +1,111 @@
+"""A persistent, git-like store of repos in a directory, owned by one process at a time.
+
+    lock  address  token              who serves the directory, where, and the default user's token
+    objects/blobs  objects/lfs        the bytes of files, by digest
+    repos/USER/NAME/repo.json         visibility and date; the folder gives the id
+                    trees/ commits/   by digest; a commit names its tree and its parent
+                    refs/heads/ refs/tags/ refs/pr/   one commit id each
+                    discussions/      pull requests and discussions, by number
+
+Objects of deleted repos stay on the disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+import uuid
+from pathlib import Path
+
+from hubkit.hub_rules import DEFAULT_BRANCH, LFS_PATTERNS, is_repo_id
+from hubkit.localhub.objects import Objects, write_json
+from hubkit.localhub.repo import Exists, NotThere, Refused, Repo, StoreError, now
+
+
+class Busy(StoreError):
+    """Another process serves the directory."""
+
+
+class Store:
+    """All repos below a directory, owned by this process until `close`."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.root = root
+        self._lock_file = (root / "lock").open("ab")
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock_file.close()
+            raise Busy(f"{root} is served by another process") from None
+        self.objects = Objects(root)
+        self._lock = threading.RLock()
+        self._repos: dict[str, Repo] = {}
+        for facts in sorted((root / "repos").glob("*/*/repo.json")):
+            folder = facts.parent
+            repo = Repo(f"{folder.parent.name}/{folder.name}", folder, self.objects)
+            if repo.read_ref(DEFAULT_BRANCH):
+                self._repos[repo.id] = repo
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        self._lock_file.close()
+
+    def repos(self) -> list[Repo]:
+        """Every repo, in the order of the ids."""
+        with self._lock:
+            return [self._repos[key] for key in sorted(self._repos)]
+
+    def repo(self, repo_id: str) -> Repo:
+        """A repo by its id."""
+        try:
+            return self._repos[repo_id]
+        except KeyError:
+            raise NotThere("repo", "Repository not found") from None
+
+    def _folder(self, repo_id: str) -> Path:
+        if not is_repo_id(repo_id, namespace=True):
+            raise Refused(f"invalid repo id: {repo_id!r}")
+        return self.root / "repos" / repo_id
+
+    def create(self, repo_id: str, *, private: bool, author: str) -> Repo:
+        """A new repo with its first commit; built beside its place: it is there whole or not at all."""
+        with self._lock:
+            folder = self._folder(repo_id)
+            if repo_id in self._repos:
+                raise Exists("You already created this model repo")
+            shutil.rmtree(folder, ignore_errors=True)
+            new = self.objects.scratch / uuid.uuid4().hex
+            facts = {"private": private, "created": now(), "gated": False, "key": uuid.uuid4().hex[:24]}
+            write_json(new / "repo.json", facts, self.objects.scratch)
+            repo = Repo(repo_id, new, self.objects)
+            rules = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS)
+            first = {".gitattributes": self.objects.add_blob(rules.encode())}
+            repo.write_ref(DEFAULT_BRANCH, repo.write_commit(first, None, "initial commit", "", author))
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(new, folder)
+            repo.folder = folder
+            self._repos[repo_id] = repo
+            return repo
+
+    def delete(self, repo_id: str) -> None:
+        """Remove a repo: out of sight by one rename first, then from the disk."""
+        with self._lock:
+            repo = self.repo(repo_id)
+            grave = self.objects.scratch / uuid.uuid4().hex
+            os.replace(repo.folder, grave)
+            del self._repos[repo_id]
+            shutil.rmtree(grave)
+
+    def move(self, old_id: str, new_id: str) -> None:
+        """Give a repo another id."""
+        with self._lock:
+            repo, folder = self.repo(old_id), self._folder(new_id)
+            if new_id in self._repos:
+                raise Exists("A repo of that name exists already")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(repo.folder, folder)
+            repo.folder, repo.id = folder, new_id
+            self._repos[new_id] = self._repos.pop(old_id)

@@ -1,0 +1,146 @@
+"""Xet uploads by hf_xet's own store in a directory (`local://`), and their way into the LFS objects.
+
+Each write token opens a fresh directory, since one process at a time can use such a store. The client puts
+chunks and shards there; a shard says which file of which sha256 they make up. When a commit names that sha256,
+the file is put together, checked, and kept as an LFS object.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+from hubkit.localhub.call import Call, Hub, Refusal, reply
+from hubkit.localhub.objects import CHUNK, Damaged
+
+LIFETIME = 3600
+IDLE = 120
+_WITH_VERIFICATION = 1 << 31
+_WITH_METADATA = 1 << 30
+_ENTRY = 48  # bytes of each record in a shard, and of its own header
+_joining = threading.Lock()
+
+
+class XetFile(NamedTuple):
+    """A file that a shard describes."""
+
+    sha256: str
+    xet_hash: str
+    size: int
+    store: Path
+
+
+def token(call: Call) -> Response:
+    """GET /api/models/ID/xet-write-token/REV, and xet-read-token."""
+    if call.param("kind") == "write":
+        call.user(write=True)
+        call.repo(write=not call.flag("create_pr"))
+    else:
+        call.repo()
+    if not call.hub.xet:
+        raise Refusal(404, "This Hub has no Xet storage")
+    with _joining:
+        tidy(call.hub)
+    place = call.hub.xet_root / uuid.uuid4().hex
+    place.mkdir(parents=True)
+    until, address, secret = int(time.time()) + LIFETIME, f"local://{place}", uuid.uuid4().hex
+    headers = {
+        "X-Xet-Cas-Url": address,
+        "X-Xet-Access-Token": secret,
+        "X-Xet-Token-Expiration": str(until),
+    }
+    return reply({"accessToken": secret, "exp": until, "casUrl": address}, headers=headers)
+
+
+def tidy(hub: Hub) -> None:
+    """Drop the directories whose files are all kept, once they are idle, and the old ones."""
+    for place in hub.xet_root.glob("*"):
+        idle = time.time() - max(path.stat().st_mtime for path in (place, *place.glob("xet/xorbs/shards")))
+        files = list(_files(hub.xet_root, place.name))
+        kept = bool(files) and all(hub.store.objects.lfs_size(file.sha256) is not None for file in files)
+        if idle > (IDLE if kept else 2 * LIFETIME):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def receive(hub: Hub, sha256: str) -> None:
+    """Make an LFS object of a file that came by Xet; nothing happens when none did."""
+    with _joining:
+        if hub.store.objects.lfs_size(sha256) is None:
+            file = next((f for f in _files(hub.xet_root) if f.sha256 == sha256), None)
+            if file:
+                _join(hub, file)
+
+
+def _files(root: Path, name: str = "*") -> Iterator[XetFile]:
+    for shard in sorted(root.glob(f"{name}/xet/xorbs/shards/*.mdb")):
+        yield from parse_shard(shard.read_bytes(), shard.parents[3])
+
+
+def parse_shard(data: bytes, store: Path) -> Iterator[XetFile]:
+    """The files that a shard describes; reading stops where a record is cut off.
+
+    https://huggingface.co/docs/xet/shard: a header, then for each file a record of its hash, flags and number
+    of segments, the segments, their verification if flagged, the sha256 if flagged; a record of ones ends it.
+    """
+    at = _ENTRY
+    while at + _ENTRY <= len(data):
+        file_hash, flags, count = struct.unpack_from("<32sII", data, at)
+        if file_hash == b"\xff" * 32:
+            return
+        at += _ENTRY
+        segments = range(at, at + _ENTRY * count, _ENTRY)
+        at += _ENTRY * count * (2 if flags & _WITH_VERIFICATION else 1)
+        metadata = at
+        at += _ENTRY if flags & _WITH_METADATA else 0
+        if at > len(data):
+            return
+        size = sum(struct.unpack_from("<I", data, segment + 36)[0] for segment in segments)
+        if flags & _WITH_METADATA:
+            yield XetFile(_hex(data[metadata : metadata + 32]), _hex(file_hash), size, store)
+
+
+def _hex(digest: bytes) -> str:
+    """Xet writes a digest as four little-endian numbers."""
+    return "".join(f"{part:016x}" for part in struct.unpack("<4Q", digest))
+
+
+def _join(hub: Hub, file: XetFile) -> None:
+    import hf_xet
+
+    work = hub.store.objects.scratch / uuid.uuid4().hex
+    try:
+        view = _view(file.store, work / "store")
+        session = hf_xet.XetSession()
+        with session.new_file_download_group(
+            endpoint=f"local://{view}", token="local", token_expiry_unix_secs=int(time.time()) + LIFETIME
+        ) as group:
+            group.start_download_file(hf_xet.XetFileInfo(file.xet_hash, file.size), str(work / "file"))
+        with hub.store.objects.incoming() as new, (work / "file").open("rb") as joined:
+            while chunk := joined.read(CHUNK):
+                new.write(chunk)
+            hub.store.objects.keep(new, file.sha256, file.size)
+    except Damaged as error:
+        raise Refusal(400, f"The Xet upload is damaged: {error}") from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _view(store: Path, view: Path) -> Path:
+    """The same chunks and shards in another directory: the client still has the index of its own open."""
+    for folder in ("xorbs", "shards"):
+        place = view / "xet" / "xorbs" / folder
+        place.mkdir(parents=True)
+        for path in (store / "xet" / "xorbs" / folder).iterdir():
+            os.link(path, place / path.name)
+    for index in (store / "xet" / "xorbs").glob("*.redb"):
+        shutil.copy(index, view / "xet" / "xorbs")
+    return view
