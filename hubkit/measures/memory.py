@@ -1,0 +1,103 @@
+"""Bytes: of files, of weights in memory with their quantisation constants, and the peak of the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hubkit.adapter import Adapter
+from hubkit.models.counting import numel, unique_parameters
+from hubkit.record import BaseModel, Size
+
+# What stands in a directory beside an adapter and is not part of it.
+NOT_ADAPTER = {"README.md", "hubkit.json"}
+
+
+def tensor_bytes(tensor: Any) -> int:
+    """Bytes of a tensor's elements."""
+    return int(tensor.numel() * tensor.element_size())
+
+
+def quantization_bytes(parameter: Any) -> int:
+    """Bytes of a 4-bit weight's constants: block scales, their own scales, offset and code books.
+
+    `get_memory_footprint()` of transformers leaves them out.
+    """
+    state = getattr(parameter, "quant_state", None)
+    if state is None:
+        return 0
+    nested = state.state2
+    tensors = [state.absmax, state.code, state.offset, *((nested.absmax, nested.code) if nested else ())]
+    return sum(tensor_bytes(tensor) for tensor in tensors if hasattr(tensor, "element_size"))
+
+
+def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
+    """Sizes of a loaded PeftModel. Merged size is the base's parameters in the dtype it was loaded in.
+
+    A base in 4 bits merges into its compute dtype.
+    """
+    own = {name for name, _ in unique_parameters(model) if _of_adapter(name)}
+    base_bytes = constants = adapter_bytes = merged = 0
+    dtype = (base.quantization or {}).get("bnb_4bit_compute_dtype") or base.dtype
+    width = _width(dtype)
+    for name, parameter in unique_parameters(model):
+        if name in own:
+            adapter_bytes += tensor_bytes(parameter)
+            continue
+        base_bytes += tensor_bytes(parameter)
+        constants += quantization_bytes(parameter)
+        merged += numel(parameter) * width
+    base_bytes += constants + sum(tensor_bytes(buffer) for _, buffer in model.named_buffers())
+    files = [p for p in adapter.directory.iterdir() if p.is_file() and p.name not in NOT_ADAPTER]
+    return Size(
+        adapter_sha256=adapter.sha256(),
+        adapter_weights_bytes=adapter.weights.stat().st_size,
+        adapter_directory_bytes=sum(p.stat().st_size for p in files if not p.name.startswith(".")),
+        base_weights_bytes=base.weights_bytes,
+        base_memory_bytes=base_bytes,
+        quantization_constants_bytes=constants or None,
+        adapter_memory_bytes=adapter_bytes,
+        merged_bytes=merged,
+        merged_dtype=dtype,
+    )
+
+
+def _of_adapter(name: str) -> bool:
+    """Whether a parameter of a PeftModel belongs to the adapter and not to the base."""
+    parts = name.split(".")
+    return "modules_to_save" in parts or any(part.startswith(("lora_", "hira_")) for part in parts)
+
+
+def _width(dtype: str | None) -> int:
+    return {"float32": 4, "float64": 8}.get(dtype or "float32", 2)
+
+
+class Peak:
+    """The highest memory since it was made: of the device where there is one, else of the process (Linux)."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.on_device = torch.cuda.is_available()
+        self.whole_process = False
+        if self.on_device:
+            torch.cuda.reset_peak_memory_stats()
+            return
+        try:
+            Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far (man 5 proc)
+        except OSError:
+            self.whole_process = True
+
+    def read(self) -> tuple[int | None, str | None]:
+        """Bytes and what they are; nothing where the system does not tell."""
+        import torch
+
+        if self.on_device:
+            return int(torch.cuda.max_memory_allocated()), "peak allocated on the device"
+        try:
+            lines = Path("/proc/self/status").read_text().splitlines()
+        except OSError:
+            return None, None
+        peak = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+        since = " since it started" if self.whole_process else ""
+        return peak, f"peak resident memory of the process{since}" if peak else None

@@ -1,0 +1,1 @@
+"""Base models, adapters and text: loaded as the card's reader would load them."""

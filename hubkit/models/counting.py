@@ -1,0 +1,112 @@
+"""Parameter counts of a model in memory, or on the meta device, where no weight is loaded.
+
+A 4-bit weight counts as the parameters that it stands for (two share a byte in storage); tied weights count
+once. `BertForMaskedLM(BertConfig())` with LoRA r=8 on query, key, value has 109,956,666 in total, 442,368 of
+them trainable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hubkit import adapter as adapters
+from hubkit import base_model, tasks
+from hubkit.errors import AdapterError, BaseModelError
+from hubkit.extras import require_train
+from hubkit.record import Parameters
+
+
+def unique_parameters(model: Any) -> Iterator[tuple[str, Any]]:
+    """Name and parameter, each parameter once, however many modules share it."""
+    seen: set[int] = set()
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) not in seen:
+            seen.add(id(parameter))
+            yield name, parameter
+
+
+def numel(parameter: Any) -> int:
+    """How many numbers a parameter stands for."""
+    state = getattr(parameter, "quant_state", None)
+    if state is not None:
+        return int(state.shape.numel())
+    return int(parameter.numel())
+
+
+def storage_name(parameter: Any) -> str:
+    """The dtype it is held in, "4bit" for packed weights."""
+    if getattr(parameter, "quant_state", None) is not None:
+        return "4bit"
+    return str(parameter.dtype).removeprefix("torch.")
+
+
+def count(model: Any, adapter: adapters.Adapter) -> Parameters:
+    """Count base and adapter in a loaded PeftModel.
+
+    Trainable is what training with this configuration updates: the adapter's matrices and the modules that it
+    saves whole. The copies of those modules that the base keeps count in the total, as in PEFT's own count.
+    """
+    total: dict[str, int] = {}
+    trainable = 0
+    names = _trainable_names(model)
+    for name, parameter in unique_parameters(model):
+        total[storage_name(parameter)] = total.get(storage_name(parameter), 0) + numel(parameter)
+        if name in names:
+            trainable += numel(parameter)
+    return Parameters(
+        adapter_sha256=adapter.sha256(),
+        adapter=adapter.parameters,
+        adapter_by_dtype=adapter.parameters_by_dtype,
+        trainable=trainable,
+        total=sum(total.values()),
+        total_by_dtype=dict(sorted(total.items())),
+        counted_on="loaded model",
+    )
+
+
+def _trainable_names(model: Any) -> set[str]:
+    """The names of the parameters that PEFT would train, whether or not it was loaded for training."""
+    before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    model.set_requires_grad(model.active_adapters, requires_grad=True)
+    names = {n for n, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(before[name])
+    return names
+
+
+def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None) -> Parameters:
+    """Count an adapter together with its base from the base's config.json alone, on the meta device.
+
+    Raises MissingExtra without torch, BaseModelError and AdapterError for files that do not fit.
+    """
+    require_train()
+    import torch
+    import transformers
+    from peft import PeftConfig, get_peft_model
+
+    found = adapters.read(adapter_dir)
+    plain = base_model.read_config(base_config)
+    task = tasks.get(task_name) if task_name else tasks.of_adapter(found.config, plain)
+    auto_class = getattr(transformers, task.AUTO_CLASS if task else "AutoModel")
+    try:
+        config = transformers.AutoConfig.for_model(**json.loads(base_config.read_text(encoding="utf-8")))
+        with torch.device("meta"):
+            base = auto_class.from_config(config)
+    except (KeyError, ValueError, TypeError) as error:
+        raise BaseModelError(f"{base_config} describes no model that transformers knows: {error}") from error
+    try:
+        peft_config = PeftConfig.from_pretrained(str(adapter_dir))
+        with torch.device("meta"):
+            model = get_peft_model(base, peft_config)
+    except (ValueError, TypeError, KeyError) as error:
+        raise AdapterError(f"{adapter_dir} does not fit {base_config}: {error}") from error
+    counted = count(model, found)
+    return type(counted)(
+        **{name: getattr(counted, name) for name in ("adapter_sha256", "adapter", "adapter_by_dtype")},
+        trainable=counted.trainable,
+        total=counted.total,
+        counted_on="base configuration",
+    )

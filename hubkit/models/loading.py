@@ -1,0 +1,202 @@
+"""Load a base model, its tokenizer and an adapter, with the guards that 4-bit weights need.
+
+Whatever is loaded is checked to be whole: a head that the base's weights do not hold is found and said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hubkit import files
+from hubkit.adapter import Adapter
+from hubkit.errors import AdapterError, BaseModelError, MissingExtra
+from hubkit.extras import require
+from hubkit.record import BaseModel
+from hubkit.settings import Base
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A base model in memory, its tokenizer, and the facts of how it was loaded."""
+
+    model: Any
+    tokenizer: Any
+    facts: BaseModel
+    new_modules: frozenset[str]  # modules with weights that the base's files lack, drawn at random
+
+
+def device() -> str:
+    """Where to compute: the first CUDA device, Apple's, or the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def native_bfloat16(where: str) -> bool:
+    """Whether the device computes bfloat16 itself, instead of emulating it."""
+    import torch
+
+    if where == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if where == "cpu":
+        can = torch.cpu.get_capabilities()
+        return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+    return False
+
+
+def resolve_precision(wanted: str, where: str) -> str:
+    """The dtype that `auto` stands for on a device; any other name is itself."""
+    if wanted != "auto":
+        return wanted
+    return "bfloat16" if native_bfloat16(where) else "float32"
+
+
+def load_base(
+    base: Base, task: ModuleType, *, dtype: str, quantization: dict[str, Any] | None = None
+) -> Loaded:
+    """Load the base for a task, on the device, in eval mode.
+
+    `quantization` is what BitsAndBytesConfig is given, dtypes by name. Raises BaseModelError.
+    """
+    import torch
+    import transformers
+
+    source, options = _source(base)
+    options |= {"dtype": getattr(torch, dtype), "device_map": {"": device()}, "output_loading_info": True}
+    if quantization:
+        options["quantization_config"] = _bits_and_bytes(quantization)
+    auto_class = getattr(transformers, task.AUTO_CLASS)
+    try:
+        model, info = auto_class.from_pretrained(source, **options)
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        raise _unloadable(base, error) from error
+    if quantization and not any(_is_4bit(parameter) for parameter in model.parameters()):
+        raise BaseModelError(f"no weight of {base.id} became 4-bit", "use method: lora for this base")
+    guard_4bit(model)
+    model.config.name_or_path = base.id  # PEFT writes it into adapter_config.json; a local path must not leak
+    new = _random_modules(model, info.get("missing_keys") or ())
+    return Loaded(
+        model.eval(), load_tokenizer(base), _facts(base, model, dtype, quantization, bool(new)), new
+    )
+
+
+def load_tokenizer(base: Base) -> Any:
+    """The base's tokenizer. Raises BaseModelError."""
+    from transformers import AutoTokenizer
+
+    source, options = _source(base)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise _unloadable(base, error) from error
+    tokenizer.model_max_length = int(
+        1e9
+    )  # texts are cut into blocks here; the warning about long texts is void
+    return tokenizer
+
+
+def load_adapter(model: Any, adapter: Adapter) -> Any:
+    """Attach an adapter as stock PEFT does, in eval mode. Raises AdapterError."""
+    from peft import PeftModel
+
+    try:
+        adapted = PeftModel.from_pretrained(model, str(adapter.directory))
+    except (ValueError, RuntimeError, KeyError, TypeError) as error:
+        reason = str(error).strip().splitlines()
+        raise AdapterError(
+            f"{adapter.directory} does not fit the base model: {reason[0][:200] if reason else error!r}",
+            "check base_model and adapter_config.json",
+        ) from error
+    guard_4bit(adapted)
+    return adapted.eval()
+
+
+def guard_4bit(model: Any) -> None:
+    """Keep bitsandbytes from repacking 4-bit weights on CPUs with avx512_bf16.
+
+    The first forward in eval mode repacks them there; training, dequantising or merging after that uses the
+    repacked bytes as if they were not, without an error (seen with bitsandbytes 0.50.2).
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _source(base: Base) -> tuple[str, dict[str, Any]]:
+    """What to hand to from_pretrained."""
+    if base.path:
+        if not Path(base.path).is_dir():
+            raise BaseModelError(
+                f"there is no directory {base.path} for the base model", "check base_model.path"
+            )
+        return base.path, {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
+    return base.id, {"revision": base.revision, "trust_remote_code": base.trust_remote_code}
+
+
+def _bits_and_bytes(quantization: dict[str, Any]) -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    try:
+        require("train", ("bitsandbytes",))
+    except MissingExtra as error:
+        raise MissingExtra("4-bit weights need bitsandbytes", "pip install 'hubkit[train]'") from error
+    given = {
+        key: getattr(torch, value) if key.endswith("_dtype") and isinstance(value, str) else value
+        for key, value in quantization.items()
+    }
+    return BitsAndBytesConfig(**given)
+
+
+def _is_4bit(parameter: Any) -> bool:
+    return getattr(parameter, "quant_state", None) is not None
+
+
+def _random_modules(model: Any, missing_keys: Any) -> frozenset[str]:
+    """The modules whose weights were missing and were drawn at random (constants are the same each time)."""
+    new = set()
+    state = dict(model.named_parameters())
+    for key in missing_keys:
+        parameter = state.get(key)
+        if parameter is not None and parameter.numel() > 1 and parameter.float().std() > 0:
+            new.add(key.rpartition(".")[0])
+    return frozenset(new)
+
+
+def _facts(
+    base: Base, model: Any, dtype: str, quantization: dict[str, Any] | None, new_head: bool
+) -> BaseModel:
+    config = model.config
+    weights = sorted(Path(base.path).glob("*.safetensors")) if base.path else []
+    return BaseModel(
+        id=base.id,
+        revision=base.revision or getattr(config, "_commit_hash", None),
+        source="local" if base.path else "hub",
+        note=base.note,
+        architecture=type(model).__name__,
+        model_type=config.model_type,
+        weights_sha256=files.sha256_of(weights) if weights else None,
+        weights_bytes=sum(path.stat().st_size for path in weights) or None,
+        dtype=dtype,
+        quantization=quantization,
+        head_newly_initialized=new_head,
+    )
+
+
+def _unloadable(base: Base, error: Exception) -> BaseModelError:
+    reason = (str(error).strip() or repr(error)).splitlines()[0][:300]
+    where = f"{base.path} (cited as {base.id})" if base.path else base.id
+    if (
+        "not a local folder and is not a valid model identifier" in str(error)
+        or "couldn't connect" in str(error).lower()
+    ):
+        reason = "it is not on the Hub, not visible to this token, or the Hub cannot be reached"
+    return BaseModelError(
+        f"cannot load base model {where}: {reason}",
+        "check base_model.id and the network, run `hf auth login` for a gated one, or give base_model.path",
+    )

@@ -1,0 +1,363 @@
+"""Train an adapter with the transformers Trainer, and save it as stock PEFT loads it.
+
+Checkpoints lie in `<output_dir>/checkpoints`. SIGINT and SIGTERM end training after the step at hand, with a
+checkpoint; the same settings go on from it. Checkpoints of other settings are not touched.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from hubkit import adapter as adapters
+from hubkit import files
+from hubkit.errors import HubkitError, Interrupted, TrainingError
+from hubkit.measures.environment import environment
+from hubkit.measures.memory import Peak
+from hubkit.models import corpus, loading
+from hubkit.record import LogPoint
+from hubkit.record import Training as TrainingFacts
+from hubkit.settings import Base, Training
+from hubkit.training.progress import ProgressBar
+from hubkit.training.sparsity import GradualPruning
+
+CHECKPOINTS = "checkpoints"
+STAMP = "settings.sha256"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: the parts of the settings, checked."""
+
+    training: Training
+    task: ModuleType
+    task_parameters: Any
+    method: ModuleType
+    method_parameters: Any
+    text: corpus.Corpus
+    output_dir: Path
+    settings_sha256: str
+    watched: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it."""
+
+    adapter_dir: Path
+    facts: TrainingFacts
+    base: Any  # record.BaseModel
+    train_tokens: int
+
+
+def fit(
+    base: Base, job: Job, say: Callable[[str], None], *, fresh: bool = False, must_resume: bool = False
+) -> Outcome:
+    """Train, and write the adapter to `<output_dir>/adapter`.
+
+    Goes on from the last checkpoint of the same settings unless `fresh`. Raises Interrupted when the user
+    stopped it, TrainingError when it cannot go on.
+    """
+    import torch
+
+    started = datetime.now(UTC)
+    if job.training.threads:
+        torch.set_num_threads(job.training.threads)
+    checkpoint = _checkpoint(job, fresh, must_resume)
+    torch.manual_seed(job.training.seed)
+    precision = _precision(job)
+    quantization = job.method.quantization(job.method_parameters)
+    loaded = loading.load_base(base, job.task, dtype=precision, quantization=quantization)
+    model = _adapted(loaded, job)
+    masked = job.task.PERPLEXITY == "masked"
+    size = job.training.block_size
+    train = corpus.blocks(loaded.tokenizer, job.text.train, size, masked)
+    held = (
+        corpus.blocks(loaded.tokenizer, job.text.evaluation, size, masked)
+        if job.training.eval_steps
+        else None
+    )
+    trainer = _trainer(model, loaded.tokenizer, train, held, job)
+    peak, begun = Peak(), time.monotonic()
+    on = f"{len(train):,} blocks of {size} tokens"
+    say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
+    _run(trainer, checkpoint, job)
+    seconds = time.monotonic() - begun
+    adapter_dir = job.output_dir / "adapter"
+    _save(model, loaded, adapter_dir)
+    facts = _facts(job, trainer, precision, seconds, started, checkpoint is not None, peak)
+    return Outcome(adapter_dir, facts, loaded.facts, len(train) * size)
+
+
+def finish(job: Job) -> None:
+    """Remove the checkpoints of a training that is done and recorded."""
+    shutil.rmtree(job.output_dir / CHECKPOINTS, ignore_errors=True)
+
+
+def _checkpoint(job: Job, fresh: bool, must_resume: bool) -> str | None:
+    """The checkpoint to go on from, if any; checkpoints of other settings are an error, not a loss."""
+    folder = job.output_dir / CHECKPOINTS
+    stamp = folder / STAMP
+    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    if fresh and folder.is_dir():
+        shutil.rmtree(folder)
+        last = None
+    if last and (not stamp.is_file() or stamp.read_text() != job.settings_sha256):
+        raise TrainingError(
+            f"{folder} holds checkpoints of other settings",
+            "give another output_dir, or --fresh to drop them and start anew",
+        )
+    if must_resume and not last:
+        raise TrainingError(
+            f"there is no checkpoint in {folder} to resume from", "leave --resume out to start"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    files.write_atomically(stamp, job.settings_sha256.encode())
+    return last
+
+
+def _precision(job: Job) -> str:
+    """The dtype of the frozen base. Modules that are trained whole need float32, and so does their input."""
+    if job.training.precision == "auto" and job.method_parameters.modules_to_save:
+        return "float32"
+    return loading.resolve_precision(job.training.precision, loading.device())
+
+
+def _adapted(loaded: loading.Loaded, job: Job) -> Any:
+    """The base with a fresh adapter, trainable."""
+    from peft import get_peft_model
+
+    saved = tuple(job.method_parameters.modules_to_save)
+    lost = sorted(name for name in loaded.new_modules if not _covered(name, saved))
+    if lost:
+        raise TrainingError(
+            f"the base has no weights for {', '.join(lost)}: they are drawn at random and would not be saved",
+            f"add them to method.modules_to_save: [{lost[0].rpartition('.')[2]}]",
+        )
+    config = job.method.peft_config(job.method_parameters, job.task.PEFT_TASK_TYPE)
+    config.revision = loaded.facts.revision
+    try:
+        model = get_peft_model(loaded.model, config)
+    except ValueError as error:
+        raise TrainingError(str(error), "check method.target_modules") from error
+    loading.guard_4bit(model)
+    return model
+
+
+def _covered(name: str, saved: tuple[str, ...]) -> bool:
+    """Whether a module is one of `saved`, or inside one (PEFT matches by the end of the name)."""
+    parts = name.split(".")
+    return (
+        any(".".join(parts[:end]).endswith(tuple(saved)) for end in range(1, len(parts) + 1))
+        if saved
+        else False
+    )
+
+
+def _trainer(model: Any, tokenizer: Any, train: Any, held: Any, job: Job) -> Trainer:
+    t = job.training
+    args = TrainingArguments(
+        output_dir=str(job.output_dir / CHECKPOINTS),
+        per_device_train_batch_size=t.batch_size,
+        per_device_eval_batch_size=t.batch_size,
+        gradient_accumulation_steps=t.gradient_accumulation,
+        num_train_epochs=t.epochs,
+        max_steps=t.max_steps or -1,
+        learning_rate=t.learning_rate,
+        weight_decay=t.weight_decay,
+        warmup_steps=t.warmup_steps,
+        lr_scheduler_type=t.scheduler,
+        max_grad_norm=t.max_grad_norm,
+        optim=t.optimizer,
+        seed=t.seed,
+        gradient_checkpointing=t.gradient_checkpointing,
+        logging_steps=t.log_steps,
+        logging_first_step=True,
+        eval_strategy="steps" if t.eval_steps else "no",
+        eval_steps=t.eval_steps,
+        prediction_loss_only=True,
+        save_steps=t.save_steps,
+        save_total_limit=1,
+        use_cpu=loading.device() == "cpu",
+        dataloader_pin_memory=loading.device() == "cuda",
+        disable_tqdm=True,
+        report_to=[],
+        label_names=["labels"],
+    )
+    trainer = Trainer(
+        model=model,
+        args=args,
+        train_dataset=[{"input_ids": block} for block in train],
+        eval_dataset=[{"input_ids": block} for block in held] if held else None,
+        data_collator=job.task.collator(tokenizer, job.task_parameters, t.seed),
+    )
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(Guard())
+    if job.method.NAME == "sparse-lora":
+        trainer.add_callback(GradualPruning(job.method_parameters))
+    if job.watched:
+        trainer.add_callback(ProgressBar())
+    return trainer
+
+
+class Guard(TrainerCallback):
+    """Stops on a signal after the step at hand, with a checkpoint; and on a loss that is no number."""
+
+    stopped_by: int | None = None
+    broken_at: int | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Save and stop when a signal came."""
+        if self.stopped_by is not None:
+            control.should_save = control.should_training_stop = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+        """Stop without saving when the loss is NaN or infinite."""
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            self.broken_at = state.global_step
+            control.should_training_stop = True
+
+
+def _guard(trainer: Trainer) -> Guard:
+    found: Guard = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Guard))
+    return found
+
+
+@contextmanager
+def _signals(guard: Guard) -> Iterator[None]:
+    """While training: the first SIGINT or SIGTERM asks for a stop, the second one is as ever."""
+    before: dict[signal.Signals, Any] = {}
+
+    def ask(number: int, frame: Any) -> None:
+        guard.stopped_by = number
+        signal.signal(number, before[signal.Signals(number)])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, ask)
+    except ValueError:  # not the main thread: signals are somebody else's
+        before.clear()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run(trainer: Trainer, checkpoint: str | None, job: Job) -> None:
+    guard = _guard(trainer)
+    try:
+        with _signals(guard):
+            trainer.train(resume_from_checkpoint=checkpoint)
+    except HubkitError:
+        raise
+    except MemoryError as error:
+        raise TrainingError(
+            "out of memory", "lower training.batch_size and raise gradient_accumulation"
+        ) from error
+    except (OSError, RuntimeError) as error:
+        raise TrainingError(
+            f"training stopped at step {trainer.state.global_step}: {str(error).splitlines()[0][:300]}",
+            "free disk or memory, then run the same command again; it goes on from the last checkpoint",
+        ) from error
+    if guard.broken_at is not None:
+        raise TrainingError(
+            f"the loss is not finite at step {guard.broken_at}",
+            "lower training.learning_rate, or set training.precision: float32",
+        )
+    if guard.stopped_by is not None and trainer.state.global_step < trainer.state.max_steps:
+        raise Interrupted(
+            f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is in"
+            f" {job.output_dir / CHECKPOINTS}",
+            "run the same command again to go on",
+        )
+
+
+def _save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
+    """Save beside, then move each file into place. PEFT's own card is left out; a README.md there stays."""
+    adapter_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=".adapter-") as scratch:
+        model.save_pretrained(scratch, save_embedding_layers=False)
+        saved = adapters.read(Path(scratch))
+        config = {
+            **saved.config,
+            "base_model_name_or_path": loaded.facts.id,
+            "revision": loaded.facts.revision,
+        }
+        text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+        (Path(scratch) / adapters.CONFIG_NAME).write_text(text, encoding="utf-8")
+        adapter_dir.mkdir(exist_ok=True)
+        for name in (adapters.WEIGHTS_NAME, adapters.CONFIG_NAME):
+            path = Path(scratch) / name
+            path.chmod(0o644)
+            path.replace(adapter_dir / name)
+
+
+def _facts(
+    job: Job, trainer: Trainer, precision: str, seconds: float, started: datetime, resumed: bool, peak: Peak
+) -> TrainingFacts:
+    t, state = job.training, trainer.state
+    history = [
+        LogPoint(
+            step=line["step"],
+            loss=line.get("loss"),
+            eval_loss=line.get("eval_loss"),
+            learning_rate=line.get("learning_rate"),
+        )
+        for line in state.log_history
+        if "loss" in line or "eval_loss" in line
+    ]
+    effective = t.batch_size * t.gradient_accumulation * trainer.args.world_size
+    eval_losses = [point.eval_loss for point in history if point.eval_loss is not None]
+    losses = [point.loss for point in history if point.loss is not None]
+    return TrainingFacts(
+        settings_sha256=job.settings_sha256,
+        epochs=round(state.epoch or 0, 4),
+        steps=state.global_step,
+        batch_size=t.batch_size,
+        gradient_accumulation=t.gradient_accumulation,
+        effective_batch_size=effective,
+        block_size=t.block_size,
+        tokens_seen=_sequences_seen(trainer, effective) * t.block_size,
+        learning_rate=t.learning_rate,
+        scheduler=t.scheduler,
+        warmup_steps=t.warmup_steps,
+        weight_decay=t.weight_decay,
+        max_grad_norm=t.max_grad_norm,
+        optimizer=t.optimizer,
+        seed=t.seed,
+        precision=precision,
+        seconds=round(seconds, 1),
+        started=started.date().isoformat(),
+        resumed=int(resumed),
+        peak_memory_bytes=peak.read()[0],
+        final_train_loss=losses[-1] if losses else None,
+        final_eval_loss=eval_losses[-1] if eval_losses else None,
+        history=history,
+        environment=environment(loading.device()),
+    )
+
+
+def _sequences_seen(trainer: Trainer, effective: int) -> int:
+    """Sequences that training read; the last batch of an epoch can be smaller than the others."""
+    blocks = len(trainer.train_dataset)
+    per_epoch = math.ceil(blocks / effective)
+    epochs, rest = divmod(trainer.state.global_step, per_epoch)
+    return int(epochs * blocks + rest * effective)
