@@ -1,4 +1,4 @@
-"""A model card as the Hub reads it: its front matter, and the facts that follow from it and from the files."""
+"""A model card as the Hub reads it: front matter, and the facts that follow from it and the files."""
 
 from __future__ import annotations
 

@@ -73,17 +73,21 @@ def _no_such_repo(call: Call) -> Response:
     raise Refusal(404 if call.token else 401, "Repository not found", "RepoNotFound")
 
 
+def _unknown(call: Call) -> Response:
+    """What the real Hub may answer and this one does not."""
+    raise Refusal(404, f"The local Hub does not answer {call.request.method} {call.request.scope['path']}")
+
+
 def _routes() -> Iterator[Route]:
     for method, address, function in API:
         yield Route(address, endpoint(function), methods=[method])
     for method, address, stream in STREAMS:
         yield Route(address, streaming(stream), methods=[method])
-    for address in (
-        "/api/models/{name}",
-        "/api/{kind}/{user}/{name}",
-        "/api/{kind}/{user}/{name}/{rest:path}",
-    ):
-        yield Route(address, endpoint(_no_such_repo), methods=["GET", "POST", "PUT", "DELETE"])
+    for kind in ("models", "datasets", "spaces"):
+        yield Route(
+            f"/api/{kind}/{{rest:path}}", endpoint(_no_such_repo), methods=["GET", "POST", "PUT", "DELETE"]
+        )
+    yield Route("/api/{rest:path}", endpoint(_unknown), methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     for method, address, function in BROWSER:
         yield Route(address, endpoint(function, from_browser=True), methods=[method])
     for address in ("/{name}/resolve/{rest:path}", "/{kind}/{user}/{name}/resolve/{rest:path}"):

@@ -1,8 +1,8 @@
 """Xet uploads by hf_xet's own store in a directory (`local://`), and their way into the LFS objects.
 
 Each write token opens a fresh directory, since one process at a time can use such a store. The client puts
-chunks and shards there; a shard says which file of which sha256 they make up. When a commit names that sha256,
-the file is put together, checked, and kept as an LFS object.
+chunks and shards there; a shard says which files of which sha256 they make up. When a commit names one, the
+file is put together, checked, and kept as an LFS object.
 """
 
 from __future__ import annotations
