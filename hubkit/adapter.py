@@ -76,13 +76,22 @@ class Adapter:
 
         `target_modules` of the configuration can be a pattern or "all-linear"; the file has the modules.
         """
-        from_file = dict.fromkeys(
-            _module(t.name).rpartition(".")[2] for t in self.tensors if _is_update(t.name)
-        )
+        from_file = {path.rpartition(".")[2] for path in self.adapted_modules}
         if from_file:
             return sorted(from_file)
         configured = self.config.get("target_modules")
         return sorted(map(str, configured)) if isinstance(configured, list) else []
+
+    @property
+    def adapted_modules(self) -> list[str]:
+        """The full names of those modules, one for each place in the model."""
+        paths = dict.fromkeys(_module(t.name) for t in self.tensors if _is_update(t.name))
+        return [path for path in paths if path != "base_model"]  # where VeRA keeps what all modules share
+
+    @property
+    def whole_tensors(self) -> list[Tensor]:
+        """The tensors that replace one of the base's (a new head, embeddings), and are no update of it."""
+        return [t for t in self.tensors if not _is_update(t.name)]
 
     @property
     def parameters(self) -> int:

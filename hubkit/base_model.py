@@ -1,0 +1,64 @@
+"""Light facts about a base model: its config.json, read without torch or the network."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from hubkit.errors import BaseModelError
+from hubkit.hub_rules import is_repo_id
+
+_HINT = "give the config.json of the base model's repo"
+
+
+def architecture(config: dict[str, Any]) -> str | None:
+    """The class that the weights were saved from: LlamaForCausalLM."""
+    classes = config.get("architectures")
+    return str(classes[0]) if isinstance(classes, list) and classes else None
+
+
+def model_type(config: dict[str, Any]) -> str | None:
+    """transformers' name of the family: llama, bert."""
+    value = config.get("model_type")
+    return value if isinstance(value, str) else None
+
+
+def quantization(config: dict[str, Any]) -> dict[str, Any] | None:
+    """How the base's own weights are quantized, where they are published so."""
+    value = config.get("quantization_config")
+    return value if isinstance(value, dict) and value else None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a base's config.json. Raises BaseModelError."""
+    plain = read_json(path)
+    if not isinstance(plain.get("model_type"), str) and not isinstance(plain.get("architectures"), list):
+        what = (
+            "it is an adapter's configuration"
+            if "peft_type" in plain
+            else "it names no model_type and no class"
+        )
+        raise BaseModelError(f"{path} is not a base model's configuration: {what}", _HINT)
+    return plain
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds a mapping. Raises BaseModelError."""
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BaseModelError(f"cannot read {path}: {error.strerror or error}", _HINT) from error
+    except (ValueError, RecursionError) as error:
+        raise BaseModelError(f"{path} is not JSON: {error}", _HINT) from error
+    if not isinstance(plain, dict):
+        raise BaseModelError(f"{path} holds no mapping", _HINT)
+    return plain
+
+
+def hub_id(name: str | None) -> str | None:
+    """`name` where it can be a Hub id; a path of its author's machine is none."""
+    if not is_repo_id(name) or re.search(r"(?:^|/)checkpoint-\d+$", name or ""):
+        return None
+    return name

@@ -1,0 +1,222 @@
+"""Everything a card may say about one adapter, gathered from its files and its record, without torch.
+
+What the record does not know is read from the files: a foreign adapter has a card too. A measure taken on
+other weights than those in the directory is left out, and named in `stale`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from hubkit import __version__, base_model, tasks
+from hubkit import adapter as adapter_files
+from hubkit import record as records
+from hubkit.adapter import Adapter
+from hubkit.card import kinds
+from hubkit.card.kinds import Kind
+from hubkit.errors import CardError
+from hubkit.hub_rules import LICENSES, is_repo_id
+from hubkit.record import Author, BaseModel, Parameters, Record, Size
+
+QUANTIZATION_NAME = "quantization_config.json"
+TOKENIZER_NAME = "tokenizer_config.json"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known about an adapter. `record` holds the fresh measures only, and the author's words."""
+
+    adapter: Adapter
+    record: Record
+    stale: tuple[str, ...]  # measures that were taken on other weights
+    weights_bytes: int
+    weights_sha256: str
+    parameters: Parameters
+    size: Size
+    kind: Kind
+    task: ModuleType | None
+    repo_id: str | None
+    base_id: str | None  # Hub id
+    base_config: dict[str, Any] | None
+    quantization: dict[str, Any] | None  # what BitsAndBytesConfig is given, or the base's own configuration
+    base_is_quantized: bool  # the base is published in quantized weights
+    directory_name: str
+    has_tokenizer: bool
+    has_record: bool  # there is a record to speak of
+    version: str = __version__  # hubkit's
+
+    @property
+    def author(self) -> Author:
+        """The author's words."""
+        return self.record.author
+
+    @property
+    def four_bit(self) -> bool:
+        """Whether the base's weights are held in 4 bits."""
+        return bool((self.quantization or {}).get("load_in_4bit"))
+
+    def with_total(self, counted: Parameters) -> Facts:
+        """The same with the total that was counted from the base's configuration."""
+        known = self.record.measures.parameters
+        parameters = (
+            msgspec.structs.replace(
+                known,
+                total=counted.total,
+                total_by_dtype=counted.total_by_dtype,
+                trainable=known.trainable if known.trainable is not None else counted.trainable,
+                counted_on=counted.counted_on,
+            )
+            if known
+            else counted
+        )
+        measures = msgspec.structs.replace(self.record.measures, parameters=parameters)
+        return replace(
+            self, record=msgspec.structs.replace(self.record, measures=measures), parameters=parameters
+        )
+
+
+def gather(
+    directory: Path,
+    *,
+    repo_id: str | None = None,
+    base_config: Path | None = None,
+    author: Author | None = None,
+    record: Record | None = None,
+) -> Facts:
+    """Gather the facts of an adapter directory.
+
+    `record` stands in for the directory's own, `author` adds to what it says, `base_config` is the base's
+    config.json. Raises AdapterError, RecordError, BaseModelError, CardError.
+    """
+    adapter = adapter_files.read(directory)
+    given = records.read(directory) if record is None else record
+    config = base_model.read_config(base_config) if base_config else None
+    sha256 = adapter.sha256()
+    measures, stale = records.fresh_measures(given.measures, sha256)
+    task = _task(given, adapter, config)
+    quantization, base_is_quantized = _quantization(directory, given, config)
+    base_id = base_model.hub_id(given.base_model.id if given.base_model else adapter.base_model)
+    four_bit = bool((quantization or {}).get("load_in_4bit"))
+    kind = kinds.of(adapter.config, given.method.name if given.method else None, four_bit)
+    weights_bytes = adapter.weights.stat().st_size
+    repo_id = _checked_repo_id(repo_id or given.repo_id)
+    return Facts(
+        adapter=adapter,
+        record=msgspec.structs.replace(
+            given,
+            repo_id=repo_id,
+            task=task.NAME if task else given.task,
+            base_model=_base(given.base_model, base_id, config, None if base_is_quantized else quantization),
+            measures=measures,
+            author=merge_authors(given.author, author),
+        ),
+        stale=tuple(stale),
+        weights_bytes=weights_bytes,
+        weights_sha256=sha256,
+        parameters=measures.parameters or _parameters(adapter, kind, sha256),
+        size=measures.size or Size(adapter_sha256=sha256, adapter_weights_bytes=weights_bytes),
+        kind=kind,
+        task=task,
+        repo_id=repo_id,
+        base_id=base_id,
+        base_config=config,
+        quantization=quantization,
+        base_is_quantized=base_is_quantized,
+        directory_name=directory.resolve().name,
+        has_tokenizer=(directory / TOKENIZER_NAME).is_file(),
+        has_record=given != Record(),
+    )
+
+
+def merge_authors(known: Author, more: Author | None) -> Author:
+    """`known` with everything that `more` says put over it."""
+    given = msgspec.to_builtins(more) if more else {}
+    merged = msgspec.structs.replace(known, **given)
+    if merged.license and merged.license.lower() in LICENSES:
+        merged.license = merged.license.lower()
+    return merged
+
+
+def _checked_repo_id(repo_id: str | None) -> str | None:
+    if repo_id is not None and not is_repo_id(repo_id):
+        raise CardError(f"{repo_id!r} is not the id of a repo", "write it as user/name")
+    return repo_id
+
+
+def _task(record: Record, adapter: Adapter, config: dict[str, Any] | None) -> ModuleType | None:
+    """The task: as the record says, else as the adapter's and the base's own files tell."""
+    if record.task in tasks.TASKS:
+        return tasks.TASKS[record.task]
+    architecture = record.base_model.architecture if record.base_model else None
+    known = {"architectures": [architecture]} if architecture else None
+    return tasks.of_adapter(adapter.config, config or known)
+
+
+def _base(
+    known: BaseModel | None,
+    base_id: str | None,
+    config: dict[str, Any] | None,
+    quantization: dict[str, Any] | None,
+) -> BaseModel | None:
+    """What is known of the base: what the record says, then what the base's configuration does."""
+    if known is None and base_id is None:
+        return None
+    base = known or BaseModel(id=str(base_id))
+    return msgspec.structs.replace(
+        base,
+        architecture=base.architecture or (base_model.architecture(config) if config else None),
+        model_type=base.model_type or (base_model.model_type(config) if config else None),
+        quantization=base.quantization or quantization,
+    )
+
+
+def _quantization(
+    directory: Path, record: Record, config: dict[str, Any] | None
+) -> tuple[dict[str, Any] | None, bool]:
+    """How the base's weights are quantized, and whether the base is published that way.
+
+    The record knows how training loaded the base. PEFT's configuration cannot say it; some tools write
+    quantization_config.json beside it.
+    """
+    if record.base_model and record.base_model.quantization:
+        return record.base_model.quantization, False
+    if config and (published := base_model.quantization(config)):
+        return published, True
+    beside = directory / QUANTIZATION_NAME
+    if record.training is None and beside.is_file():
+        return base_model.read_json(beside) or None, False
+    return None, False
+
+
+def _parameters(adapter: Adapter, kind: Kind, sha256: str) -> Parameters:
+    """What the weights file alone tells."""
+    return Parameters(
+        adapter_sha256=sha256,
+        adapter=adapter.parameters,
+        adapter_by_dtype=adapter.parameters_by_dtype,
+        trainable=adapter.parameters if _all_trainable(adapter, kind) else None,
+        counted_on="adapter file",
+    )
+
+
+def _all_trainable(adapter: Adapter, kind: Kind) -> bool:
+    """Whether every number in the file is one that training updates.
+
+    PEFT also saves what it does not train, such as embeddings of a resized vocabulary.
+    """
+    if not kind.file_is_trainable:
+        return False
+    trained = set(map(str, adapter.config.get("modules_to_save") or []))
+    biases = adapter.config.get("bias", "none") != "none"
+    return all(
+        trained.intersection(tensor.name.split("."))
+        or (biases and tensor.name.endswith(".bias"))
+        or "trainable_tokens" in tensor.name
+        or tensor.name == "prompt_embeddings"
+        for tensor in adapter.whole_tensors
+    )

@@ -1,0 +1,152 @@
+"""The card's front matter: the metadata that the Hub reads, and its YAML.
+
+The YAML is written by hand and not by a library: few forms are needed, keys keep their order, and a string
+that any YAML parser could take for something else (`no`, `1e3`, `2024-01-01`) is quoted.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from hubkit.card.facts import Facts
+from hubkit.card.text import CONTROL, plain
+from hubkit.hub_rules import front_matter_problems, is_repo_id
+from hubkit.record import Dataset, Perplexity
+
+METRIC_NAMES = {"causal": "Perplexity", "masked": "Perplexity at masked positions"}
+
+
+def metadata(facts: Facts) -> dict[str, Any]:
+    """The metadata in the order it is written. What is not known has no key."""
+    author, dataset = facts.author, facts.record.dataset
+    measured = facts.record.measures.perplexity
+    found: dict[str, Any] = {
+        "base_model": facts.base_id,
+        "base_model_relation": "adapter" if facts.base_id else None,
+        "library_name": "peft",
+        "pipeline_tag": facts.task.PIPELINE_TAG if facts.task else None,
+        "license": author.license,
+        "license_name": plain(author.license_name or "") if author.license == "other" else None,
+        "license_link": plain(author.license_link or "") if author.license == "other" else None,
+        "language": list(author.language),
+        "datasets": [dataset.id] if dataset and is_repo_id(dataset.id) else [],
+        "metrics": ["perplexity"] if measured else [],
+        "tags": tags(facts),
+        "model-index": _model_index(facts, dataset, measured) if measured else [],
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def problems(facts: Facts) -> list[str]:
+    """What the Hub would refuse or misread."""
+    return front_matter_problems(metadata(facts))
+
+
+def tags(facts: Facts) -> list[str]:
+    """The tags: those the method earns, the base's, the library's, the author's; each once."""
+    own = [f"base_model:adapter:{facts.base_id}"] if facts.base_id else []
+    own += facts.kind.tags
+    if facts.task:
+        own.append("transformers")
+    return list(dict.fromkeys([*own, *(tag for tag in map(plain, facts.author.tags) if tag)]))
+
+
+def model_name(facts: Facts) -> str:
+    """The name of the model in model-index."""
+    return (facts.repo_id or facts.directory_name).rpartition("/")[2]
+
+
+def _model_index(facts: Facts, dataset: Dataset | None, measured: Perplexity) -> list[dict[str, Any]]:
+    name = plain(measured.dataset_name) or "evaluation text"
+    known = dataset if dataset and dataset.name == measured.dataset_name else None
+    described = {
+        "type": known.id if known and is_repo_id(known.id) else slug(name),
+        "name": name,
+        "config": known.config if known else None,
+        "split": measured.split,
+        "revision": known.revision if known else None,
+    }
+    task = {"type": facts.task.PIPELINE_TAG, "name": facts.task.TITLE} if facts.task else {"type": "other"}
+    metric = {
+        "type": "perplexity",
+        "name": METRIC_NAMES[measured.definition],
+        "value": round(measured.value, 4),
+    }
+    return [
+        {
+            "name": model_name(facts),
+            "results": [
+                {
+                    "task": task,
+                    "dataset": {key: value for key, value in described.items() if value},
+                    "metrics": [metric],
+                }
+            ],
+        }
+    ]
+
+
+def slug(name: str) -> str:
+    """A local dataset's name in the form of an id: `Python's topics` -> `python-s-topics`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "local-text"
+
+
+# --- YAML --------------------------------------------------------------------------------------------------
+
+# What starts with a letter and holds only these is a plain string to YAML 1.1 and 1.2, unless it is a word
+# below. A colon is safe where no space follows, and never at the end.
+_PLAIN = re.compile(r"[A-Za-z](?:[\w./+(),-]|[ :](?=[\w./+(]))*", re.ASCII)
+_RESERVED = frozenset("y n yes no on off true false null nan inf".split())
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+
+
+def to_yaml(plain_metadata: dict[str, Any]) -> str:
+    """The metadata as YAML, with a newline at its end and without the `---` lines."""
+    return "\n".join(_lines(plain_metadata)) + "\n"
+
+
+def _lines(value: Any) -> list[str]:
+    """The lines of a mapping or a list that is not empty."""
+    if isinstance(value, dict):
+        return [line for key, part in value.items() for line in _entry(f"{_scalar(key)}:", part, "  ")]
+    return [line for part in value for line in _item(part)]
+
+
+def _entry(head: str, part: Any, indent: str) -> list[str]:
+    if isinstance(part, (dict, list)) and part:
+        # Lists stand at their key's own column, as the Hub's client writes them.
+        step = "" if isinstance(part, list) else indent
+        return [head, *(step + line for line in _lines(part))]
+    return [f"{head} {_scalar(part)}"]
+
+
+def _item(part: Any) -> list[str]:
+    if isinstance(part, (dict, list)) and part:
+        first, *rest = _lines(part)
+        return [f"- {first}", *(f"  {line}" for line in rest)]
+    return [f"- {_scalar(part)}"]
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, str):
+        is_plain = _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
+        return value if is_plain else f'"{_escaped(value)}"'
+    return str(value)
+
+
+def _float(value: float) -> str:
+    """A float that YAML 1.1 reads as one too: it wants a dot in the mantissa and a sign in the exponent."""
+    mantissa, e, exponent = repr(value).partition("e")
+    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
+    return f"{mantissa}e{exponent if exponent[:1] in '+-' else '+' + exponent}" if e else mantissa
+
+
+def _escaped(text: str) -> str:
+    return "".join(
+        _ESCAPES.get(c) or (f"\\u{ord(c):04x}" if CONTROL.match(c) or c == "\ufeff" else c) for c in text
+    )

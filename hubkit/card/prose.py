@@ -1,0 +1,166 @@
+"""The sentences of a card: what it is, how perplexity is defined, and what is limited by construction."""
+
+from __future__ import annotations
+
+from hubkit.card import text
+from hubkit.card.facts import Facts
+from hubkit.card.passage import paragraph
+from hubkit.card.tables import license_name
+from hubkit.record import Perplexity
+
+
+def title(facts: Facts) -> str:
+    """The card's heading."""
+    if facts.author.title and text.plain(facts.author.title):
+        return text.phrase(facts.author.title)
+    method = text.phrase(facts.kind.title)
+    return f"{_short(facts.base_id)}, {method} adapter" if facts.base_id else f"{method} adapter"
+
+
+def _short(repo_id: str) -> str:
+    return text.phrase(repo_id.rpartition("/")[2])
+
+
+def lead(facts: Facts) -> str:
+    """One or two sentences: what it is, on which base, for what, trained on what, and what came of it."""
+    if facts.author.summary and text.plain(facts.author.summary):
+        return paragraph(facts.author.summary)
+    return " ".join(filter(None, [_what_it_is(facts), _what_came_of_it(facts)]))
+
+
+def _what_it_is(facts: Facts) -> str:
+    dataset = facts.record.dataset
+    article = "An" if facts.kind.title[0] in "AEIO" else "A"
+    base = f" for {text.model_link(facts.base_id)}" if facts.base_id else ""
+    done = facts.record.training is not None and dataset is not None
+    for_task = f", {'trained ' if done else ''}for {facts.task.TITLE}" if facts.task else ""
+    data = ""
+    if dataset and done:
+        name = text.dataset_link(dataset.id) if dataset.id else text.phrase(dataset.name)
+        data = f"{'' if for_task else ', trained'} on {name}"
+    return f"{article} {text.phrase(facts.kind.title)} adapter{base}{for_task}{data}."
+
+
+def _what_came_of_it(facts: Facts) -> str:
+    measured = facts.record.measures.perplexity
+    if measured is None:
+        return ""
+    split = f" ({text.phrase(measured.split)})" if measured.split else ""
+    where = f"{text.phrase(measured.dataset_name)}{split}"
+    kind = "masked-token perplexity" if measured.definition == "masked" else "perplexity"
+    value = text.perplexity(measured.value)
+    if measured.base_value is None:
+        return f"Its {kind} on {where} is {value}."
+    verb = "lowers" if measured.value < measured.base_value else "raises"
+    if text.perplexity(measured.base_value) == value:
+        return f"Its {kind} on {where} is {value}, as the base model's."
+    return f"It {verb} {kind} on {where} from {text.perplexity(measured.base_value)} to {value}."
+
+
+def perplexity_definition(measured: Perplexity) -> str:
+    """What the number is, in words."""
+    if measured.definition == "masked":
+        share = f" (p = {text.number(measured.mask_probability)})" if measured.mask_probability else ""
+        seed = f" by a fixed seed ({measured.mask_seed})" if measured.mask_seed is not None else ""
+        return (
+            f"exp of the mean loss at masked positions. Positions are chosen at random{share}{seed}, every"
+            " chosen token is replaced by the mask token, and only those positions are scored. It is not the"
+            " perplexity of the text, and cannot be compared with a causal model's."
+        )
+    return (
+        "exp of the mean negative log-likelihood of the next token, in nats, over all scored tokens. It"
+        " depends on the tokenizer: compare it only with numbers of the same tokenizer, text, context and"
+        " stride."
+    )
+
+
+def base_left_out(measured: Perplexity) -> str | None:
+    """Why there is no value for the base alone."""
+    if measured.base_value is not None or not measured.base_left_out:
+        return None
+    return text.phrase(measured.base_left_out).rstrip(".")
+
+
+def base_note(facts: Facts) -> str | None:
+    """How the weights that were used differ from those that the base's id names."""
+    base = facts.record.base_model
+    note = text.plain(base.note or "") if base else ""
+    return text.phrase(note).rstrip(".") + "." if note else None
+
+
+def limitations(facts: Facts) -> list[str]:
+    """What is limited by construction, one sentence or two each."""
+    name = _short(facts.base_id) if facts.base_id else "its base model"
+    found = [
+        f"It is no model by itself: it works only together with {name}, and inherits that model's knowledge,"
+        " biases and limits."
+    ]
+    return found + [line for line in (*_limits_of_training(facts), *_limits_of_measures(facts)) if line]
+
+
+def _limits_of_training(facts: Facts) -> list[str]:
+    run, dataset, base = facts.record.training, facts.record.dataset, facts.record.base_model
+    found = []
+    if facts.four_bit and run:
+        found.append(
+            "It was trained on 4-bit weights of the base. On weights of another precision its output differs"
+            " from what was measured."
+        )
+    if run:
+        found.append(
+            f"It was trained on sequences of {text.plural(run.block_size, 'token')}, and on none longer."
+        )
+    if dataset and dataset.train_words and run:
+        words = text.count(dataset.train_words)
+        found.append(
+            f"All it was trained on is {words} words of one dataset; other kinds of text are unknown to it."
+        )
+    if base and base.head_newly_initialized:
+        found.append(
+            "The base has no weights for this task's head: the head was newly initialized and trained here."
+        )
+    if facts.parameters.sparsity:
+        found.append(
+            "Its zeros save neither disk space nor time: the file is dense, and stock PEFT computes with"
+            " them."
+        )
+    return found
+
+
+def _limits_of_measures(facts: Facts) -> list[str]:
+    measured, dataset = facts.record.measures.perplexity, facts.record.dataset
+    found = []
+    if measured:
+        found.append(
+            f"It was evaluated by perplexity on {text.phrase(measured.dataset_name)} alone. That says nothing"
+            " about other text, nor whether what it writes is true, useful or safe."
+        )
+    else:
+        found.append("This card reports no evaluation of its quality.")
+    if dataset and dataset.overlap and dataset.overlap.shared_ngrams:
+        found.append(
+            f"{text.percent(dataset.overlap.fraction)} of the evaluation text's"
+            f" {dataset.overlap.ngram_words}-word sequences also stand in the training text, so"
+            " perplexity here is lower than it would be on text that shares none."
+        )
+    if note := base_note(facts):
+        found.append(f"Weights of the base that were used here: {note}")
+    return found
+
+
+def license_text(facts: Facts) -> str | None:
+    """What the licence covers; the base's own is named where it is known."""
+    if not facts.author.license:
+        return None
+    base = facts.record.base_model
+    its = f": {text.code(base.license)}" if base and base.license else ""
+    return (
+        f"The adapter is licensed under {license_name(facts)}. The base model is not part of it and keeps its"
+        f" own license{its}."
+    )
+
+
+def footer(facts: Facts) -> str:
+    """Where every number is from."""
+    source = "`hubkit.json` and the adapter's files" if facts.has_record else "the adapter's files"
+    return f"Made by hubkit {facts.version} from {source}; weights {text.digest(facts.weights_sha256)}."

@@ -1,0 +1,182 @@
+"""Render a card: a pure function of facts and template. No clock, no network, no environment.
+
+The author's texts and all names are data: they are never evaluated as a template. A user's own template runs
+in Jinja's sandbox, is handed plain values only, and stops on the first name that does not exist.
+"""
+
+from __future__ import annotations
+
+import traceback
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+
+import hubkit
+from hubkit.card import front_matter, passage, prose, regions, results, tables, text
+from hubkit.card.citations import BIBTEX
+from hubkit.card.facts import Facts
+from hubkit.card.usage import usage
+from hubkit.errors import CardError
+
+TEMPLATE_NAME = "model_card.md.j2"
+FILTERS = {
+    "phrase": text.phrase,
+    "passage": passage.passage,
+    "code": text.code,
+    "codes": text.codes,
+    "count": text.count,
+    "number": text.number,
+    "percent": text.percent,
+    "perplexity": text.perplexity,
+    "rate": text.rate,
+    "size": text.size,
+    "exact_size": text.exact_size,
+    "duration": text.duration,
+    "digest": text.digest,
+    "listed": text.listed,
+    "table": text.table,
+}
+
+
+class _Absent(Exception):
+    """A template wrote a value that is not known."""
+
+
+def default_template() -> Path:
+    """The packaged template; in a checkout, the one at the repository's top level."""
+    package = Path(hubkit.__file__).parent
+    for folder in (package / "templates", package.parent / "templates"):
+        if (folder / TEMPLATE_NAME).is_file():
+            return folder / TEMPLATE_NAME
+    raise CardError(f"hubkit's own template {TEMPLATE_NAME} is missing", "install hubkit again")
+
+
+def render(facts: Facts, template: Path | None = None) -> str:
+    """The whole card, sealed (see `regions`). Raises CardError, naming the template's line."""
+    problems = front_matter.problems(facts)
+    if problems:
+        raise CardError("the Hub would refuse this card: " + "; ".join(problems), "mend the card's settings")
+    path = template or default_template()
+    try:
+        card = _load(path, own=template is None).render(context(facts))
+    except jinja2.TemplateError as error:
+        raise _located(error, path) from error
+    except CardError:
+        raise
+    except Exception as error:  # a template can fail in any way that Python can
+        raise _located(error, path) from error
+    return regions.seal(_tidy(card))
+
+
+def context(facts: Facts) -> dict[str, Any]:
+    """What a template may use: rows of tables, sentences, snippets, and the record as plain data."""
+    author = facts.author
+    measured = facts.record.measures.perplexity
+    history_rows, history_head = results.history(facts)
+    return {
+        "front_matter": front_matter.to_yaml(front_matter.metadata(facts)),
+        "title": prose.title(facts),
+        "lead": prose.lead(facts),
+        "repo_id": facts.repo_id,
+        "base_id": facts.base_id,
+        "method": facts.kind.title,
+        "method_summary": facts.kind.summary,
+        "task": facts.task.TITLE if facts.task else None,
+        "at_a_glance": tables.at_a_glance(facts),
+        "usage": usage(facts),
+        "head_is_new": bool(facts.record.base_model and facts.record.base_model.head_newly_initialized),
+        "configuration": tables.configuration(facts),
+        "data": results.data(facts),
+        "data_sides": results.data_sides(facts),
+        "data_note": text.phrase((facts.record.dataset.note if facts.record.dataset else None) or ""),
+        "training": results.training(facts),
+        "history": history_rows,
+        "history_head": history_head,
+        "perplexity": results.perplexity(facts),
+        "perplexity_definition": prose.perplexity_definition(measured) if measured else "",
+        "perplexity_conditions": results.perplexity_conditions(facts),
+        "base_left_out": prose.base_left_out(measured) if measured else None,
+        "base_note": prose.base_note(facts),
+        "parameters": tables.parameters(facts),
+        "four_bit": facts.four_bit,
+        "counted_on": facts.parameters.counted_on,
+        "sizes": tables.sizes(facts),
+        "throughput": results.throughput(facts),
+        "throughput_conditions": results.throughput_conditions(facts),
+        "noisy": results.noisy(facts),
+        "limitations": prose.limitations(facts),
+        "environments": results.environments(facts),
+        "citations": [BIBTEX[key] for key in facts.kind.papers],
+        "license": prose.license_text(facts),
+        "authors": [text.phrase(name) for name in author.authors if text.plain(name)],
+        "author": {
+            name: passage.passage(value)
+            for name in ("description", "intended_use", "out_of_scope", "limitations", "contact")
+            if (value := getattr(author, name))
+        },
+        "footer": prose.footer(facts),
+        "record": msgspec.to_builtins(facts.record),
+        "adapter_config": dict(facts.adapter.config),
+    }
+
+
+@lru_cache(maxsize=8)
+def _environment(own: bool) -> jinja2.Environment:
+    kind: type[jinja2.Environment] = jinja2.Environment
+    if not own:
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        kind = ImmutableSandboxedEnvironment
+    environment = kind(
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # the output is Markdown: text is escaped for Markdown where it is made
+        finalize=_present,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def _present(value: Any) -> Any:
+    """What was not measured is absent: a template cannot write None."""
+    if value is None:
+        raise _Absent("this value is not known; guard it with {% if %}")
+    return value
+
+
+@lru_cache(maxsize=8)
+def _compiled(path: Path, source: str, own: bool) -> jinja2.Template:
+    environment = _environment(own)
+    code = environment.compile(source, name=path.name, filename=str(path))
+    return environment.template_class.from_code(environment, code, environment.make_globals(None))
+
+
+def _load(path: Path, own: bool) -> jinja2.Template:
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise CardError(
+            f"cannot read template {path}: {reason}", "give a readable file to --template"
+        ) from error
+    return _compiled(path, source, own)
+
+
+def _located(error: Exception, path: Path) -> CardError:
+    """The error with the template's line."""
+    line = getattr(error, "lineno", None)
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.filename == str(path):
+            line = frame.lineno
+    message = getattr(error, "message", None) or str(error) or type(error).__name__
+    return CardError(f"{path}:{line or 1}: {message}", "mend the template")
+
+
+def _tidy(card: str) -> str:
+    """LF line ends, no blank at a line's end outside what the author wrote, one newline at the end."""
+    return card.replace("\r\n", "\n").replace("\r", "\n").strip("\n") + "\n"

@@ -1,0 +1,345 @@
+"""The rows of the card's tables about work done: data, training, perplexity, throughput, environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hubkit.card import text
+from hubkit.card.facts import Facts
+from hubkit.card.tables import Row, known
+from hubkit.record import Environment, LogPoint, Perplexity, Rate
+
+HISTORY_POINTS = 12
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "datasets",
+    "bitsandbytes",
+    "tokenizers",
+    "safetensors",
+)
+
+
+def data(facts: Facts) -> list[Row]:
+    """Where the text is from."""
+    dataset = facts.record.dataset
+    if dataset is None:
+        return []
+    name = text.phrase(dataset.name)
+    if dataset.id:
+        name = text.dataset_link(dataset.id) + (f" ({name})" if dataset.name != dataset.id else "")
+    elif dataset.source == "local":
+        name += " (local files)"
+    overlap = dataset.overlap
+    dropped = [
+        text.plural(number, kind)
+        for number, kind in (
+            (dataset.duplicate_documents_dropped, "document"),
+            (dataset.duplicate_paragraphs_dropped, "paragraph"),
+        )
+        if number is not None
+    ]
+    return known(
+        [
+            ("Dataset", name),
+            ("Configuration", text.code(dataset.config) if dataset.config else None),
+            ("Revision", text.code(dataset.revision) if dataset.revision else None),
+            ("Text column", text.code(dataset.text_column) if dataset.text_column else None),
+            ("License of the data", text.phrase(dataset.license) if dataset.license else None),
+            ("Duplicates dropped", text.listed(dropped) or None),
+            (
+                "Evaluation text also in the training text",
+                f"{text.percent(overlap.fraction)} ({text.count(overlap.shared_ngrams)} of"
+                f" {text.count(overlap.evaluation_ngrams)} distinct {overlap.ngram_words}-word sequences)"
+                if overlap
+                else None,
+            ),
+        ]
+    )
+
+
+def data_sides(facts: Facts) -> list[Row]:
+    """How much text was trained on, and how much was kept for evaluation."""
+    dataset = facts.record.dataset
+    if dataset is None:
+        return []
+    rows = (
+        ("Split", *(text.phrase(s) if s else "" for s in (dataset.train_split, dataset.eval_split))),
+        ("Documents", *map(_count, (dataset.train_documents, dataset.eval_documents))),
+        ("Words", *map(_count, (dataset.train_words, dataset.eval_words))),
+        ("Tokens, in packed blocks", _count(dataset.train_tokens), ""),
+        (
+            "Content digest",
+            *(text.digest(d) if d else "" for d in (dataset.train_sha256, dataset.eval_sha256)),
+        ),
+    )
+    return [row for row in rows if any(row[1:])]
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else text.count(number)
+
+
+def training(facts: Facts) -> list[Row]:
+    """The hyperparameters, and what the run cost."""
+    run = facts.record.training
+    if run is None:
+        return []
+    sequences = text.plural(run.batch_size, "sequence")
+    accumulated = f", {run.gradient_accumulation} accumulated" if run.gradient_accumulation > 1 else ""
+    clipping = text.number(run.max_grad_norm) if run.max_grad_norm else "off"
+    resumed = f", resumed {text.plural(run.resumed, 'time')} from a checkpoint" if run.resumed else ""
+    return known(
+        [
+            ("Epochs", text.number(run.epochs)),
+            ("Optimizer steps", text.count(run.steps)),
+            ("Batch per device", sequences + accumulated),
+            ("Effective batch", text.plural(run.effective_batch_size, "sequence")),
+            ("Block size", f"{text.count(run.block_size)} tokens, packed without padding"),
+            ("Tokens seen", text.count(run.tokens_seen)),
+            ("Learning rate", text.number(run.learning_rate)),
+            ("Scheduler", f"{text.phrase(run.scheduler)}, {text.plural(run.warmup_steps, 'warm-up step')}"),
+            ("Weight decay", text.number(run.weight_decay)),
+            ("Gradient clipping (norm)", clipping),
+            ("Optimizer", text.code(run.optimizer)),
+            ("Seed", str(run.seed)),
+            ("Precision", text.phrase(run.precision)),
+            ("Method's own parameters", _method_parameters(facts)),
+            ("Final training loss", _loss(run.final_train_loss) or None),
+            ("Final evaluation loss", _loss(run.final_eval_loss) or None),
+            ("Duration", text.duration(run.seconds) + resumed),
+            ("Peak memory", text.size(run.peak_memory_bytes) if run.peak_memory_bytes else None),
+            ("Hardware", hardware(run.environment)),
+            ("Date", text.phrase(run.started)),
+        ]
+    )
+
+
+def _method_parameters(facts: Facts) -> str | None:
+    """What the configuration file of the adapter cannot say: the pruning schedule."""
+    method = facts.record.method
+    if method is None or method.name != "sparse-lora":
+        return None
+    own = {k: v for k, v in method.parameters.items() if k in ("sparsity", "prune_start", "prune_end")}
+    return (
+        ", ".join(f"{key.replace('_', ' ')} {text.number(float(value))}" for key, value in own.items())
+        or None
+    )
+
+
+def history(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
+    """A few points of the loss history, and the head of their table."""
+    run = facts.record.training
+    by_step: dict[int, LogPoint] = {}
+    for point in run.history if run else []:
+        had = by_step.get(point.step, LogPoint(step=point.step))
+        by_step[point.step] = LogPoint(
+            step=point.step,
+            loss=had.loss if point.loss is None else point.loss,
+            eval_loss=had.eval_loss if point.eval_loss is None else point.eval_loss,
+        )
+    points = [p for _, p in sorted(by_step.items()) if p.loss is not None or p.eval_loss is not None]
+    if len(points) < 2:
+        return [], ()
+    columns = [
+        (name, [_loss(getattr(p, field)) for p in _spread(points)])
+        for name, field in (("Training loss", "loss"), ("Evaluation loss", "eval_loss"))
+        if any(getattr(p, field) is not None for p in points)
+    ]
+    steps = [text.count(p.step) for p in _spread(points)]
+    rows = list(zip(steps, *(values for _, values in columns), strict=True))
+    return rows, ("Step", *(name for name, _ in columns))
+
+
+def _spread(points: list[LogPoint]) -> list[LogPoint]:
+    """The first, the last and some evenly between; of those with an evaluation where they are many."""
+    evaluated = [p for p in points if p.eval_loss is not None]
+    pool = evaluated if len(evaluated) >= HISTORY_POINTS // 2 else points
+    if len(pool) <= HISTORY_POINTS:
+        return pool
+    last = len(pool) - 1
+    return [pool[round(i * last / (HISTORY_POINTS - 1))] for i in range(HISTORY_POINTS)]
+
+
+def _loss(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def perplexity(facts: Facts) -> list[Row]:
+    """Perplexity of the base and of base and adapter."""
+    measured = facts.record.measures.perplexity
+    if measured is None:
+        return []
+    rows: list[Row] = []
+    if measured.base_value is not None:
+        rows.append(("Base model alone", text.perplexity(measured.base_value), ""))
+    change = (
+        text.percent(measured.value / measured.base_value - 1, signed=True)
+        if measured.base_value is not None
+        else ""
+    )
+    rows.append(("Base model with this adapter", f"**{text.perplexity(measured.value)}**", change))
+    return rows if change else [row[:2] for row in rows]
+
+
+def perplexity_conditions(facts: Facts) -> list[Row]:
+    """Everything that the perplexity depends on."""
+    measured = facts.record.measures.perplexity
+    if measured is None:
+        return []
+    split = f", {text.phrase(measured.split)}" if measured.split else ""
+    return known(
+        [
+            ("Text", f"{text.phrase(measured.dataset_name)}{split}, {text.digest(measured.dataset_sha256)}"),
+            ("Documents", f"{text.count(measured.documents)}, {_documents_kept(measured)}"),
+            ("Tokens scored", f"{text.count(measured.tokens_scored)} of {text.count(measured.tokens_total)}"),
+            ("Context", f"{text.count(measured.context)} tokens at most"),
+            ("Stride", _stride(measured)),
+            ("Mask", _mask(measured)),
+            ("Batch", text.plural(measured.batch_size, "window")),
+            ("Computed in", f"{measured.dtype} on {_device(measured.device, measured.environment)}"),
+            ("Duration", text.duration(measured.seconds) if measured.seconds else None),
+            ("Date", text.phrase(measured.date) if measured.date else None),
+        ]
+    )
+
+
+def _documents_kept(measured: Perplexity) -> str:
+    if measured.documents_kept == "apart":
+        return "each scored apart, none with another's text before it"
+    return "packed one after the other"
+
+
+def _stride(measured: Perplexity) -> str:
+    if measured.stride >= measured.context:
+        return f"{text.count(measured.stride)} tokens: windows do not overlap"
+    shared = text.count(measured.context - measured.stride)
+    return (
+        f"{text.count(measured.stride)} tokens scored per window, with up to {shared} before them as context"
+    )
+
+
+def _mask(measured: Perplexity) -> str | None:
+    if measured.definition != "masked" or measured.mask_probability is None:
+        return None
+    seed = f", seed {measured.mask_seed}" if measured.mask_seed is not None else ""
+    return (
+        f"probability {text.number(measured.mask_probability)}{seed}, the same positions for base and adapter"
+    )
+
+
+def throughput(facts: Facts) -> list[Row]:
+    """Speeds with their spread."""
+    measured = facts.record.measures.throughput
+    if measured is None:
+        return []
+    new = f", {measured.new_tokens} new tokens" if measured.new_tokens else ""
+    named = (
+        ("Reading the prompt (prefill)", measured.prefill),
+        (f"Generating (decode{new})", measured.decode),
+        ("Sequences", measured.samples),
+        ("Tokens", measured.tokens),
+    )
+    return [_speed(label, rate) for label, rate in named if rate]
+
+
+def _speed(label: str, rate: Rate) -> Row:
+    return (
+        label,
+        f"{text.rate(rate.median)} {text.phrase(rate.unit)}",
+        f"{text.rate(rate.low)} to {text.rate(rate.high)}",
+        text.count(rate.repeats),
+    )
+
+
+def throughput_conditions(facts: Facts) -> list[Row]:
+    """What the speeds depend on."""
+    measured = facts.record.measures.throughput
+    if measured is None:
+        return []
+    environment = measured.environment
+    memory = measured.peak_memory_bytes
+    kind = f" ({text.phrase(measured.memory_kind)})" if measured.memory_kind else ""
+    return known(
+        [
+            ("Batch", text.plural(measured.batch_size, "sequence")),
+            ("Sequence length", f"{text.count(measured.sequence_length)} tokens"),
+            ("New tokens", text.count(measured.new_tokens) if measured.new_tokens else None),
+            ("Warm-up runs", text.count(measured.warmup)),
+            ("Computed in", f"{measured.dtype} on {_device(measured.device, environment)}"),
+            ("Threads", text.count(environment.threads) if environment and environment.threads else None),
+            ("Load of the machine at the start", _load(environment)),
+            ("Peak memory", text.size(memory) + kind if memory else None),
+            ("Date", text.phrase(measured.date) if measured.date else None),
+        ]
+    )
+
+
+def noisy(facts: Facts) -> list[str]:
+    """The speeds whose runs differed by more than a tenth."""
+    measured = facts.record.measures.throughput
+    if measured is None:
+        return []
+    names = (("prefill", "prefill"), ("decode", "decode"), ("sequences", "samples"), ("tokens", "tokens"))
+    return [name for name, field in names if (rate := getattr(measured, field)) and rate.noisy]
+
+
+def _load(environment: Environment | None) -> str | None:
+    if environment is None or environment.load_average is None:
+        return None
+    cores = f" on {text.plural(environment.cpu_count, 'CPU')}" if environment.cpu_count else ""
+    return f"{environment.load_average:.2f}{cores} (one-minute load average)"
+
+
+def _device(device: str, environment: Environment | None) -> str:
+    name = environment and (environment.accelerator if device != "cpu" else environment.cpu)
+    return f"{text.phrase(device)} ({text.phrase(name)})" if name else text.phrase(device)
+
+
+def hardware(environment: Environment | None) -> str | None:
+    """The machine in a line: accelerator or processor, cores, memory."""
+    if environment is None:
+        return None
+    parts = [
+        text.phrase(environment.accelerator) if environment.accelerator else "",
+        text.phrase(environment.cpu) if environment.cpu else "",
+        text.plural(environment.cpu_count, "CPU") if environment.cpu_count else "",
+        f"{text.size(environment.memory_bytes)} of memory" if environment.memory_bytes else "",
+    ]
+    return ", ".join(part for part in parts if part) or None
+
+
+def environments(facts: Facts) -> list[tuple[str, list[Row]]]:
+    """Each environment that a number comes from, with what was done in it; equal ones once."""
+    measures, run = facts.record.measures, facts.record.training
+    found: list[tuple[list[Row], list[str]]] = []
+    for what, holder in (
+        ("training", run),
+        ("perplexity", measures.perplexity),
+        ("throughput", measures.throughput),
+    ):
+        rows = _environment(holder.environment) if holder and holder.environment else []
+        if not rows:
+            continue
+        same = next((names for had, names in found if had == rows), None)
+        if same is not None:
+            same.append(what)
+        else:
+            found.append((rows, [what]))
+    return [(text.listed(names), rows) for rows, names in found]
+
+
+def _environment(environment: Environment) -> list[Row]:
+    order: dict[str, Any] = {name: at for at, name in enumerate(LIBRARIES)}
+    libraries = sorted(environment.libraries, key=lambda name: (order.get(name, len(order)), name))
+    return known(
+        [
+            ("Python", text.phrase(environment.python)),
+            *((text.phrase(name), text.phrase(environment.libraries[name])) for name in libraries),
+            ("Platform", text.phrase(environment.platform)),
+            ("Hardware", hardware(environment)),
+            ("Threads used by torch", str(environment.threads) if environment.threads else None),
+        ]
+    )

@@ -1,0 +1,176 @@
+"""Text for a card: numbers as a reader wants them, and words made safe for the line or cell they stand in.
+
+Longer texts of the author's, which are Markdown themselves, are the business of `passage`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+
+from hubkit.hub_rules import is_repo_id
+
+HUB = "https://huggingface.co"
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
+_ENTITIES = {ord(c): f"&#{ord(c)};" for c in string.punctuation}
+_ESCAPES = {
+    ord(c): "\\" + c for c in "\\`*[]"
+} | {ord("<"): "&lt;", ord(">"): "&gt;", ord("|"): "&#124;", ord("&"): "&amp;", ord("~"): "\\~"}  # fmt: skip
+_EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
+_LINE_START = re.compile(r"(?:[#+=-]|\d+[.)])")
+_CLOSING_HASHES = re.compile(r"#+$")  # a heading would take them as its end
+_AUTOLINK = re.compile(r"(?i)\b(?:https?|ftp)(?=://)|\bwww(?=\.)|@")
+
+
+# --- numbers -----------------------------------------------------------------------------------------------
+
+
+def count(number: int) -> str:
+    """A whole number with thousands separators."""
+    return f"{number:,}"
+
+
+def number(value: float) -> str:
+    """A setting's value, without a tail of zeros: 0.0003, 1e-05, 3."""
+    return f"{value:g}" if abs(value) < 1e5 else f"{value:,.0f}"
+
+
+def perplexity(value: float) -> str:
+    """Two decimals, and at least four significant digits."""
+    digits = 2 if not 0 < value < 10 else 3 - math.floor(math.log10(value))
+    return f"{value:,.{digits}f}"
+
+
+def percent(fraction: float, signed: bool = False) -> str:
+    """A share as a percentage: 12.3%, 0.40%, 0.0012%."""
+    value = 100 * fraction
+    size = abs(value)
+    digits = 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 1 - math.floor(math.log10(size))
+    return f"{value:{'+' if signed else ''}.{digits}f}%"
+
+
+def rate(value: float) -> str:
+    """A speed to three or four significant digits."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def size(number_of_bytes: int) -> str:
+    """Bytes in decimal units: 1.78 MB."""
+    value, unit = float(number_of_bytes), "bytes"
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    if unit == "bytes":
+        return f"{number_of_bytes:,} bytes"
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+
+
+def exact_size(number_of_bytes: int) -> str:
+    """Bytes in decimal units, and to the byte: 1.78 MB (1,779,464 bytes)."""
+    short = size(number_of_bytes)
+    return short if short.endswith("bytes") else f"{short} ({number_of_bytes:,} bytes)"
+
+
+def duration(seconds: float) -> str:
+    """4.2 s, 3 min 12 s, 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plural(number_of: int, one: str, many: str | None = None) -> str:
+    """`1 document`, `2 documents`."""
+    return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
+
+
+def listed(words: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+# --- words -------------------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """One line, without control characters; single spaces."""
+    return " ".join(CONTROL.sub(" ", text).split())
+
+
+def phrase(text: str) -> str:
+    """A phrase that shows in Markdown as it was given, wherever it stands, a table cell included."""
+    escaped = plain(text).translate(_ESCAPES)
+    escaped = _EDGE_UNDERSCORE.sub(lambda m: "\\_" * len(m.group()), escaped)
+    escaped = _AUTOLINK.sub(lambda m: _first_as_entity(m.group()), escaped)
+    escaped = _CLOSING_HASHES.sub(lambda m: "\\#" * len(m.group()), escaped)
+    return _first_as_entity(escaped) if _LINE_START.match(escaped) else escaped
+
+
+def _first_as_entity(text: str) -> str:
+    return f"&#{ord(text[0])};{text[1:]}"
+
+
+def code(text: str) -> str:
+    """A word of code; as HTML where backticks or a pipe would break the Markdown form."""
+    line = plain(text)
+    if not line:
+        return ""
+    if "`" in line or "|" in line:
+        return f"<code>{line.translate(_ENTITIES)}</code>"
+    return f"`{line}`"
+
+
+def codes(words: list[str]) -> str:
+    """Several words of code."""
+    return ", ".join(code(word) for word in words)
+
+
+def model_link(repo_id: str) -> str:
+    """A Hub model's id, linked where it has the shape of one."""
+    return f"[{phrase(repo_id)}]({HUB}/{repo_id})" if is_repo_id(repo_id) else phrase(repo_id)
+
+
+def dataset_link(repo_id: str) -> str:
+    """A Hub dataset's id, linked where it has the shape of one."""
+    return f"[{phrase(repo_id)}]({HUB}/datasets/{repo_id})" if is_repo_id(repo_id) else phrase(repo_id)
+
+
+def digest(sha256: str) -> str:
+    """The first twelve digits of a digest; the record has them all."""
+    return f"`sha256:{sha256[:12]}`"
+
+
+def table(rows: list[tuple[str, ...]], *header: str) -> str:
+    """A Markdown table whose source lines up; nothing in a cell can end the cell. Empty without rows."""
+    if not rows:
+        return ""
+    cells = [[_cell(cell) for cell in row] for row in (header, *rows)]
+    numeric = [_is_numeric([row[i] for row in cells[1:]]) for i in range(len(header))]
+    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
+    rule = [("-" * (width - 1) + ":") if right else "-" * width
+            for width, right in zip(widths, numeric, strict=True)]  # fmt: skip
+    return "\n".join(_line(row, widths, numeric) for row in (cells[0], rule, *cells[1:]))
+
+
+def _line(row: list[str], widths: list[int], numeric: list[bool]) -> str:
+    padded = [
+        cell.rjust(width) if right else cell.ljust(width)
+        for cell, width, right in zip(row, widths, numeric, strict=True)
+    ]
+    return f"| {' | '.join(padded)} |"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "&#124;")
+
+
+def _is_numeric(column: list[str]) -> bool:
+    """Whether a column holds numbers, and is set right-aligned for that."""
+    return any(column) and all(
+        not cell or re.fullmatch(r"[-+*]*[\d,.]+(?:e-?\d+)?[%*]*", cell) for cell in column
+    )

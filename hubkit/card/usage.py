@@ -1,0 +1,111 @@
+"""The Python on a card: how to load the adapter on its base, and one example of its use.
+
+The class, the dtype and the quantization are those that the measures were taken with, so that a reader runs
+what was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hubkit.card.facts import Facts
+
+# What BitsAndBytesConfig takes, in the order to print it.
+_QUANTIZATION_KEYS = (
+    "load_in_8bit", "load_in_4bit", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant",
+    "bnb_4bit_compute_dtype", "bnb_4bit_quant_storage", "llm_int8_threshold", "llm_int8_skip_modules",
+)  # fmt: skip
+_DEFAULTS = {"load_in_8bit": False, "load_in_4bit": False, "bnb_4bit_quant_storage": "uint8",
+             "llm_int8_threshold": 6.0, "llm_int8_skip_modules": None}  # fmt: skip
+_LINE_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The snippets of a card: valid Python, to be run one after the other."""
+
+    load: str
+    example: str
+    run_from: str | None  # the directory whose parent the snippet runs in, where there is no repo id
+    packages: tuple[str, ...]  # what to install
+
+
+def usage(facts: Facts) -> Usage | None:
+    """The snippets, or None where the base or the class that loads it is not known."""
+    if facts.base_id is None or facts.task is None:
+        return None
+    adapter = facts.repo_id or facts.directory_name
+    load = "\n".join(_load_lines(facts, facts.base_id, adapter))
+    text = facts.author.example or facts.task.EXAMPLE_TEXT
+    bitsandbytes = ("bitsandbytes",) if facts.quantization else ()
+    return Usage(
+        load=load,
+        example=str(facts.task.example(text)),
+        run_from=None if facts.repo_id else facts.directory_name,
+        packages=("transformers", "peft", *bitsandbytes),
+    )
+
+
+def dtype(facts: Facts) -> str | None:
+    """The dtype to load the base with: that of the throughput, which is taken on the model as loaded here."""
+    measures, base = facts.record.measures, facts.record.base_model
+    if measures.throughput:
+        return measures.throughput.dtype
+    if base and base.dtype:
+        return base.dtype
+    return measures.perplexity.dtype if measures.perplexity else None
+
+
+def quantization_arguments(quantization: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of BitsAndBytesConfig that differ from its defaults."""
+    return {
+        key: quantization[key]
+        for key in _QUANTIZATION_KEYS
+        if key in quantization and quantization[key] != _DEFAULTS.get(key, _QUANTIZATION_KEYS)
+    }
+
+
+def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
+    assert facts.task is not None
+    names = [facts.task.AUTO_CLASS, "AutoTokenizer"]
+    arguments = [_quoted(base_id)]
+    base = facts.record.base_model
+    pinned = [f"revision={_quoted(base.revision)}"] if base and base.revision else []
+    lines: list[str] = []
+    if facts.quantization and not facts.base_is_quantized:
+        names.append("BitsAndBytesConfig")
+        given = [f"{k}={_literal(v)}" for k, v in quantization_arguments(facts.quantization).items()]
+        lines += _call("quantization = BitsAndBytesConfig", given)
+        pinned.append("quantization_config=quantization")
+    elif measured := dtype(facts):
+        pinned.append(f"dtype={_quoted(measured)}")
+    imports = [
+        "from peft import PeftModel",
+        f"from transformers import {', '.join(sorted(names))}",
+        "",
+    ]
+    lines += _call(f"base = {facts.task.AUTO_CLASS}.from_pretrained", arguments + pinned)
+    lines += _call("model = PeftModel.from_pretrained", ["base", _quoted(adapter)])
+    source = adapter if facts.has_tokenizer else base_id
+    revision = [] if facts.has_tokenizer else [p for p in pinned if p.startswith("revision=")]
+    lines += _call("tokenizer = AutoTokenizer.from_pretrained", [_quoted(source), *revision])
+    return imports + lines
+
+
+def _call(function: str, arguments: list[str]) -> list[str]:
+    """A call on one line where it fits, else with one argument a line."""
+    line = f"{function}({', '.join(arguments)})"
+    if len(line) <= _LINE_LENGTH and len(arguments) < 4:
+        return [line]
+    return [f"{function}(", *(f"    {argument}," for argument in arguments), ")"]
+
+
+def _quoted(text: str) -> str:
+    """A Python string in double quotes."""
+    plain = repr(text)
+    return f'"{plain[1:-1]}"' if plain.startswith("'") and '"' not in plain and "\\'" not in plain else plain
+
+
+def _literal(value: Any) -> str:
+    return _quoted(value) if isinstance(value, str) else repr(value)

@@ -1,0 +1,182 @@
+"""`hubkit card`: write the model card of an adapter directory, or check the one that is there."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from hubkit import __version__, record, tasks
+from hubkit.card import facts as card_facts
+from hubkit.card import regions
+from hubkit.card.facts import Facts
+from hubkit.card.missing import missing
+from hubkit.card.render import render
+from hubkit.cli import common
+from hubkit.errors import CheckFailed, MissingExtra
+from hubkit.record import Author, BaseModel, Record
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command("card")
+@common.adapter_option
+@click.option("--repo-id", "--hub-model-id", help="Repo that the snippets name: user/name.")
+@click.option(
+    "--base-config", type=_FILE, help="The base model's config.json, where its weights are not at hand."
+)
+@click.option("--base-model", help="Hub id of the base model, where the adapter does not name it.")
+@click.option("--task", type=click.Choice(list(tasks.TASKS)), help="Task, where the files do not tell it.")
+@click.option("--title", help="Heading of the card.")
+@click.option("--license", help="License of the adapter: an id of the Hub's list.")
+@click.option("--license-name", help="Name of the license, with --license other.")
+@click.option("--license-link", help="Address of the license, with --license other.")
+@click.option("--language", multiple=True, metavar="CODE", help="Language of the text. Repeatable.")
+@click.option("--tag", "tags", multiple=True, help="A tag of your own. Repeatable.")
+@click.option("--template", type=_FILE, help="A Jinja template in place of hubkit's own.")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print the card; write nothing.")
+@click.option(
+    "--check", is_flag=True, help="Exit 1 when the card is not what would be written; write nothing."
+)
+@click.option("--diff", is_flag=True, help="Print what would change; write nothing.")
+@click.option(
+    "--force", is_flag=True, help="Replace a card that is not hubkit's; it is kept as README.md.orig."
+)
+@common.json_option
+@common.quiet_option
+def command(
+    adapter_dir: Path,
+    template: Path | None,
+    to_stdout: bool,
+    check: bool,
+    diff: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    base_config: Path | None,
+    **given: Any,
+) -> None:
+    """Write the model card (README.md) of an adapter directory.
+
+    Everything on it comes from the record hubkit.json and the adapter's own files. What you say by options is
+    kept in hubkit.json, so that the card can be made again.
+    """
+    known = record.read(adapter_dir)
+    told = _with_options(known, **given)
+    facts = card_facts.gather(adapter_dir, record=told, base_config=base_config)
+    if base_config and facts.parameters.total is None:
+        facts = _counted(facts, base_config, quiet)
+    card = render(facts, template)
+    if to_stdout:
+        click.echo(card, nl=False)
+        return
+    if diff:
+        click.echo(_diff(adapter_dir, card), nl=False)
+    if check:
+        _check(adapter_dir, card)
+        common.hint(f"{adapter_dir / regions.CARD_NAME} is up to date.", quiet)
+    if check or diff:
+        return
+    regions.check_replaceable(adapter_dir, card, force)  # before the record is touched
+    if told != known or base_config:
+        _remember(adapter_dir, known, facts)
+    outcome = regions.write_card(adapter_dir, card, force)
+    _report(adapter_dir, facts, outcome, as_json, quiet)
+
+
+def _with_options(known: Record, **given: Any) -> Record:
+    """The record with what the options say put over it."""
+    author = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in given.items()
+        if key in Author.__struct_fields__ and value
+    }
+    told = msgspec.structs.replace(
+        known,
+        author=card_facts.merge_authors(known.author, msgspec.convert(author, Author)),
+        repo_id=given["repo_id"] or known.repo_id,
+        task=given["task"] or known.task,
+    )
+    if given["base_model"]:
+        base = known.base_model or BaseModel(id=given["base_model"])
+        told.base_model = msgspec.structs.replace(base, id=given["base_model"])
+    return told
+
+
+def _counted(facts: Facts, base_config: Path, quiet: bool) -> Facts:
+    """The facts with the total counted from the base's configuration, where the packages for it are there."""
+    from hubkit.models.counting import count_with_base
+
+    try:
+        counted = count_with_base(
+            facts.adapter.directory, base_config, facts.task.NAME if facts.task else None
+        )
+    except MissingExtra as error:
+        common.hint(f"Total parameters left out: {error}", quiet)
+        return facts
+    return facts.with_total(counted)
+
+
+def _remember(directory: Path, known: Record, facts: Facts) -> None:
+    """Write the record with what was told now; measures stay as they are, but for a new count."""
+    counted = facts.record.measures.parameters
+    measures = msgspec.structs.replace(known.measures, parameters=counted or known.measures.parameters)
+    told = msgspec.structs.replace(
+        facts.record, measures=measures, hubkit_version=known.hubkit_version or __version__
+    )
+    if told != known:
+        record.write(directory, told)
+
+
+def _diff(directory: Path, card: str) -> str:
+    """A unified diff from the card on disk to the one that would be written."""
+    name = str(directory / regions.CARD_NAME)
+    present = (regions.on_disk(directory) or "").encode(errors="surrogateescape").decode(errors="replace")
+    return "".join(
+        line if line.endswith("\n") else line + "\n"
+        for line in difflib.unified_diff(
+            present.splitlines(keepends=True), card.splitlines(keepends=True), name, f"{name} (new)"
+        )
+    )
+
+
+def _check(directory: Path, card: str) -> None:
+    present = regions.on_disk(directory)
+    if present != card:
+        path = directory / regions.CARD_NAME
+        what = "is missing" if present is None else "is not the card that hubkit would write"
+        raise CheckFailed(f"{path} {what}", f"hubkit card --adapter {shlex.quote(str(directory))}")
+
+
+def _report(directory: Path, facts: Facts, outcome: str, as_json: bool, quiet: bool) -> None:
+    """Say what was done, what was left out, and what is still missing."""
+    path = directory / regions.CARD_NAME
+    lacking = missing(facts)
+    if as_json:
+        common.result(
+            {
+                "path": str(path),
+                "outcome": outcome,
+                "stale": list(facts.stale),
+                "missing": [{"what": what, "how": how} for what, how in lacking],
+            },
+            "",
+            as_json=True,
+        )
+        return
+    common.hint(f"Wrote {path}" if outcome == "written" else f"{path} is up to date", quiet)
+    if facts.stale:
+        common.hint(
+            f"Left out, measured on other weights: {', '.join(facts.stale)}."
+            f" Next: hubkit measure --adapter {shlex.quote(str(directory))}",
+            quiet,
+        )
+    if lacking:
+        width = max(len(what) for what, _ in lacking)
+        common.hint("Still missing:", quiet)
+        for what, how in lacking:
+            common.hint(f"  {what.ljust(width)}  {how}", quiet)
