@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
@@ -11,7 +10,8 @@ from starlette.responses import Response
 
 from hubkit.localhub.call import Call, Refusal, reply
 from hubkit.localhub.card import file_entry, model_info, parse_card
-from hubkit.localhub.repo import Commit, NotThere, Repo, Tree, check_ref_name, now
+from hubkit.localhub.history import last_commits
+from hubkit.localhub.repo import NotThere, Repo, Tree, check_ref_name, now
 
 PAGE = 1000
 LIST_PAGE = 100
@@ -171,24 +171,11 @@ def _entries(
     entries += [file_entry(path, file) for path, file in tree.items()]
     entries = [entry for entry in entries if paths is None or entry["path"] in paths]
     if expand:
+        touched = last_commits(repo, oid, [str(entry["path"]) for entry in entries])
         for entry in entries:
-            last = last_commit(repo, oid, entry["path"])
+            last = touched[entry["path"]]
             entry["lastCommit"] = {"id": last.oid, "title": last.title, "date": last.date}
     return sorted(entries, key=lambda entry: str(entry["path"]))
-
-
-def last_commit(repo: Repo, oid: str, path: str) -> Commit:
-    """The commit that last changed a file or something below a folder."""
-
-    def state(tree: Tree) -> list[tuple[str, str]]:
-        return [(p, f.oid) for p, f in tree.items() if p == path or p.startswith(f"{path}/")]
-
-    history = list(repo.history(oid))
-    wanted = state(repo.tree(oid))
-    for newer, older in itertools.pairwise(history):
-        if state(repo.tree(older.oid)) != wanted:
-            return newer
-    return history[-1]
 
 
 def tree(call: Call) -> Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,10 +10,9 @@ from starlette.responses import Response
 
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.localhub.call import Call, Refusal, reply
-from hubkit.localhub.objects import File
+from hubkit.localhub.history import Changes, changes_between, file_diff
 from hubkit.localhub.repo import Discussion, Exists, Repo, Stale, Tree, now
 
-DIFF_MAX = 400_000
 PAGE = 50
 
 
@@ -178,15 +176,6 @@ def merge(repo: Repo, pull: Discussion, author: str) -> dict[str, Any]:
     return event("status-change", author, {"status": "merged"})
 
 
-Changes = dict[str, tuple[File | None, File | None]]
-
-
-def changes_between(before: Tree, after: Tree) -> Changes:
-    """The files that differ between two trees, each as it was and as it is."""
-    paths = sorted({*before, *after})
-    return {p: (before.get(p), after.get(p)) for p in paths if before.get(p) != after.get(p)}
-
-
 def pull_request_changes(repo: Repo, pull: Discussion) -> Changes:
     """The files that a pull request changes."""
     before = repo.tree(pull.fork) if pull.fork else {}
@@ -201,26 +190,6 @@ def conflicts(repo: Repo, pull: Discussion) -> list[str]:
     theirs = changes_between(repo.tree(pull.fork), repo.tree(base))
     ours = pull_request_changes(repo, pull)
     return [path for path in ours if path in theirs and theirs[path] != ours[path]]
-
-
-def _text_lines(repo: Repo, file: File | None) -> list[str] | None:
-    """The lines of a text file, None when it is large or not text."""
-    if file is None:
-        return []
-    if file.sha256 or file.size > DIFF_MAX:
-        return None
-    data = repo.objects.path(file).read_bytes()
-    return None if b"\0" in data else data.decode("utf-8", "replace").splitlines(keepends=True)
-
-
-def file_diff(repo: Repo, path: str, before: File | None, after: File | None) -> list[str]:
-    """One file's unified diff, or one line where there are no lines to show."""
-    old, new = _text_lines(repo, before), _text_lines(repo, after)
-    if old is None or new is None:
-        return [f"Binary files a/{path} and b/{path} differ\n"]
-    names = (f"a/{path}" if before else "/dev/null", f"b/{path}" if after else "/dev/null")
-    lines = difflib.unified_diff(old, new, *names)
-    return [line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines]
 
 
 def pull_request_diff(repo: Repo, pull: Discussion) -> Iterator[str]:

@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 from hubkit.hub_rules import is_repo_id
 from hubkit.localhub.card import HEADER_MAX, Card, as_list, parameters, read_json
-from hubkit.localhub.community import Changes, file_diff
+from hubkit.localhub.history import Changes, file_diff, last_commits
 from hubkit.localhub.objects import File
 from hubkit.localhub.repo import Commit, Repo, Tree
 
 Chip = dict[str, str]
-HISTORY_MAX = 300
+LINES_MAX = 2000
 
 # https://huggingface.co/docs/hub/model-cards#specifying-a-base-model, in the words of the Hub's own page.
 RELATIONS = {"adapter": "Adapter", "finetune": "Fine-tune", "merge": "Merge", "quantized": "Quantized"}
@@ -102,12 +102,8 @@ def weights(repo: Repo, tree: Tree) -> list[dict[str, str]]:
         found.append({"value": count_text(sum(counts.values())), "label": f"parameters · {kinds}"})
     if names:
         size = sum(tree[name].size for name in adapter or names)
-        found.append(
-            {
-                "value": size_text(size),
-                "label": (adapter or names)[0] if len(adapter or names) == 1 else "weights",
-            }
-        )
+        kind = (adapter or names)[0].rpartition(".")[2]
+        found.append({"value": size_text(size), "label": f"on disk · {kind}"})
     return found
 
 
@@ -175,32 +171,6 @@ def commit_line(repo: Repo, commit: Commit) -> dict[str, str]:
     }
 
 
-def last_commits(repo: Repo, oid: str, paths: list[str]) -> dict[str, Commit]:
-    """For each file or folder the commit that last changed it, in one walk back through the history."""
-
-    def states(tree: Tree) -> dict[str, list[tuple[str, str]]]:
-        wanted: dict[str, list[tuple[str, str]]] = {path: [] for path in paths}
-        for path, file in tree.items():
-            parts = path.split("/")
-            for depth in range(1, len(parts) + 1):
-                prefix = "/".join(parts[:depth])
-                if prefix in wanted:
-                    wanted[prefix].append((path, file.oid))
-        return wanted
-
-    now, found = states(repo.tree(oid)), {}
-    newer = repo.commit(oid)
-    for number, older in enumerate(repo.history(newer.parent)):
-        before = states(repo.tree(older.oid))
-        for path in paths:
-            if path not in found and before[path] != now[path]:
-                found[path] = newer
-        if len(found) == len(paths) or number > HISTORY_MAX:
-            break
-        newer = older
-    return {path: found.get(path, newer) for path in paths}
-
-
 def file_rows(repo: Repo, oid: str, revision: str, folder: str) -> list[dict[str, Any]]:
     """The rows of a folder: folders first, then files."""
     prefix = f"{folder}/" if folder else ""
@@ -250,9 +220,9 @@ def diff_blocks(repo: Repo, changes: Changes) -> list[dict[str, Any]]:
         if after and after.sha256:
             note += f" · LFS · {size_text(after.size)}"
         lines = []
-        for text in file_diff(repo, path, before, after)[:2000]:
-            kind = "h" if text.startswith(("+++", "---", "@@")) else {"+": "a", "-": "d"}.get(text[:1], "")
-            if not text.startswith(("+++", "---", "Binary")):
+        for number, text in enumerate(file_diff(repo, path, before, after)[:LINES_MAX]):
+            kind = "h" if text.startswith("@@") else {"+": "a", "-": "d"}.get(text[:1], "")
+            if number > 1:  # the two names, or the one line on a binary file, come first
                 lines.append({"kind": kind, "text": text.rstrip("\n")})
         blocks.append({"path": path, "note": note, "lines": lines})
     return blocks

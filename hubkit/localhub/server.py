@@ -68,14 +68,17 @@ BROWSER: list[tuple[str, str, Callable[[Call], Response]]] = [
 ]
 
 
-def _no_such_repo(call: Call) -> Response:
-    """Models without a namespace, datasets and Spaces: none of them is here, and the client asks for them."""
-    raise Refusal(404 if call.token else 401, "Repository not found", "RepoNotFound")
-
-
 def _unknown(call: Call) -> Response:
     """What the real Hub may answer and this one does not."""
     raise Refusal(404, f"The local Hub does not answer {call.request.method} {call.request.scope['path']}")
+
+
+def _no_such_repo(call: Call) -> Response:
+    """Models without a namespace, datasets and Spaces: none of them is here, and the client asks for them."""
+    parts = call.request.scope["path"].split("/")
+    if parts[:3] == ["", "api", "models"] and len(parts) > 4 and call.find_repo("/".join(parts[3:5])):
+        return _unknown(call)
+    raise Refusal(404 if call.token else 401, "Repository not found", "RepoNotFound")
 
 
 def _routes() -> Iterator[Route]:

@@ -1,0 +1,112 @@
+"""The frame of the pages: templates, headers, refusals as pages, and what stands above each view of a repo."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import Response
+
+from hubkit.hub_rules import DEFAULT_BRANCH
+from hubkit.localhub import page_facts as facts
+from hubkit.localhub.call import Call, as_refusal
+from hubkit.localhub.card import card_of
+from hubkit.localhub.repo import Repo
+
+PAGES = Path(__file__).parent / "pages"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+@functools.cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def html(call: Call, template: str, status: int = 200, **values: Any) -> Response:
+    """A page made of a template."""
+    token = call.token
+    text = _templates().get_template(template).render(user=token.user if token else None, **values)
+    return Response(text.encode(), status, HEADERS, "text/html")
+
+
+def page(function: Callable[[Call], Response]) -> Callable[[Call], Response]:
+    """A page whose refusals are pages too."""
+
+    @functools.wraps(function)
+    def answer(call: Call) -> Response:
+        try:
+            return function(call)
+        except Exception as error:
+            refusal = as_refusal(error)
+            hidden = refusal.code == "RepoNotFound"
+            title = "This repo is not here" if hidden else f"Error {refusal.status}"
+            text = (
+                "It does not exist, or it is private and you are not signed in."
+                if hidden
+                else refusal.message
+            )
+            return html(
+                call,
+                "message.html.j2",
+                404 if hidden else refusal.status,
+                title=title,
+                text=text,
+                form=hidden,
+            )
+
+    return answer
+
+
+def repo_page(
+    call: Call, template: str, repo: Repo, oid: str, tab: str, revision: str, **values: Any
+) -> Response:
+    """A page below the header of a repo."""
+    tree = repo.tree(oid)
+    owner, name = repo.id.split("/")
+    talk = repo.discussions()
+    tabs = [
+        ("card", "Model card", f"/{repo.id}", None),
+        ("files", "Files and versions", facts.address(repo.id, "tree", revision), None),
+        (
+            "history",
+            "Commits",
+            facts.address(repo.id, "commits", revision),
+            sum(1 for _ in repo.history(oid)),
+        ),
+        ("talk", "Community", f"/{repo.id}/discussions", len(talk) or None),
+    ]
+    shown = [
+        {"icon": icon, "text": text, "href": href, "count": count, "on": icon == tab}
+        for icon, text, href, count in tabs
+    ]
+    header: dict[str, Any] = {
+        "repo": repo,
+        "owner": owner,
+        "name": name,
+        "here": f"/{repo.id}",
+        "tabs": shown,
+    }
+    return html(call, template, **header, chips=facts.chips(card_of(repo, tree), tree), **values)
+
+
+def revision_of(call: Call, repo: Repo) -> tuple[str, str]:
+    """The revision of the address, the default branch without one, and its commit."""
+    revision = call.param("rev") or DEFAULT_BRANCH
+    return revision, repo.resolve(revision)
