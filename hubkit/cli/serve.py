@@ -1,0 +1,31 @@
+"""`hubkit serve`: the local Hub over a directory, with a page for each repo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hubkit.cli import common
+
+if TYPE_CHECKING:
+    from hubkit.localhub.running import RunningHub
+
+DEFAULT_PORT = 8765  # pinned to localhub.DEFAULT_PORT by a test; importing it here would cost start-up time
+
+
+@click.command("serve")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Port; 0: any."
+)
+def command(directory: Path, port: int) -> None:
+    """Serve a local Hub from DIRECTORY, on this machine only, until Ctrl-C."""
+    from hubkit import localhub
+
+    def ready(hub: RunningHub) -> None:
+        common.hint(f"Serving {directory}; stop with Ctrl-C. Its token is in {directory / 'token'}.")
+        click.echo(hub.endpoint)
+
+    localhub.serve(directory, port, on_ready=ready)

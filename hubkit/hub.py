@@ -1,0 +1,183 @@
+"""The one room that talks to the Hub: HfApi with time limits, retries, and errors as one line.
+
+A `Hub` is handed an endpoint and a token. With no token, huggingface_hub finds one itself (HF_OIDC_RESOURCE,
+HF_TOKEN, the file of `hf auth login`). huggingface_hub is imported when a Hub is made, not with this module.
+
+Everything here may safely be done twice, so it is repeated when the Hub stumbles (hub_client.py). What may
+not, making a commit, is in hub_commit.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hubkit import __version__, hub_rules
+from hubkit.errors import HubError
+
+if TYPE_CHECKING:
+    import httpx2
+    from huggingface_hub import HfApi
+
+    from hubkit.hub_client import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a commit: its git blob id, its size, and its SHA-256 when it is stored by LFS or Xet."""
+
+    oid: str
+    size: int
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file to push: where it lies and where it goes; `oid` is its git blob id (small files only)."""
+
+    path: str
+    source: Path
+    size: int
+    sha256: str
+    oid: str | None = None
+    modified_ns: int = 0  # when it was hashed
+
+    def equals(self, remote: RemoteFile | None) -> bool:
+        """Whether the Hub holds these bytes under this path."""
+        if remote is None:
+            return False
+        return remote.sha256 == self.sha256 if remote.sha256 else remote.oid == self.oid
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """A model repo: its id (the new one, when it was renamed), visibility, and the head of a revision."""
+
+    id: str
+    private: bool
+    head: str | None  # None: the repo has no such revision
+
+
+def find_token() -> bool:
+    """Whether a Hub token is at hand: a Trusted Publisher, HF_TOKEN, or the file of `hf auth login`."""
+    if os.environ.get("HF_OIDC_RESOURCE"):
+        return True  # the exchange itself is left to the first call
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
+class Hub:
+    """The Hub at an endpoint, seen with a token."""
+
+    def __init__(
+        self, endpoint: str | None = None, token: str | None = None, *, patience: Patience | None = None
+    ) -> None:
+        from huggingface_hub import HfApi
+
+        from hubkit import hub_client
+
+        hub_client.install()
+        self.patience = patience or hub_client.Patience()
+        self._token = token.strip() if token else None
+        self.api: HfApi = HfApi(endpoint, self._token, library_name="hubkit", library_version=__version__)
+
+    @property
+    def endpoint(self) -> str:
+        """The address of this Hub, without a slash at the end."""
+        return self.api.endpoint
+
+    def user(self) -> str:
+        """The name of the user that the token belongs to."""
+        with self.calling("this user"):
+            return str(self.api.whoami()["name"])
+
+    def repo(self, repo_id: str, revision: str = hub_rules.DEFAULT_BRANCH) -> Repo | None:
+        """A model repo and the head of one of its revisions; None when there is none to be seen."""
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+        with self.calling(repo_id):
+            try:
+                try:
+                    info = self.api.model_info(repo_id, revision=revision)
+                    return Repo(info.id, bool(info.private), info.sha)
+                except RevisionNotFoundError:
+                    info = self.api.model_info(repo_id)
+                    return Repo(info.id, bool(info.private), None)
+            except GatedRepoError:
+                raise
+            except RepositoryNotFoundError:
+                return None
+
+    def files(self, repo_id: str, commit: str) -> dict[str, RemoteFile]:
+        """The files of a commit, by path."""
+        from huggingface_hub.hf_api import RepoFile
+
+        with self.calling(repo_id):
+            tree = list(self.api.list_repo_tree(repo_id, recursive=True, revision=commit))
+        return {
+            entry.path: RemoteFile(entry.blob_id, entry.size, entry.lfs.sha256 if entry.lfs else None)
+            for entry in tree
+            if isinstance(entry, RepoFile)
+        }
+
+    def read(self, repo_id: str, path: str, commit: str) -> bytes:
+        """The bytes of a small file at a commit, as the Hub serves them."""
+        from huggingface_hub import hf_hub_url, hf_raise_for_status
+
+        response = self.get(repo_id, hf_hub_url(repo_id, path, revision=commit, endpoint=self.endpoint))
+        with self.calling(repo_id):
+            hf_raise_for_status(response)
+        return response.content
+
+    def get(self, repo_id: str, url: str) -> httpx2.Response:
+        """The answer to one GET with our token, whatever its status."""
+        from huggingface_hub import get_session
+        from huggingface_hub.utils._headers import build_hf_headers
+
+        with self.calling(repo_id):
+            headers = build_hf_headers(token=self._token, library_name="hubkit", library_version=__version__)
+            return get_session().get(url, headers=headers)
+
+    def download(self, repo_id: str, path: str, revision: str | None = None) -> Path:
+        """A file of a model repo in huggingface_hub's cache, fetched if need be."""
+        # Without `patient`: huggingface_hub repeats downloads itself, and has the cache to fall back to.
+        with self._errors(repo_id):
+            return Path(self.api.hf_hub_download(repo_id, path, revision=revision))
+
+    def create_repo(self, repo_id: str, private: bool | None) -> None:
+        """Create a model repo; one that is there already is left as it is. `None`: the Hub's default."""
+        with self.calling(repo_id):
+            self.api.create_repo(repo_id, private=private, repo_type="model", exist_ok=True)
+
+    def create_branch(self, repo_id: str, branch: str, start: str) -> None:
+        """Create a branch at a commit; one that is there already is left as it is."""
+        with self.calling(repo_id):
+            self.api.create_branch(repo_id, branch=branch, revision=start, exist_ok=True)
+
+    @contextlib.contextmanager
+    def calling(self, repo: str) -> Iterator[None]:
+        """A call to the Hub: patient, and with its errors explained."""
+        from hubkit.hub_client import patient
+
+        with patient(self.patience), self._errors(repo):
+            yield
+
+    @contextlib.contextmanager
+    def _errors(self, repo: str) -> Iterator[None]:
+        from hubkit.hub_answers import explain, redact
+
+        try:
+            yield
+        except HubError:
+            raise
+        except Exception as error:
+            known = explain(error, repo, self._token)
+            if known is None:
+                raise
+            clean = redact(str(error), self._token) == str(error)
+            raise known from (error if clean else None)

@@ -1,0 +1,115 @@
+"""What the Hub's refusals mean: each as one line with the next step, and with no token in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+
+import httpx2
+from huggingface_hub import errors as hf
+
+from hubkit.errors import HeadMoved, HubError, HubUnreachable, NotAuthorised, RepoMissing
+
+TOKENS_PAGE = "https://huggingface.co/settings/tokens"
+AGAIN = "run the command again"
+_TOKEN_SHAPE = re.compile(r"\bhf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s'\"]+")
+
+# status -> (kind of error, what happened; {repo} and {said} are filled in, next step)
+BY_STATUS: dict[int, tuple[Callable[[str, str], HubError], str, str]] = {
+    400: (HubError, "the Hub refused it: {said}", "mend what it names, then run the command again"),
+    401: (NotAuthorised, "the Hub does not accept this token", "log in: hf auth login; or give --token"),
+    402: (HubError, "the plan of this account does not cover it: {said}", "https://huggingface.co/settings/billing"),
+    403: (
+        NotAuthorised,
+        "this token may not write to {repo}: {said}",
+        f"make a token that may, at {TOKENS_PAGE}, or choose another --repo-id",
+    ),
+    404: (HubError, "the Hub does not know what was asked of it about {repo}: {said}", "check --endpoint"),
+    409: (HubError, "another change to {repo} is under way: {said}", AGAIN),
+    412: (HeadMoved, "somebody committed to {repo} since the plan was made", AGAIN),
+    413: (HubError, "the Hub finds the files for {repo} too large: {said}", "publish fewer or smaller files"),
+    422: (HubError, "the Hub finds this invalid for {repo}: {said}", "check --repo-id and --revision"),
+    429: (HubError, "the Hub was asked too often", "run the command again in some minutes"),
+}  # fmt: skip
+
+
+def redact(text: str, token: str | None = None) -> str:
+    """The text without anything that looks like a token."""
+    for secret in (token, os.environ.get("HF_TOKEN")):
+        if secret and secret.strip():
+            text = text.replace(secret, "***").replace(secret.strip(), "***")
+    return _TOKEN_SHAPE.sub("***", text)
+
+
+def explain(error: Exception, repo: str, token: str | None = None) -> HubError | None:
+    """What an exception of huggingface_hub means for a person; None when it is not about the Hub."""
+    known = _explain(error, repo)
+    if known is None:
+        return None
+    return type(known)(redact(known.message, token), known.hint)
+
+
+def _explain(error: Exception, repo: str) -> HubError | None:
+    if isinstance(error, hf.HfHubHTTPError):
+        return _refusal(error, repo)
+    if isinstance(error, hf.OfflineModeIsEnabled):
+        return HubUnreachable(
+            "huggingface_hub is in offline mode", "unset HF_HUB_OFFLINE, or use --local-hub DIR"
+        )
+    if isinstance(error, hf.LocalTokenNotFoundError | hf.OIDCError):
+        return NotAuthorised(
+            f"no Hub token: {_first_line(error)}", "log in: hf auth login; or use --local-hub DIR"
+        )
+    if isinstance(error, hf.HFValidationError):
+        return HubError(f"{repo} is not a repo id: {_first_line(error)}", "give it as user/name")
+    if isinstance(error, hf.LocalEntryNotFoundError):
+        return HubUnreachable(
+            f"cannot reach the Hub for a file of {repo}", "check the network, then run the command again"
+        )
+    if isinstance(error, httpx2.LocalProtocolError):
+        return NotAuthorised(
+            "the token holds characters that no token has", "give --token without line breaks"
+        )
+    if isinstance(error, httpx2.HTTPError | httpx2.InvalidURL | ConnectionError):
+        return HubUnreachable(
+            f"cannot talk to the Hub: {_first_line(error)}", f"check --endpoint, then {AGAIN}"
+        )
+    if isinstance(error, ValueError) and "Invalid metadata in README.md" in str(error):
+        return HubError(str(error), "write the card anew: hubkit card --adapter DIR")
+    if isinstance(error, ValueError | KeyError):
+        return HubError(
+            f"the answer about {repo} is not that of a Hub: {_first_line(error)}", "check --endpoint"
+        )
+    return None
+
+
+def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
+    status = error.response.status_code
+    if isinstance(error, hf.GatedRepoError):
+        return NotAuthorised(f"{repo} is gated", f"ask for access at https://huggingface.co/{repo}")
+    if isinstance(error, hf.DisabledRepoError):
+        return HubError(f"{repo} was disabled by the Hub", "write to its support")
+    if isinstance(error, hf.RepositoryNotFoundError):
+        return RepoMissing(
+            f"there is no repo {repo}, or this token cannot see it", "check --repo-id and whose token it is"
+        )
+    if isinstance(error, hf.RevisionNotFoundError):
+        return HubError(f"{repo} has no such revision", "check --revision")
+    if isinstance(error, hf.EntryNotFoundError):
+        return HubError(f"{repo} has no such file: {error.response.url.path}", "check its id and revision")
+    if status in BY_STATUS:
+        kind, message, hint = BY_STATUS[status]
+        return kind(message.format(repo=repo, said=_said(error)), hint)
+    kind = HubUnreachable if status >= 500 else HubError
+    return kind(f"the Hub answered {status} about {repo}: {_said(error)}", AGAIN)
+
+
+def _said(error: hf.HfHubHTTPError) -> str:
+    said = error.server_message or error.response.headers.get("X-Error-Message") or "it gave no reason"
+    return " ".join(said.split())[:300].rstrip(".")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

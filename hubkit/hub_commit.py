@@ -1,0 +1,228 @@
+"""One commit on the Hub, made exactly once.
+
+The large files go first, by Xet or by LFS; that may be repeated at will, the Hub keeps them by their digests.
+The commit itself is posted on top of the head that it was planned on (`parent`), so the Hub refuses it when
+that head is no longer the head. When its answer is lost, the history says whether it landed: a commit on top
+of `parent` with our title and our files is ours. If it is not there it is posted again, which is safe: had
+the first one landed after all, the second would be refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from hubkit import hub_rules
+from hubkit.errors import HeadMoved, HubUnreachable, NoXet
+from hubkit.hub import Hub, LocalFile
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd
+
+    from hubkit.hub_client import AnswerLost
+
+Storage = Literal["xet", "lfs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit that was made: where it is, how the large files went, and what to tell the user."""
+
+    oid: str
+    url: str
+    pull_request: str | None = None
+    storage: Storage | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """One commit to be made."""
+
+    hub: Hub
+    repo_id: str
+    files: Sequence[LocalFile]
+    title: str
+    parent: str
+    revision: str
+    create_pr: bool
+    pull_requests: frozenset[str] = field(default_factory=frozenset)  # refs that were there before
+
+
+def make_commit(
+    hub: Hub,
+    repo_id: str,
+    files: Sequence[LocalFile],
+    *,
+    title: str,
+    parent: str,
+    revision: str = hub_rules.DEFAULT_BRANCH,
+    create_pr: bool = False,
+) -> Commit:
+    """Make one commit on top of `parent`, or open one pull request with it.
+
+    Raises HeadMoved when the revision is no longer at `parent`, HubUnreachable when no answer came and the
+    commit did not land, and the other HubErrors when the Hub says no.
+    """
+    before = frozenset(_pull_requests(hub, repo_id)) if create_pr else frozenset()
+    push = _Push(hub, repo_id, files, title, parent, revision, create_pr, before)
+    additions = [_addition(file) for file in files]
+    storage, notes = _upload(push, additions)
+    made = _commit_once(push, additions)
+    return Commit(made.oid, made.url, made.pull_request, storage, notes)
+
+
+def _addition(file: LocalFile) -> CommitOperationAdd:
+    from huggingface_hub import CommitOperationAdd
+
+    addition = CommitOperationAdd(file.path, file.source)
+    addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # it was hashed for the plan already
+    return addition
+
+
+def _commit_once(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
+    """Post the commit until it is known to have landed, or not to have."""
+    from hubkit.hub_client import AnswerLost
+
+    lost: AnswerLost | None = None
+    for attempt in range(1, push.hub.patience.attempts + 1):
+        try:
+            return _post(push, additions)
+        except HeadMoved:
+            if lost and (found := _find_landed(push)):
+                return found
+            raise
+        except AnswerLost as error:
+            lost = error
+        push.hub.patience.rest(attempt)
+        if found := _look(push, lost):
+            return found
+        if push.create_pr:
+            break  # nothing would keep a second request from opening a second pull request
+    assert lost is not None
+    raise HubUnreachable(f"{lost.message}; the commit did not land", lost.hint) from lost
+
+
+def _post(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
+    with push.hub.calling(push.repo_id):
+        made = push.hub.api.create_commit(
+            push.repo_id,
+            additions,
+            commit_message=push.title,
+            revision=push.revision,
+            parent_commit=push.parent,
+            create_pr=push.create_pr,
+        )
+    return Commit(made.oid, made.commit_url, made.pr_url)
+
+
+def _look(push: _Push, lost: AnswerLost) -> Commit | None:
+    """Look for our commit; when even that fails, say that nobody knows."""
+    try:
+        return _find_landed(push)
+    except HubUnreachable as error:
+        raise HubUnreachable(
+            f"{lost.message}; whether the commit landed is not known, for {error.message}",
+            "run the command again when the Hub answers: it makes no second commit if the first one landed",
+        ) from error
+
+
+def _find_landed(push: _Push) -> Commit | None:
+    """Our commit, if the Hub holds it: a child of our parent, with our title and our files."""
+    repo = f"{push.hub.endpoint}/{push.repo_id}"
+    if push.create_pr:
+        for ref, head in _pull_requests(push.hub, push.repo_id).items():
+            if ref not in push.pull_requests and _holds(push, head):
+                number = ref.rpartition("/")[2]
+                return Commit(head, f"{repo}/commit/{head}", f"{repo}/discussions/{number}")
+        return None
+    with push.hub.calling(push.repo_id):
+        history = push.hub.api.list_repo_commits(push.repo_id, revision=push.revision)
+    for child, parent in itertools.pairwise(history):  # the newest comes first
+        if parent.commit_id == push.parent:
+            ours = child.title == push.title and _holds(push, child.commit_id)
+            return Commit(child.commit_id, f"{repo}/commit/{child.commit_id}") if ours else None
+    return None
+
+
+def _holds(push: _Push, commit: str) -> bool:
+    there = push.hub.files(push.repo_id, commit)
+    return all(file.equals(there.get(file.path)) for file in push.files)
+
+
+def _pull_requests(hub: Hub, repo_id: str) -> dict[str, str]:
+    """The heads of the repo's pull requests, by ref."""
+    with hub.calling(repo_id):
+        refs = hub.api.list_repo_refs(repo_id, include_pull_requests=True)
+    return {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
+
+
+def _upload(push: _Push, additions: list[CommitOperationAdd]) -> tuple[Storage | None, tuple[str, ...]]:
+    """Send the large files: by Xet where the server offers it, by LFS otherwise."""
+    if not any(hub_rules.goes_to_lfs(file.path, file.size) for file in push.files):
+        _send(push, additions)
+        return None, ()
+    switched_off = _xet_switched_off()
+    try:
+        if switched_off or not _xet_offered(push):
+            raise NoXet("this server offers no Xet storage")
+        _send(push, additions)
+        return "xet", ()
+    except NoXet as reason:
+        with _as_streams(additions):  # huggingface_hub sends streams by LFS
+            _send(push, additions)
+        return "lfs", () if switched_off else (f"{reason.message}: the weights went by LFS",)
+
+
+def _send(push: _Push, additions: list[CommitOperationAdd]) -> None:
+    """Upload the large ones of the files. What the Hub has already is not sent again."""
+    with push.hub.calling(push.repo_id):
+        try:
+            push.hub.api.preupload_lfs_files(
+                push.repo_id,
+                additions,
+                revision=push.revision,
+                create_pr=push.create_pr,
+                free_memory=False,
+            )
+        except ConnectionError as error:  # so the client says that Xet failed, whatever the reason was
+            if type(error) is not ConnectionError:
+                raise
+            raise NoXet("Xet storage failed") from error
+
+
+def _xet_switched_off() -> bool:
+    from huggingface_hub.utils._runtime import is_xet_available
+
+    return not is_xet_available()
+
+
+def _xet_offered(push: _Push) -> bool:
+    """Ask for a write token of Xet ourselves: when the client is refused one, its error has no status."""
+    where = "None?create_pr=1" if push.create_pr else quote(push.revision, safe="")
+    url = f"{push.hub.endpoint}/api/models/{push.repo_id}/xet-write-token/{where}"
+    return push.hub.get(push.repo_id, url).is_success
+
+
+@contextlib.contextmanager
+def _as_streams(additions: list[CommitOperationAdd]) -> Iterator[None]:
+    """Hand the files over as open streams, for as long as it takes to send them."""
+    paths: list[Any] = [addition.path_or_fileobj for addition in additions]
+    logger = logging.getLogger("huggingface_hub._commit_api")
+    level = logger.level
+    with contextlib.ExitStack() as stack:
+        for addition, path in zip(additions, paths, strict=True):
+            addition.path_or_fileobj = stack.enter_context(Path(path).open("rb"))
+        logger.setLevel(logging.ERROR)  # it would say that it falls back to LFS; the caller says so
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            for addition, path in zip(additions, paths, strict=True):
+                addition.path_or_fileobj = path

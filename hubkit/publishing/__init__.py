@@ -1,0 +1,26 @@
+"""Publishing: a plan of what would change, as data, and its application in one commit.
+
+    with open_target(options, start_local_hub) as target:
+        repo_id = resolve_repo_id(options, target, "my-adapter")
+        ...                                   # write the card: its snippet names the repo
+        done = publish_to(target, directory, repo_id, options, say)
+
+or, when the card is written already, `publish(directory, options, start_local_hub, say)`.
+"""
+
+from hubkit.publishing.apply import Published
+from hubkit.publishing.plan import Plan, PlannedFile
+from hubkit.publishing.push import publish, publish_to
+from hubkit.publishing.target import PushOptions, Target, open_target, resolve_repo_id
+
+__all__ = [
+    "Plan",
+    "PlannedFile",
+    "Published",
+    "PushOptions",
+    "Target",
+    "open_target",
+    "publish",
+    "publish_to",
+    "resolve_repo_id",
+]

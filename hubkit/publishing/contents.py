@@ -1,0 +1,92 @@
+"""What of an adapter directory is published: an allow-list, read and hashed once.
+
+What is not named here stays where it is: checkpoints, optimizer states, training arguments, other pickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from hubkit import adapter, hub_rules, record
+from hubkit.errors import AdapterError
+from hubkit.hub import LocalFile
+
+CARD_NAME = "README.md"
+PUBLISHED = (
+    adapter.WEIGHTS_NAME,
+    adapter.CONFIG_NAME,
+    record.RECORD_NAME,
+    CARD_NAME,
+    "quantization_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "LICENSE*",
+    "figures/*.png",
+)
+BINARY_SUFFIXES = (".safetensors", ".model", ".png")  # the rest of the above is text
+FIGURES = "figures"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The files of a directory that are published, and the names of what is left out."""
+
+    files: tuple[LocalFile, ...]
+    left_out: tuple[str, ...]
+
+
+def collect(directory: Path) -> Contents:
+    """Find and hash what is published of a directory. Raises AdapterError for a link that leads out of it."""
+    root = directory.resolve()
+    chosen, left_out = [], []
+    for path in sorted([*directory.iterdir(), *directory.glob(f"{FIGURES}/*")]):
+        name = path.relative_to(directory).as_posix()
+        if not is_published(name):
+            if name != FIGURES:
+                left_out.append(f"{name}/" if path.is_dir() else name)
+        elif not path.resolve().is_relative_to(root):
+            raise AdapterError(
+                f"{path} is a link that leads out of the directory", "put a copy of the file in its place"
+            )
+        elif not path.is_file():
+            raise AdapterError(f"{path} is not a file", "remove it, or put the file in its place")
+        else:
+            chosen.append(local_file(name, path))
+    return Contents(tuple(chosen), tuple(left_out))
+
+
+def is_published(name: str) -> bool:
+    """Whether a file with this path in the adapter directory is published."""
+    return any(fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for pattern in PUBLISHED)
+
+
+def is_text(name: str) -> bool:
+    """Whether a published file holds text."""
+    return not name.endswith(BINARY_SUFFIXES)
+
+
+def local_file(name: str, path: Path) -> LocalFile:
+    """A file with its digests, read once; the Hub keeps large files by SHA-256, so only small ones gettwo."""
+    size, modified_ns = path.stat().st_size, path.stat().st_mtime_ns
+    sha256 = hashlib.sha256()
+    blob = hashlib.sha1(b"blob %d\0" % size) if size <= hub_rules.REGULAR_FILE_MAX else None
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                sha256.update(chunk)
+                if blob:
+                    blob.update(chunk)
+    except OSError as error:
+        raise AdapterError(f"cannot read {path}: {error.strerror}") from error
+    return LocalFile(name, path, size, sha256.hexdigest(), blob.hexdigest() if blob else None, modified_ns)

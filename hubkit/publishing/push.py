@@ -1,0 +1,55 @@
+"""A push from beginning to end: open the target, plan, apply, and say what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from hubkit import record
+from hubkit.publishing.apply import Published, apply
+from hubkit.publishing.plan import Plan, plan
+from hubkit.publishing.target import PushOptions, StartLocalHub, Target, open_target, resolve_repo_id
+
+Say = Callable[[str], None]
+
+
+def publish(
+    directory: Path,
+    options: PushOptions,
+    start_local_hub: StartLocalHub,
+    say: Say,
+    default_name: str | None = None,
+) -> Published | Plan:
+    """Publish an adapter directory; with `dry_run`, only plan it. `say` gets the lines meant for a person."""
+    with open_target(options, start_local_hub) as target:
+        recorded = record.read(directory).repo_id
+        repo_id = resolve_repo_id(options, target, default_name or directory.resolve().name, recorded)
+        return publish_to(target, directory, repo_id, options, say)
+
+
+def publish_to(
+    target: Target, directory: Path, repo_id: str, options: PushOptions, say: Say
+) -> Published | Plan:
+    """The same to a target that is open, under an id that is known."""
+    if target.line:
+        say(target.line)
+    planned = plan(
+        directory,
+        repo_id,
+        target.hub,
+        revision=options.revision,
+        private=options.private,
+        create_pr=options.create_pr,
+        commit_message=options.commit_message,
+        watched=options.watched or target.local_hub is not None,  # on this machine nothing gets out
+    )
+    if options.dry_run:
+        return planned
+    done = apply(planned, target.hub)
+    for note in done.notes:
+        say(f"Note: {note}")
+    if target.stays:
+        return done
+    return msgspec.structs.replace(done, address=target.address(done.repo_id), serve=target.serve_command)

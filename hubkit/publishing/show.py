@@ -1,0 +1,46 @@
+"""A plan and its outcome as text for a person."""
+
+from __future__ import annotations
+
+from hubkit.publishing.apply import Published
+from hubkit.publishing.plan import Plan
+
+MARKS = {"added": "+", "changed": "~", "unchanged": "="}
+
+
+def show_plan(plan: Plan) -> str:
+    """What a push would do, with the diff of the card."""
+    where = f"{plan.endpoint}/{plan.repo_id}"
+    fate = "would be created" if plan.creates_repo else f"exists, at {(plan.head or '')[:12]}"
+    lines = [f"Repo      {where} ({plan.visibility}; {fate})"]
+    branch = f"{plan.revision} (would be created)" if plan.creates_branch else plan.revision
+    lines.append(f"Revision  {branch}{', by a pull request' if plan.create_pr else ''}")
+    lines.append(f"Commit    {plan.title if plan.changes else 'none: the Hub holds all of it already'}")
+    lines += [f"  {MARKS[file.change]} {file.path}  {size(file.size)}  {file.change}" for file in plan.files]
+    if plan.remote_only:
+        lines.append(f"Only on the Hub, left alone: {', '.join(plan.remote_only)}")
+    if plan.left_out:
+        lines.append(f"Not published: {', '.join(plan.left_out)}")
+    lines += [f"Note: {note}" for note in plan.notes]
+    if plan.card_diff:
+        lines += ["", plan.card_diff]
+    return "\n".join(lines)
+
+
+def show_published(done: Published) -> str:
+    """What a push did, in one line."""
+    if done.nothing_to_do:
+        return f"Nothing to change: {done.repo_id} holds all of it already (commit {done.commit[:12]})"
+    way = {"xet": " by Xet", "lfs": " by LFS"}.get(done.storage or "", "")
+    sent = f"{size(done.new_bytes)}{way} in {done.seconds:.1f} s"
+    return f"Published {done.repo_id} in one commit ({done.commit[:12]}): {sent}"
+
+
+def size(count: int) -> str:
+    """Bytes, in the unit that fits (powers of ten, as the Hub shows them)."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"

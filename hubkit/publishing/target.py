@@ -1,0 +1,148 @@
+"""Where a push goes: to the Hub when there is a token, to a local Hub otherwise, and the latter is said.
+
+The local Hub is started by a function that is handed in (`hubkit.localhub.start`), so that this package does
+not depend on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hubkit import hub_rules
+from hubkit.errors import HubError
+from hubkit.hub import Hub, find_token
+from hubkit.publishing.plan import full_repo_id
+
+LOCAL_USER = "local"  # the user of a local Hub when none is named
+FALLBACK = Path("local-hub")
+SERVE_PORT = 8765  # where `hubkit serve` listens
+
+
+class LocalHub(Protocol):
+    """A local Hub that is being served."""
+
+    @property
+    def endpoint(self) -> str: ...  # noqa: D102
+
+    @property
+    def token(self) -> str: ...  # noqa: D102
+
+    @property
+    def user(self) -> str: ...  # noqa: D102
+
+    @property
+    def owned(self) -> bool: ...  # noqa: D102
+
+    def close(self) -> None: ...  # noqa: D102
+
+
+StartLocalHub = Callable[[Path], LocalHub]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushOptions:
+    """What the user said about a push. `watched`: a person sees the terminal."""
+
+    repo_id: str | None = None
+    revision: str | None = None
+    private: bool | None = None
+    create_pr: bool = False
+    commit_message: str | None = None
+    token: str | None = None
+    endpoint: str | None = None
+    local_hub: Path | None = None
+    dry_run: bool = False
+    watched: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """An open Hub to publish to. `line` is what the user must be told about the choice."""
+
+    hub: Hub
+    local_hub: Path | None = None  # its directory, when it is a local one
+    local_user: str | None = None
+    stays: bool = True  # whether its address still answers when this process has ended
+    line: str | None = None
+
+    def user(self) -> str:
+        """The user whom the token belongs to."""
+        return self.local_user or self.hub.user()
+
+    def address(self, repo_id: str) -> str:
+        """Where a repo's page is, or will be once `serve_command` runs."""
+        base = self.hub.endpoint if self.stays else f"http://127.0.0.1:{SERVE_PORT}"
+        return f"{base}/{repo_id}"
+
+    @property
+    def serve_command(self) -> str | None:
+        """The command that shows what was published, for a local Hub that ends with this process."""
+        return None if self.stays else f"hubkit serve {self.local_hub}"
+
+
+@contextlib.contextmanager
+def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterator[Target]:
+    """Open the Hub that the options ask for: `--local-hub`, else the real one if there is a token or an
+    `--endpoint`, else the local Hub in ./local-hub, and then `line` says so."""
+    if options.local_hub is not None and options.endpoint is not None:
+        raise HubError("--local-hub and --endpoint name two Hubs", "leave one of them out")
+    if options.local_hub is not None:
+        with _local(options.local_hub, options.dry_run, start_local_hub, None) as target:
+            yield target
+    elif options.token or options.endpoint or find_token():
+        yield Target(hub=Hub(options.endpoint, options.token))
+    else:
+        line = (
+            f"No Hub token found; publishing to the local Hub in ./{FALLBACK} instead. "
+            f"See it with: hubkit serve ./{FALLBACK}"
+        )
+        with _local(FALLBACK, options.dry_run, start_local_hub, line) as target:
+            yield target
+
+
+@contextlib.contextmanager
+def _local(directory: Path, dry_run: bool, start: StartLocalHub, line: str | None) -> Iterator[Target]:
+    with contextlib.ExitStack() as stack:
+        served = directory
+        if dry_run and not directory.exists():  # a dry run leaves nothing behind
+            served = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        running = stack.enter_context(contextlib.closing(start(served)))
+        yield Target(
+            hub=Hub(running.endpoint, running.token),
+            local_hub=directory,
+            local_user=running.user,
+            stays=not running.owned,
+            line=line,
+        )
+
+
+def resolve_repo_id(
+    options: PushOptions, target: Target, default_name: str, recorded: str | None = None
+) -> str:
+    """The full id to publish under, known before the card is written, for its snippet names it.
+
+    That is `--repo-id`, completed with the user of the token; else `recorded`, the id in the record; else, on
+    a local Hub only, `default_name` made fit for an id. Elsewhere the user has to say.
+    """
+    if options.repo_id:
+        return full_repo_id(options.repo_id, target.user)
+    if recorded and hub_rules.is_repo_id(recorded, namespace=True):
+        of_local = recorded.startswith(f"{LOCAL_USER}/")
+        if of_local == (target.local_hub is not None):
+            return recorded
+    if target.local_hub is None:
+        raise HubError("no repo to publish to was named", "give --repo-id user/name")
+    return f"{target.user()}/{_name(default_name)}"
+
+
+def _name(text: str) -> str:
+    """The text as the name of a repo: letters, digits and single - _ . between them."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
+    name = re.sub(r"[-.]{2,}", "-", name).strip("-.")[: hub_rules.REPO_NAME_MAX].rstrip("-.")
+    return name if hub_rules.is_repo_id(name) else "adapter"
