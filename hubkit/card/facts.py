@@ -42,9 +42,7 @@ class Facts:
     task: ModuleType | None
     repo_id: str | None
     base_id: str | None  # Hub id
-    base_config: dict[str, Any] | None
     quantization: dict[str, Any] | None  # what BitsAndBytesConfig is given, or the base's own configuration
-    base_is_quantized: bool  # the base is published in quantized weights
     directory_name: str
     has_tokenizer: bool
     has_record: bool  # there is a record to speak of
@@ -54,6 +52,11 @@ class Facts:
     def author(self) -> Author:
         """The author's words."""
         return self.record.author
+
+    @property
+    def base_is_quantized(self) -> bool:
+        """Whether the base is published in quantized weights; its config.json then names a quant_method."""
+        return "quant_method" in (self.quantization or {})
 
     @property
     def four_bit(self) -> bool:
@@ -99,7 +102,7 @@ def gather(
     sha256 = adapter.sha256()
     measures, stale = records.fresh_measures(given.measures, sha256)
     task = _task(given, adapter, config)
-    quantization, base_is_quantized = _quantization(directory, given, config)
+    quantization = _quantization(directory, given, config)
     base_id = base_model.hub_id(given.base_model.id if given.base_model else adapter.base_model)
     four_bit = bool((quantization or {}).get("load_in_4bit"))
     kind = kinds.of(adapter.config, given.method.name if given.method else None, four_bit)
@@ -111,7 +114,7 @@ def gather(
             given,
             repo_id=repo_id,
             task=task.NAME if task else given.task,
-            base_model=_base(given.base_model, base_id, config, None if base_is_quantized else quantization),
+            base_model=_base(given.base_model, base_id, config, quantization),
             measures=measures,
             author=merge_authors(given.author, author),
         ),
@@ -124,9 +127,7 @@ def gather(
         task=task,
         repo_id=repo_id,
         base_id=base_id,
-        base_config=config,
         quantization=quantization,
-        base_is_quantized=base_is_quantized,
         directory_name=directory.resolve().name,
         has_tokenizer=(directory / TOKENIZER_NAME).is_file(),
         has_record=given != Record(),
@@ -175,22 +176,22 @@ def _base(
     )
 
 
-def _quantization(
-    directory: Path, record: Record, config: dict[str, Any] | None
-) -> tuple[dict[str, Any] | None, bool]:
-    """How the base's weights are quantized, and whether the base is published that way.
+def _quantization(directory: Path, record: Record, config: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How the base's weights are quantized.
 
     The record knows how training loaded the base. PEFT's configuration cannot say it; some tools write
     quantization_config.json beside it.
     """
     if record.base_model and record.base_model.quantization:
-        return record.base_model.quantization, False
+        return record.base_model.quantization
     if config and (published := base_model.quantization(config)):
-        return published, True
+        return published
     beside = directory / QUANTIZATION_NAME
     if record.training is None and beside.is_file():
-        return base_model.read_json(beside) or None, False
-    return None, False
+        given = base_model.read_json(beside)
+        given.pop("quant_method", None)  # what training gave, and not what the base is published in
+        return given or None
+    return None
 
 
 def _parameters(adapter: Adapter, kind: Kind, sha256: str) -> Parameters:

@@ -45,16 +45,23 @@ def _what_came_of_it(facts: Facts) -> str:
     measured = facts.record.measures.perplexity
     if measured is None:
         return ""
-    split = f" ({text.phrase(measured.split)})" if measured.split else ""
-    where = f"{text.phrase(measured.dataset_name)}{split}"
+    where = _where_measured(facts, measured)
     kind = "masked-token perplexity" if measured.definition == "masked" else "perplexity"
-    value = text.perplexity(measured.value)
+    found = f"On {where}, its {kind} is {text.perplexity(measured.value)}"
     if measured.base_value is None:
-        return f"Its {kind} on {where} is {value}."
-    verb = "lowers" if measured.value < measured.base_value else "raises"
-    if text.perplexity(measured.base_value) == value:
-        return f"Its {kind} on {where} is {value}, as the base model's."
-    return f"It {verb} {kind} on {where} from {text.perplexity(measured.base_value)} to {value}."
+        return f"{found}."
+    change = text.percent(measured.value / measured.base_value - 1, signed=True)
+    return f"{found}, against {text.perplexity(measured.base_value)} for the base model alone ({change})."
+
+
+def _where_measured(facts: Facts, measured: Perplexity) -> str:
+    """The text that perplexity was measured on; short where the sentence before has named the dataset."""
+    dataset, split = facts.record.dataset, text.phrase(measured.split or "")
+    if dataset is None or dataset.name != measured.dataset_name or facts.record.training is None:
+        return text.phrase(measured.dataset_name) + (f" ({split})" if split else "")
+    if split == "held out":
+        return "text held out from it"
+    return f"its {split} split" if split else "it"
 
 
 def perplexity_definition(measured: Perplexity) -> str:
@@ -144,7 +151,7 @@ def _limits_of_measures(facts: Facts) -> list[str]:
             " perplexity here is lower than it would be on text that shares none."
         )
     if note := base_note(facts):
-        found.append(f"Weights of the base that were used here: {note}")
+        found.append(f"The base's weights used here are not, byte for byte, those that its id names: {note}")
     return found
 
 

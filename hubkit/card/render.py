@@ -60,12 +60,9 @@ def render(facts: Facts, template: Path | None = None) -> str:
     if problems:
         raise CardError("the Hub would refuse this card: " + "; ".join(problems), "mend the card's settings")
     path = template or default_template()
+    loaded, values = _load(path, own=template is None), context(facts)
     try:
-        card = _load(path, own=template is None).render(context(facts))
-    except jinja2.TemplateError as error:
-        raise _located(error, path) from error
-    except CardError:
-        raise
+        card = loaded.render(values)
     except Exception as error:  # a template can fail in any way that Python can
         raise _located(error, path) from error
     return regions.seal(_tidy(card))
@@ -76,6 +73,7 @@ def context(facts: Facts) -> dict[str, Any]:
     author = facts.author
     measured = facts.record.measures.perplexity
     history_rows, history_head = results.history(facts)
+    perplexity_rows, perplexity_head = results.perplexity(facts)
     return {
         "front_matter": front_matter.to_yaml(front_matter.metadata(facts)),
         "title": prose.title(facts),
@@ -95,7 +93,8 @@ def context(facts: Facts) -> dict[str, Any]:
         "training": results.training(facts),
         "history": history_rows,
         "history_head": history_head,
-        "perplexity": results.perplexity(facts),
+        "perplexity": perplexity_rows,
+        "perplexity_head": perplexity_head,
         "perplexity_definition": prose.perplexity_definition(measured) if measured else "",
         "perplexity_conditions": results.perplexity_conditions(facts),
         "base_left_out": prose.base_left_out(measured) if measured else None,
@@ -164,7 +163,10 @@ def _load(path: Path, own: bool) -> jinja2.Template:
         raise CardError(
             f"cannot read template {path}: {reason}", "give a readable file to --template"
         ) from error
-    return _compiled(path, source, own)
+    try:
+        return _compiled(path, source, own)
+    except jinja2.TemplateError as error:
+        raise _located(error, path) from error
 
 
 def _located(error: Exception, path: Path) -> CardError:

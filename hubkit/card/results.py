@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hubkit.card import text
@@ -167,21 +168,24 @@ def _loss(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def perplexity(facts: Facts) -> list[Row]:
-    """Perplexity of the base and of base and adapter."""
+def perplexity(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
+    """Perplexity of the base and of base and adapter, and the head of their table."""
     measured = facts.record.measures.perplexity
     if measured is None:
-        return []
-    rows: list[Row] = []
-    if measured.base_value is not None:
-        rows.append(("Base model alone", text.perplexity(measured.base_value), ""))
-    change = (
-        text.percent(measured.value / measured.base_value - 1, signed=True)
-        if measured.base_value is not None
-        else ""
-    )
-    rows.append(("Base model with this adapter", f"**{text.perplexity(measured.value)}**", change))
-    return rows if change else [row[:2] for row in rows]
+        return [], ()
+    unit = "masked position" if measured.definition == "masked" else "token"
+    head = ("", "Perplexity", f"Mean loss, nats per {unit}")
+    value, base = measured.value, measured.base_value
+    own = ("Base model with this adapter", f"**{text.perplexity(value)}**", _nats(value))
+    if base is None:
+        return [own], head
+    change = text.percent(value / base - 1, signed=True)
+    alone = ("Base model alone", text.perplexity(base), _nats(base))
+    return [(*alone, ""), (*own, change)], (*head, "Change of perplexity")
+
+
+def _nats(value: float) -> str:
+    return _loss(math.log(value)) if value > 0 else ""
 
 
 def perplexity_conditions(facts: Facts) -> list[Row]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from hubkit.card import text, usage
+from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.record import Perplexity, Throughput
 
@@ -206,7 +206,8 @@ def parameters(facts: Facts) -> list[Row]:
     """Parameter counts."""
     counts = facts.parameters
     rows: list[tuple[str, str | None]] = [
-        ("Base and adapter", text.count(counts.total) if counts.total else None),
+        (_total_label(counts.total_by_dtype), text.count(counts.total) if counts.total else None),
+        *_by_dtype(counts.total_by_dtype),
         ("Trainable", text.count(counts.trainable) if counts.trainable else None),
         (
             "Trainable share",
@@ -217,16 +218,18 @@ def parameters(facts: Facts) -> list[Row]:
     if counts.adapter_nonzero is not None and counts.adapter_nonzero != counts.adapter:
         rows.append(("Not zero in the adapter file", text.count(counts.adapter_nonzero)))
     rows.append(("Zeros among the pruned matrices", _sparsity(facts)))
-    rows += [
-        (f"{name} of base and adapter", text.count(number))
-        for name, number in _by_dtype(counts.total_by_dtype).items()
-    ]
     return known(rows)
 
 
-def _by_dtype(counts: dict[str, int]) -> dict[str, int]:
-    names = {"4bit": "Held in 4 bits,", "8bit": "Held in 8 bits,"}
-    return {names.get(name, f"Held in {name},"): number for name, number in counts.items()}
+def _total_label(by_dtype: dict[str, int]) -> str:
+    return f"Base and adapter, in {next(iter(by_dtype))}" if len(by_dtype) == 1 else "Base and adapter"
+
+
+def _by_dtype(by_dtype: dict[str, int]) -> list[tuple[str, str | None]]:
+    """How many of them are held in which dtype, where there are several."""
+    names = {"4bit": "4 bits", "8bit": "8 bits"}
+    rows = [(f"of these, in {names.get(name, name)}", text.count(n)) for name, n in by_dtype.items()]
+    return [*rows] if len(rows) > 1 else []
 
 
 def sizes(facts: Facts) -> list[Row]:
@@ -248,8 +251,3 @@ def sizes(facts: Facts) -> list[Row]:
         (f"Base with the adapter merged{merged}", size.merged_bytes),
     )
     return [(label, text.size(value), text.count(value)) for label, value in rows if value]
-
-
-def measured_dtype(facts: Facts) -> str | None:
-    """The dtype that the snippet loads the base in."""
-    return usage.dtype(facts)

@@ -18,7 +18,7 @@ _ESCAPES = {
     ord(c): "\\" + c for c in "\\`*[]"
 } | {ord("<"): "&lt;", ord(">"): "&gt;", ord("|"): "&#124;", ord("&"): "&amp;", ord("~"): "\\~"}  # fmt: skip
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
-_LINE_START = re.compile(r"(?:[#+=-]|\d+[.)])")
+_LINE_START = re.compile(r"#{1,6}(?:\s|$)|[+-](?:\s|$)|[=-][=\s-]*$|\d+[.)](?:\s|$)")
 _CLOSING_HASHES = re.compile(r"#+$")  # a heading would take them as its end
 _AUTOLINK = re.compile(r"(?i)\b(?:https?|ftp)(?=://)|\bwww(?=\.)|@")
 

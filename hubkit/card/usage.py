@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubkit.card.facts import Facts
+from hubkit.tasks.quoting import quoted
 
 # What BitsAndBytesConfig takes, in the order to print it.
 _QUANTIZATION_KEYS = (
@@ -69,9 +70,9 @@ def quantization_arguments(quantization: dict[str, Any]) -> dict[str, Any]:
 def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
     assert facts.task is not None
     names = [facts.task.AUTO_CLASS, "AutoTokenizer"]
-    arguments = [_quoted(base_id)]
+    arguments = [quoted(base_id)]
     base = facts.record.base_model
-    pinned = [f"revision={_quoted(base.revision)}"] if base and base.revision else []
+    pinned = [f"revision={quoted(base.revision)}"] if base and base.revision else []
     lines: list[str] = []
     if facts.quantization and not facts.base_is_quantized:
         names.append("BitsAndBytesConfig")
@@ -79,17 +80,17 @@ def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
         lines += _call("quantization = BitsAndBytesConfig", given)
         pinned.append("quantization_config=quantization")
     elif measured := dtype(facts):
-        pinned.append(f"dtype={_quoted(measured)}")
+        pinned.append(f"dtype={quoted(measured)}")
     imports = [
         "from peft import PeftModel",
         f"from transformers import {', '.join(sorted(names))}",
         "",
     ]
     lines += _call(f"base = {facts.task.AUTO_CLASS}.from_pretrained", arguments + pinned)
-    lines += _call("model = PeftModel.from_pretrained", ["base", _quoted(adapter)])
+    lines += _call("model = PeftModel.from_pretrained", ["base", quoted(adapter)])
     source = adapter if facts.has_tokenizer else base_id
     revision = [] if facts.has_tokenizer else [p for p in pinned if p.startswith("revision=")]
-    lines += _call("tokenizer = AutoTokenizer.from_pretrained", [_quoted(source), *revision])
+    lines += _call("tokenizer = AutoTokenizer.from_pretrained", [quoted(source), *revision])
     return imports + lines
 
 
@@ -101,11 +102,5 @@ def _call(function: str, arguments: list[str]) -> list[str]:
     return [f"{function}(", *(f"    {argument}," for argument in arguments), ")"]
 
 
-def _quoted(text: str) -> str:
-    """A Python string in double quotes."""
-    plain = repr(text)
-    return f'"{plain[1:-1]}"' if plain.startswith("'") and '"' not in plain and "\\'" not in plain else plain
-
-
 def _literal(value: Any) -> str:
-    return _quoted(value) if isinstance(value, str) else repr(value)
+    return quoted(value) if isinstance(value, str) else repr(value)

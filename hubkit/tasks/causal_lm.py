@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubkit.settings import Section
+from hubkit.tasks.quoting import quoted
 
 NAME = "causal-lm"
 TITLE = "causal language modeling"
@@ -23,7 +24,7 @@ class Parameters(Section, frozen=True):
 def example(text: str) -> str:
     """The card's inference example: greedy continuation of `text`."""
     return (
-        f'inputs = tokenizer({text!r}, return_tensors="pt").to(model.device)\n'
+        f'inputs = tokenizer({quoted(text)}, return_tensors="pt").to(model.device)\n'
         "outputs = model.generate(**inputs, max_new_tokens=40, do_sample=False)\n"
         "print(tokenizer.decode(outputs[0], skip_special_tokens=True))"
     )

