@@ -75,7 +75,12 @@ class Hub:
     """The Hub at an endpoint, seen with a token."""
 
     def __init__(
-        self, endpoint: str | None = None, token: str | None = None, *, patience: Patience | None = None
+        self,
+        endpoint: str | None = None,
+        token: str | None = None,
+        *,
+        patience: Patience | None = None,
+        progress: bool = False,
     ) -> None:
         from huggingface_hub import HfApi
 
@@ -83,6 +88,7 @@ class Hub:
 
         hub_client.install()
         self.patience = patience or hub_client.Patience()
+        self.progress = progress  # whether uploads may draw bars on stderr
         self._token = token.strip() if token else None
         self.api: HfApi = HfApi(endpoint, self._token, library_name="hubkit", library_version=__version__)
 

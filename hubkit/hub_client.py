@@ -90,7 +90,9 @@ def install() -> None:
 
 def _make_client() -> httpx2.Client:
     direct = {f"all://{host}": None for host in LOOPBACK[:2]}  # a proxy cannot reach our loopback
-    return PatientClient(event_hooks={"request": [_before]}, follow_redirects=True, mounts=direct)
+    hooks = {"request": [_before]}
+    # The time limits come with each request: httpx's own default, 5 seconds, is too short for a commit.
+    return PatientClient(event_hooks=hooks, follow_redirects=True, mounts=direct, timeout=None)
 
 
 def _before(request: httpx2.Request) -> None:

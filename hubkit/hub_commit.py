@@ -182,7 +182,7 @@ def _upload(push: _Push, additions: list[CommitOperationAdd]) -> tuple[Storage |
 
 def _send(push: _Push, additions: list[CommitOperationAdd]) -> None:
     """Upload the large ones of the files. What the Hub has already is not sent again."""
-    with push.hub.calling(push.repo_id):
+    with push.hub.calling(push.repo_id), _bars(push.hub.progress):
         try:
             push.hub.api.preupload_lfs_files(
                 push.repo_id,
@@ -208,6 +208,22 @@ def _xet_offered(push: _Push) -> bool:
     where = "None?create_pr=1" if push.create_pr else quote(push.revision, safe="")
     url = f"{push.hub.endpoint}/api/models/{push.repo_id}/xet-write-token/{where}"
     return push.hub.get(push.repo_id, url).is_success
+
+
+@contextlib.contextmanager
+def _bars(wanted: bool) -> Iterator[None]:
+    """Let huggingface_hub draw its progress bars only where they are wanted."""
+    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS as said
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+
+    if wanted or said is not None:  # what the environment says is not ours to overrule
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
 
 
 @contextlib.contextmanager

@@ -27,7 +27,11 @@ def command(adapter_dir: Path, as_json: bool, quiet: bool, **push: Any) -> None:
     from hubkit.publishing import Plan, PushOptions, publish
     from hubkit.publishing.show import show_plan, show_published
 
-    options = PushOptions(**{**push, "create_pr": bool(push["create_pr"])}, watched=common.watched())
+    options = PushOptions(
+        **{**push, "create_pr": bool(push["create_pr"])},
+        watched=common.watched(),
+        progress=common.watched() and not quiet,
+    )
     outcome = publish(adapter_dir, options, localhub.start, lambda line: common.hint(line, quiet))
     if isinstance(outcome, Plan):
         common.result(msgspec.to_builtins(outcome), show_plan(outcome), as_json)

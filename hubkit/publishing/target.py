@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hubkit import hub_rules
-from hubkit.errors import HubError
+from hubkit.errors import HubError, NotAuthorised
 from hubkit.hub import Hub, find_token
 from hubkit.publishing.plan import full_repo_id
 
@@ -47,7 +47,7 @@ StartLocalHub = Callable[[Path], LocalHub]
 
 @dataclass(frozen=True, kw_only=True)
 class PushOptions:
-    """What the user said about a push. `watched`: a person sees the terminal."""
+    """What the user said about a push. `watched`: by a person at a terminal; `progress`: with bars on it."""
 
     repo_id: str | None = None
     revision: str | None = None
@@ -59,6 +59,7 @@ class PushOptions:
     local_hub: Path | None = None
     dry_run: bool = False
     watched: bool = False
+    progress: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,30 +94,30 @@ def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterato
     if options.local_hub is not None and options.endpoint is not None:
         raise HubError("--local-hub and --endpoint name two Hubs", "leave one of them out")
     if options.local_hub is not None:
-        with _local(options.local_hub, options.dry_run, start_local_hub, None) as target:
+        with _local(options.local_hub, options, start_local_hub, None) as target:
             yield target
     elif options.token or options.endpoint or find_token():
-        yield Target(hub=Hub(options.endpoint, options.token))
+        yield Target(hub=Hub(options.endpoint, options.token, progress=options.progress))
     else:
         line = (
             f"No Hub token found; publishing to the local Hub in ./{FALLBACK} instead. "
             f"See it with: hubkit serve ./{FALLBACK}"
         )
-        with _local(FALLBACK, options.dry_run, start_local_hub, line) as target:
+        with _local(FALLBACK, options, start_local_hub, line) as target:
             yield target
 
 
 @contextlib.contextmanager
-def _local(directory: Path, dry_run: bool, start: StartLocalHub, line: str | None) -> Iterator[Target]:
+def _local(directory: Path, options: PushOptions, start: StartLocalHub, line: str | None) -> Iterator[Target]:
     with contextlib.ExitStack() as stack:
         served = directory
-        if dry_run and not directory.exists():  # a dry run leaves nothing behind
+        if options.dry_run and not directory.exists():  # a dry run leaves nothing behind
             served = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         running = stack.enter_context(contextlib.closing(start(served)))
         yield Target(
-            hub=Hub(running.endpoint, running.token),
+            hub=Hub(running.endpoint, options.token or running.token, progress=options.progress),
             local_hub=directory,
-            local_user=running.user,
+            local_user=None if options.token else running.user,
             stays=not running.owned,
             line=line,
         )
@@ -131,7 +132,10 @@ def resolve_repo_id(
     a local Hub only, `default_name` made fit for an id. Elsewhere the user has to say.
     """
     if options.repo_id:
-        return full_repo_id(options.repo_id, target.user)
+        repo_id = full_repo_id(options.repo_id, target.user)
+        if target.local_user:
+            _check_owner(repo_id, target.local_user, asked_for=target.line is None)
+        return repo_id
     if recorded and hub_rules.is_repo_id(recorded, namespace=True):
         of_local = recorded.startswith(f"{LOCAL_USER}/")
         if of_local == (target.local_hub is not None):
@@ -139,6 +143,21 @@ def resolve_repo_id(
     if target.local_hub is None:
         raise HubError("no repo to publish to was named", "give --repo-id user/name")
     return f"{target.user()}/{_name(default_name)}"
+
+
+def _check_owner(repo_id: str, user: str, asked_for: bool) -> None:
+    """A local Hub has one user, and an id of somebody else was meant for the Hub."""
+    owner, _, name = repo_id.rpartition("/")
+    if owner == user:
+        return
+    if asked_for:
+        raise NotAuthorised(
+            f"a local Hub has one user, {user}, and {repo_id} is not of that user", f"--repo-id {user}/{name}"
+        )
+    raise NotAuthorised(
+        f"publishing to {repo_id} needs a Hub token, and none was found",
+        f"log in with: hf auth login; or publish to the local Hub with: --repo-id {user}/{name}",
+    )
 
 
 def _name(text: str) -> str:

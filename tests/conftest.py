@@ -1,0 +1,46 @@
+"""What every test needs: huggingface_hub away from the home, the tokens and the terminal of who runs them.
+
+It reads its environment when it is imported, so this stands at the top of the module and not in a fixture.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from hubkit.localhub.running import RunningHub
+
+_home = tempfile.TemporaryDirectory(prefix="hubkit-tests-")  # removed when the process ends
+os.environ["HF_HOME"] = _home.name
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+for _name in (
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HF_OIDC_RESOURCE",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "HF_DEBUG",
+):
+    os.environ.pop(_name, None)
+
+ALICE, READER, BOB = "hf_alice_may_write", "hf_alice_may_read", "hf_bob_may_write"
+
+
+@pytest.fixture(scope="session")
+def alice_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """A local Hub with Xet and, beside its own user, two users: alice (write and read tokens) and bob."""
+    from hubkit import localhub
+
+    tokens = {
+        ALICE: localhub.Token("alice"),
+        READER: localhub.Token("alice", "read"),
+        BOB: localhub.Token("bob"),
+    }
+    with localhub.start(tmp_path_factory.mktemp("hub"), tokens=tokens) as hub:
+        yield hub
