@@ -19,7 +19,7 @@ _QUANTIZATION_KEYS = (
 )  # fmt: skip
 _DEFAULTS = {"load_in_8bit": False, "load_in_4bit": False, "bnb_4bit_quant_storage": "uint8",
              "llm_int8_threshold": 6.0, "llm_int8_skip_modules": None}  # fmt: skip
-_LINE_LENGTH = 100
+_LINE_LENGTH = 88
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,19 @@ def quantization_arguments(quantization: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _as_trained(facts: Facts) -> dict[str, Any]:
+    """The quantization, with the modules that the adapter brings whole left as they are.
+
+    transformers would hold a saved head in 4 bits too, and PEFT could not load the adapter's weights into it.
+    Naming modules to skip switches off the default, which skips the output embeddings: they are named too.
+    """
+    given = dict(facts.quantization or {})
+    saved = [str(name) for name in facts.adapter.config.get("modules_to_save") or []]
+    if saved and not given.get("llm_int8_skip_modules"):
+        given["llm_int8_skip_modules"] = list(dict.fromkeys([*saved, "lm_head"]))
+    return given
+
+
 def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
     assert facts.task is not None
     names = [facts.task.AUTO_CLASS, "AutoTokenizer"]
@@ -76,7 +89,7 @@ def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
     lines: list[str] = []
     if facts.quantization and not facts.base_is_quantized:
         names.append("BitsAndBytesConfig")
-        given = [f"{k}={_literal(v)}" for k, v in quantization_arguments(facts.quantization).items()]
+        given = [f"{k}={_literal(v)}" for k, v in quantization_arguments(_as_trained(facts)).items()]
         lines += _call("quantization = BitsAndBytesConfig", given)
         pinned.append("quantization_config=quantization")
     elif measured := dtype(facts):
@@ -103,4 +116,6 @@ def _call(function: str, arguments: list[str]) -> list[str]:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_literal(part) for part in value)}]"
     return quoted(value) if isinstance(value, str) else repr(value)
