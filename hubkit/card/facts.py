@@ -136,7 +136,10 @@ def gather(
 
 def merge_authors(known: Author, more: Author | None) -> Author:
     """`known` with everything that `more` says put over it."""
-    given = msgspec.to_builtins(more) if more else {}
+    said = msgspec.to_builtins(more) if more else {}
+    given = {
+        key: value for key, value in said.items() if key in Author.__struct_fields__
+    }  # settings have more
     merged = msgspec.structs.replace(known, **given)
     if merged.license and merged.license.lower() in LICENSES:
         merged.license = merged.license.lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import shlex
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 import click
 import msgspec
 
-from hubkit import __version__, record, tasks
+from hubkit import __version__, base_model, record, tasks
 from hubkit.card import facts as card_facts
 from hubkit.card import regions
 from hubkit.card.facts import Facts
 from hubkit.card.missing import missing
 from hubkit.card.render import render
 from hubkit.cli import common
-from hubkit.errors import CheckFailed, MissingExtra
+from hubkit.errors import BaseModelError, CheckFailed, MissingExtra
 from hubkit.record import Author, BaseModel, Record
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -68,6 +69,8 @@ def command(
     known = record.read(adapter_dir)
     told = _with_options(known, **given)
     facts = card_facts.gather(adapter_dir, record=told, base_config=base_config)
+    remembers = told != known or base_config is not None
+    facts = dataclasses.replace(facts, has_record=facts.has_record or remembers)
     if base_config and facts.parameters.total is None:
         facts = _counted(facts, base_config, quiet)
     card = render(facts, template)
@@ -82,7 +85,7 @@ def command(
     if check or diff:
         return
     regions.check_replaceable(adapter_dir, card, force)  # before the record is touched
-    if told != known or base_config:
+    if remembers:
         _remember(adapter_dir, known, facts)
     outcome = regions.write_card(adapter_dir, card, force)
     _report(adapter_dir, facts, outcome, as_json, quiet)
@@ -102,6 +105,10 @@ def _with_options(known: Record, **given: Any) -> Record:
         task=given["task"] or known.task,
     )
     if given["base_model"]:
+        if base_model.hub_id(given["base_model"]) is None:
+            raise BaseModelError(
+                f"{given['base_model']!r} is no model id of the Hub", "write it as user/name"
+            )
         base = known.base_model or BaseModel(id=given["base_model"])
         told.base_model = msgspec.structs.replace(base, id=given["base_model"])
     return told

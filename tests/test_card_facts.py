@@ -1,0 +1,170 @@
+"""Facts: from the record, the files, or both; the weights' word goes first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from card_cases import CASES, CAUSAL, LORA_CONFIG, lora_tensors, with_digest, write_adapter, write_weights
+
+from hubkit import record as records
+from hubkit.card import kinds
+from hubkit.card.citations import BIBTEX
+from hubkit.card.facts import gather
+from hubkit.card.missing import missing
+from hubkit.card.render import render
+from hubkit.errors import BaseModelError, CardError
+from hubkit.record import Author, BaseModel, Method, Parameters, Record
+
+
+def test_a_measure_on_other_weights_is_left_out_and_named(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    write_weights(
+        directory / "adapter_model.safetensors", lora_tensors("model.layers", 2, ["q_proj"], 288, 8)
+    )
+    facts = gather(directory)
+    assert facts.stale == ("parameters", "size", "perplexity", "throughput")
+    card = render(facts)
+    assert "15.06" not in card
+    assert "Throughput" not in card
+    assert f"{2 * 2 * 8 * 288:,}" in card  # counted from the new file
+    assert "perplexity" in dict(missing(facts))
+
+
+def test_a_foreign_adapter_is_read_from_its_files(tmp_path: Path) -> None:
+    facts = gather(CASES["foreign"](tmp_path / "a"))
+    assert facts.parameters.adapter == facts.parameters.trainable == 442_368
+    assert facts.parameters.total is None
+    assert facts.kind.title == "QLoRA"
+    assert facts.task is None
+    assert not facts.has_record
+    assert "Made by hubkit" in render(facts)
+    assert "`hubkit.json`" not in render(facts)
+
+
+def test_a_total_counted_elsewhere_is_taken_in(tmp_path: Path) -> None:
+    facts = gather(CASES["foreign"](tmp_path / "a"))
+    counted = Parameters(
+        adapter_sha256=facts.weights_sha256,
+        adapter=442_368,
+        trainable=442_368,
+        total=109_956_666,
+        counted_on="base configuration",
+    )
+    card = render(facts.with_total(counted))
+    assert "442,368 of 109,956,666 (0.40%)" in card
+
+
+def test_embeddings_that_peft_saves_are_not_called_trainable(tmp_path: Path) -> None:
+    tensors = lora_tensors("model.layers", 1, ["q_proj"], 8, 2)
+    tensors["base_model.model.model.embed_tokens.weight"] = ("F32", [10, 8])
+    facts = gather(write_adapter(tmp_path / "a", LORA_CONFIG, tensors))
+    assert facts.parameters.trainable is None
+    assert facts.parameters.adapter == 32 + 80
+    assert "Adapter parameters" in render(facts)
+
+
+def test_the_authors_words_are_merged(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    facts = gather(directory, author=Author(title="Mine", language=["de"]), repo_id="ada/other")
+    assert facts.author.title == "Mine"
+    assert facts.author.language == ["de"]
+    assert facts.author.license == "apache-2.0"
+    assert facts.repo_id == "ada/other"
+    assert records.read(directory).author.title is None
+
+
+def test_a_repo_id_that_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CardError, match="not the id of a repo"):
+        gather(CASES["causal-lora"](tmp_path / "a"), repo_id="a/b/c")
+
+
+def test_a_quantization_file_that_is_no_json(tmp_path: Path) -> None:
+    directory = CASES["foreign"](tmp_path / "a")
+    (directory / "quantization_config.json").write_text("{")
+    with pytest.raises(BaseModelError, match="not JSON"):
+        gather(directory)
+
+
+@pytest.mark.parametrize(
+    ("config", "method", "quantized", "title", "papers"),
+    [
+        ({"peft_type": "LORA"}, None, False, "LoRA", ("lora",)),
+        ({"peft_type": "LORA"}, None, True, "QLoRA", ("lora", "qlora")),
+        ({"peft_type": "LORA", "use_dora": True}, None, False, "DoRA", ("lora", "dora")),
+        (
+            {"peft_type": "LORA", "use_rslora": True},
+            None,
+            True,
+            "QLoRA with rsLoRA",
+            ("lora", "qlora", "rslora"),
+        ),
+        ({"peft_type": "LORA"}, "sparse-lora", False, "Sparse LoRA", ("lora", "gradual-pruning")),
+        ({"peft_type": "HIRA"}, None, False, "HiRA", ("hira",)),
+        ({"peft_type": "LORA"}, "hira", False, "LoRA", ("lora",)),  # the record cannot make it a HiRA adapter
+        ({"peft_type": "IA3"}, "lora", False, "(IA)³", ("ia3",)),
+        ({"peft_type": "LOHA"}, None, False, "LoHa", ("fedpara", "lycoris")),
+        ({"peft_type": "SOMETHING_NEW"}, None, False, "SOMETHING_NEW", ()),
+    ],
+)
+def test_kinds(
+    config: dict[str, object], method: str | None, quantized: bool, title: str, papers: tuple[str, ...]
+) -> None:
+    kind = kinds.of(config, method, quantized)
+    assert kind.title == title
+    assert kind.papers == papers
+    assert ("lora" in kind.tags) == (config["peft_type"] == "LORA")
+
+
+def test_every_paper_that_is_cited_is_known() -> None:
+    cited = {paper for kind in kinds.PEFT_KINDS.values() for paper in kind.papers} | {"dora", "rslora"}
+    assert cited | {"lora", "qlora", "hira", "gradual-pruning"} == set(BIBTEX)
+    for entry in BIBTEX.values():
+        assert entry.count("{") == entry.count("}")
+        assert all(f" {field} " in entry for field in ("title", "author", "year"))
+
+
+def test_any_peft_type_has_a_card(tmp_path: Path) -> None:
+    for peft_type in (*kinds.PEFT_KINDS, "POLY"):
+        config = {"peft_type": peft_type, "task_type": "CAUSAL_LM", "base_model_name_or_path": "a/b"}
+        tensors: dict[str, tuple[str, list[int]]] = {"prompt_embeddings": ("F32", [8, 16])}
+        card = render(gather(write_adapter(tmp_path / peft_type, config, tensors)))
+        assert "None" not in card
+
+
+def test_nothing_is_missing_from_a_whole_record_but_the_contact(tmp_path: Path) -> None:
+    assert missing(gather(CASES["causal-lora"](tmp_path / "a"))) == [
+        ("contact", "`card.contact` in the settings")
+    ]
+
+
+def test_what_is_missing_is_sorted_by_worth(tmp_path: Path) -> None:
+    directory = write_adapter(tmp_path / "a", LORA_CONFIG, lora_tensors("model.layers", 1, ["q_proj"], 8, 2))
+    whats = [what for what, _ in missing(gather(directory))]
+    assert whats[:3] == ["license", "repo id, for the snippets", "perplexity"]
+    assert all(how for _, how in missing(gather(directory)))
+
+
+def test_a_record_without_training_does_not_say_trained(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    record = msgspec.structs.replace(
+        with_digest(directory, CAUSAL), training=None, method=Method(name="lora")
+    )
+    card = render(gather(directory, record=record))
+    assert "trained for" not in card
+    assert "Trained on" not in card
+    assert "Training procedure" not in card
+
+
+def test_the_record_names_the_base(tmp_path: Path) -> None:
+    directory = write_adapter(
+        tmp_path / "a",
+        {**LORA_CONFIG, "base_model_name_or_path": "./local"},
+        lora_tensors("model.layers", 1, ["q_proj"], 8, 2),
+    )
+    facts = gather(directory, record=Record(base_model=BaseModel(id="org/base")))
+    assert facts.base_id == "org/base"
+    assert "./local" not in render(facts)
+    assert json.loads((directory / "adapter_config.json").read_text())["base_model_name_or_path"] == "./local"

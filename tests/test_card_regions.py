@@ -1,0 +1,85 @@
+"""Which README.md may be replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hubkit.card import regions
+from hubkit.errors import CardError, HubkitError
+
+CARD = regions.seal("# A card\n\nText 🤗.\n")
+BOILERPLATE = (
+    "---\nbase_model: x/y\nlibrary_name: peft\n---\n\n# Model Card for Model ID\n"
+    + "\n[More Information Needed]\n" * 39
+)
+
+
+def readme(directory: Path) -> Path:
+    return directory / "README.md"
+
+
+def test_a_card_is_written_and_then_unchanged(tmp_path: Path) -> None:
+    assert regions.write_card(tmp_path, CARD) == "written"
+    before = readme(tmp_path).stat().st_mtime_ns
+    assert regions.write_card(tmp_path, CARD) == "unchanged"
+    assert readme(tmp_path).stat().st_mtime_ns == before
+    assert readme(tmp_path).read_bytes() == CARD.encode()
+
+
+@pytest.mark.parametrize("present", [CARD, CARD.replace("\n", "\r\n"), BOILERPLATE, "", " \n"])
+def test_what_is_nobodys_work_is_replaced(present: str, tmp_path: Path) -> None:
+    readme(tmp_path).write_bytes(present.encode())
+    assert regions.write_card(tmp_path, regions.seal("# New\n")) == "written"
+    assert "# New" in readme(tmp_path).read_text(encoding="utf-8")
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("present", "why"),
+    [
+        (CARD.replace("Text", "Text of mine"), "was edited since"),
+        (CARD + "\nMore.\n", "was edited since"),
+        ("# Mine\n", "was not written by hubkit"),
+        (BOILERPLATE.replace("[More Information Needed]", "filled in", 35), "was not written by hubkit"),
+    ],
+)
+def test_somebodys_work_is_refused(present: str, why: str, tmp_path: Path) -> None:
+    readme(tmp_path).write_text(present, encoding="utf-8")
+    with pytest.raises(CardError, match=why):
+        regions.write_card(tmp_path, CARD)
+    assert readme(tmp_path).read_text(encoding="utf-8") == present
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    readme(tmp_path).write_bytes("🤗".encode() + b"\xff")
+    with pytest.raises(CardError, match="not UTF-8"):
+        regions.write_card(tmp_path, CARD)
+
+
+def test_force_keeps_what_was_there(tmp_path: Path) -> None:
+    for number in range(2):
+        readme(tmp_path).write_bytes(b"mine \xff %d" % number)
+        assert regions.write_card(tmp_path, CARD, force=True) == "written"
+    assert (tmp_path / "README.md.orig").read_bytes() == b"mine \xff 0"
+    assert (tmp_path / "README.md.orig.1").read_bytes() == b"mine \xff 1"
+    assert readme(tmp_path).read_text(encoding="utf-8") == CARD
+
+
+def test_force_keeps_no_copy_of_hubkits_own(tmp_path: Path) -> None:
+    regions.write_card(tmp_path, CARD)
+    regions.write_card(tmp_path, regions.seal("# New 🤗\n"), force=True)
+    assert not (tmp_path / "README.md.orig").exists()
+
+
+def test_a_directory_in_the_cards_place(tmp_path: Path) -> None:
+    readme(tmp_path).mkdir()
+    with pytest.raises(HubkitError, match="cannot read"):
+        regions.write_card(tmp_path, CARD)
+
+
+def test_sealing_is_one_newline_at_the_end() -> None:
+    assert regions.seal("x\n\n\n") == regions.seal("x")
+    assert regions.seal("x").endswith("-->\n")
+    assert regions.is_sealed(regions.seal("x"))

@@ -1,0 +1,237 @@
+"""`hubkit card` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from card_cases import BERT_CONFIG, CASES, LORA_CONFIG, lora_tensors, write_adapter
+
+from hubkit import record as records
+from hubkit.cli import card as card_command
+from hubkit.cli.main import run
+from hubkit.errors import MissingExtra
+from hubkit.record import Parameters
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    return CASES["causal-lora"](tmp_path / "adapter")
+
+
+def card(*arguments: object) -> int:
+    return run(["card", "--adapter", *map(str, arguments)])
+
+
+def test_it_writes_the_card_and_says_what_is_missing(
+    adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = (adapter / "hubkit.json").read_bytes()
+    assert card(adapter) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"Wrote {adapter / 'README.md'}" in said.err
+    assert "contact" in said.err
+    assert (adapter / "hubkit.json").read_bytes() == record
+    assert card(adapter) == 0
+    assert "is up to date" in capsys.readouterr().err
+
+
+def test_stdout_touches_nothing(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(adapter.iterdir())
+    assert card(adapter, "--stdout", "--license", "mit") == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("---\nbase_model:")
+    assert "license: mit" in said.out
+    assert said.err == ""
+    assert sorted(adapter.iterdir()) == before
+    assert records.read(adapter).author.license == "apache-2.0"
+
+
+def test_what_options_say_is_remembered(adapter: Path) -> None:
+    options = ["--license", "mit", "--language", "de", "--language", "no", "--title", "Mine", "--tag", "x"]
+    assert card(adapter, *options, "--repo_id", "ada/new") == 0
+    record = records.read(adapter)
+    assert record.author.license == "mit"
+    assert record.author.language == ["de", "no"]
+    assert record.author.tags == ["x"]
+    assert record.repo_id == "ada/new"
+    assert record.measures.perplexity is not None
+    assert card(adapter, "--check") == 0
+    assert "# Mine\n" in (adapter / "README.md").read_text(encoding="utf-8")
+
+
+def test_check_says_what_mends_it(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert card(adapter, "--check") == 1
+    assert f"is missing. Next: hubkit card --adapter {adapter}" in capsys.readouterr().err
+    assert not (adapter / "README.md").exists()
+    card(adapter)
+    capsys.readouterr()
+    assert card(adapter, "--check") == 0
+    assert card(adapter, "--check", "--diff", "--title", "Other") == 1
+    said = capsys.readouterr()
+    assert "+# Other\n" in said.out
+    assert "is not the card that hubkit would write" in said.err
+
+
+def test_diff_writes_nothing(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert card(adapter, "--diff") == 0
+    assert "+# SmolLM2-135M-Instruct, LoRA adapter\n" in capsys.readouterr().out
+    assert not (adapter / "README.md").exists()
+
+
+def test_somebodys_card_is_kept(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (adapter / "README.md").write_text("# Mine\n")
+    record = (adapter / "hubkit.json").read_bytes()
+    assert card(adapter, "--license", "mit") == 2
+    assert "--force keeps it as README.md.orig" in capsys.readouterr().err
+    assert (adapter / "hubkit.json").read_bytes() == record
+    assert card(adapter, "--force") == 0
+    assert (adapter / "README.md.orig").read_text() == "# Mine\n"
+
+
+def test_json(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert card(adapter, "--json") == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert json.loads(said.out) == {
+        "path": str(adapter / "README.md"),
+        "outcome": "written",
+        "stale": [],
+        "missing": [{"what": "contact", "how": "`card.contact` in the settings"}],
+    }
+
+
+def test_quiet(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert card(adapter, "-q") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_stale_measures_are_named(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = adapter / "adapter_model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert card(adapter, "--license", "mit") == 0
+    assert "Left out, measured on other weights: parameters, size, perplexity" in capsys.readouterr().err
+    assert records.read(adapter).measures.perplexity is not None  # for `hubkit measure` to judge
+
+
+def foreign(tmp_path: Path) -> tuple[Path, Path]:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(BERT_CONFIG))
+    return CASES["foreign"](tmp_path / "adapter"), config
+
+
+def test_a_foreign_adapter_with_its_bases_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter, config = foreign(tmp_path)
+
+    def count(directory: Path, base_config: Path, task: str | None) -> Parameters:
+        assert (directory, base_config, task) == (adapter, config, "masked-lm")
+        sha256 = card_command.card_facts.gather(adapter).weights_sha256
+        return Parameters(
+            adapter_sha256=sha256, adapter=442_368, trainable=442_368, total=109_956_666,
+            counted_on="base configuration",
+        )  # fmt: skip
+
+    monkeypatch.setattr("hubkit.models.counting.count_with_base", count)
+    assert card(adapter, "--base-config", config) == 0
+    text = (adapter / "README.md").read_text(encoding="utf-8")
+    assert "442,368 of 109,956,666 (0.40%)" in text
+    assert "AutoModelForMaskedLM" in text
+    assert "`key`, `query`, `value` (36 modules)" in text
+    assert "accuracy" not in text.lower()
+    assert records.read(adapter).measures.parameters is not None
+    assert card(adapter, "--check") == 0  # from the record alone
+    capsys.readouterr()
+
+
+def test_without_torch_the_total_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter, config = foreign(tmp_path)
+
+    def refuse(*arguments: object) -> Parameters:
+        raise MissingExtra("counting needs torch", "pip install hubkit[train]")
+
+    monkeypatch.setattr("hubkit.models.counting.count_with_base", refuse)
+    assert card(adapter, "--base-config", config) == 0
+    assert (
+        "Total parameters left out: counting needs torch (pip install hubkit[train])"
+        in capsys.readouterr().err
+    )
+    assert "109," not in (adapter / "README.md").read_text(encoding="utf-8")
+    assert card(adapter, "--check") == 0
+
+
+def test_a_foreign_adapter_without_options_gets_no_record(tmp_path: Path) -> None:
+    adapter, _ = foreign(tmp_path)
+    assert card(adapter) == 0
+    assert not (adapter / "hubkit.json").exists()
+    assert card(adapter, "--license", "mit", "--base-model", "google-bert/bert-base-uncased") == 0
+    record = records.read(adapter)
+    assert record.author.license == "mit"
+    assert record.base_model is not None
+    assert record.base_model.id == "google-bert/bert-base-uncased"
+    assert card(adapter, "--check") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--license", "apache"], "did you mean 'apache-2.0'"),
+        (["--language", "english"], "ISO 639"),
+        (["--repo-id", "a/b/c"], "not the id of a repo"),
+        (["--task", "poetry"], "is not one of"),
+        (["--base-model", "./here"], "no model id of the Hub"),
+        (["--base-config", "nowhere.json"], "cannot read nowhere.json"),
+        (["--template", "nowhere.j2"], "cannot read template nowhere.j2"),
+    ],
+)
+def test_bad_options_are_one_line(
+    options: list[str], message: str, adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = (adapter / "hubkit.json").read_bytes()
+    assert card(adapter, *options) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert not (adapter / "README.md").exists()
+    assert (adapter / "hubkit.json").read_bytes() == record
+
+
+def test_bad_adapters_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(adapter: Path) -> str:
+        assert card(adapter) == 2
+        assert not (adapter / "README.md").exists()
+        return capsys.readouterr().err
+
+    assert "there is no directory" in said(tmp_path / "none")
+    adapter = write_adapter(tmp_path / "a", LORA_CONFIG, lora_tensors("model.layers", 1, ["q_proj"], 8, 2))
+    (adapter / "hubkit.json").write_text("{")
+    assert "is not a record" in said(adapter)
+    (adapter / "hubkit.json").unlink()
+    weights = adapter / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    assert "not a whole safetensors file" in said(adapter)
+    (adapter / "adapter_config.json").write_text("{}")
+    assert "names no peft_type" in said(adapter)
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import errno
+    import os
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = sorted(path.name for path in adapter.iterdir())
+    assert card(adapter) == 2
+    assert "No space left on device" in capsys.readouterr().err
+    assert sorted(path.name for path in adapter.iterdir()) == before
