@@ -125,7 +125,7 @@ def _license_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
     if "license" not in metadata:
         return
     for licence in _as_list(metadata["license"]):
-        if licence not in LICENSES:
+        if not isinstance(licence, str) or licence not in LICENSES:
             yield f'"license" must be an id of the Hub\'s list, not {licence!r}{_nearest(licence, LICENSES)}'
     if metadata["license"] == "other":
         for key in ("license_name", "license_link"):
@@ -151,7 +151,7 @@ def _language_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 def _tag_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
     task = metadata.get("pipeline_tag")
-    if "pipeline_tag" in metadata and task not in PIPELINE_TAGS:
+    if "pipeline_tag" in metadata and not (isinstance(task, str) and task in PIPELINE_TAGS):
         yield f'"pipeline_tag" must be a task that the Hub knows, not {task!r}{_nearest(task, PIPELINE_TAGS)}'
     if "library_name" in metadata and not _is_text(metadata["library_name"]):
         yield f'"library_name" must be a string, not {metadata["library_name"]!r}'

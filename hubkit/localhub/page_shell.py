@@ -1,4 +1,4 @@
-"""The frame of the pages: templates, headers, refusals as pages, and what stands above each view of a repo."""
+"""The frame of the pages: templates, headers, refusals as pages, and what is above each view of a repo."""
 
 from __future__ import annotations
 

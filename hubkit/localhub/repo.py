@@ -98,7 +98,7 @@ def check_ref_name(name: str) -> str:
     bad_part = any(
         not p or p.startswith((".", "-")) or p.endswith((".", ".lock")) or ".." in p for p in parts
     )
-    if bad_part or not re.fullmatch(r"[\w.\-/+@]{1,200}", name) or name.startswith("refs/"):
+    if bad_part or not re.fullmatch(r"[\w.\-/+@]{1,80}", name, re.ASCII) or name.startswith("refs/"):
         raise Refused(f"invalid reference name: {name!r}")
     return name
 
@@ -133,7 +133,7 @@ class Repo:
 
     def read_ref(self, ref: str) -> str | None:
         """The commit of a branch, of `refs/pr/N` or of `refs/tags/NAME`."""
-        if len(ref) > 300:
+        if len(self._ref_path(ref).name) > 250:  # longer than a file's name may be
             return None
         try:
             return self._ref_path(ref).read_text().strip()

@@ -1,0 +1,257 @@
+"""The store of the local Hub: whole after a crash, one owner at a time, nothing outside its directory."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from hubkit.localhub.objects import Damaged, blob_oid, lfs_file
+from hubkit.localhub.repo import Exists, NotThere, Refused, Stale, check_path, check_ref_name
+from hubkit.localhub.store import Busy, Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(tmp_path / "hub")
+    yield opened
+    opened.close()
+
+
+def add(repo, path, data, **options):
+    file = repo.objects.add_blob(data)
+    return repo.add_commit(
+        "main", lambda tree: {**tree, path: file}, title=f"add {path}", author="local", **options
+    )
+
+
+def check_whole(store):
+    """Every reference leads to commits, trees and files that are what their names say."""
+    count = 0
+    for repo in store.repos():
+        heads = [*repo.refs("heads").values(), *repo.refs("tags").values(), *repo.refs("pr").values()]
+        assert heads
+        for head in heads:
+            for commit in repo.history(head):
+                count += 1
+                for file in repo.tree(commit.oid).values():
+                    data = repo.objects.path(file).read_bytes()
+                    assert len(data) == file.size
+                    if file.sha256:
+                        assert hashlib.sha256(data).hexdigest() == file.sha256
+                    else:
+                        assert blob_oid(data) == file.oid
+    return count
+
+
+def test_commits_survive_a_restart(tmp_path):
+    first = Store(tmp_path)
+    repo = first.create("user/name", private=True, author="user")
+    oid = add(repo, "a/b.txt", b"hello\n", message="why")
+    first.close()
+    again = Store(tmp_path)
+    repo = again.repo("user/name")
+    assert repo.private
+    assert repo.resolve("main") == oid
+    assert [commit.title for commit in repo.history(oid)] == ["add a/b.txt", "initial commit"]
+    assert repo.commit(oid).message == "why"
+    # The id of a blob is git's own.
+    assert repo.file(oid, "a/b.txt").oid == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert check_whole(again) == 2
+    again.close()
+
+
+def test_one_owner_at_a_time(store):
+    with pytest.raises(Busy):
+        Store(store.root)
+
+
+def test_a_stale_parent_is_refused(store):
+    repo = store.create("user/name", private=False, author="user")
+    old = repo.resolve("main")
+    new = add(repo, "a.txt", b"a", parent=old)
+    with pytest.raises(Stale):
+        add(repo, "b.txt", b"b", parent=old)
+    assert repo.resolve("main") == new
+
+
+def test_concurrent_commits_make_one_line(store):
+    repo = store.create("user/name", private=False, author="user")
+    threads = [threading.Thread(target=add, args=(repo, f"{n}.txt", b"%d" % n)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    head = repo.resolve("main")
+    assert len(list(repo.history(head))) == 17
+    assert {f"{n}.txt" for n in range(16)} <= set(repo.tree(head))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/etc/passwd",
+        "../x",
+        "a/../../x",
+        "a//b",
+        "./a",
+        "a/.",
+        ".git/config",
+        "a/.git/x",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+    ],
+)
+def test_paths_that_leave_the_repo(path):
+    with pytest.raises(Refused):
+        check_path(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a..b", "/a", "a/", ".a", "-a", "a.lock", "refs/heads/x", "a b", "a~1", "x" * 90, "../../x"]
+)
+def test_names_that_are_no_references(name):
+    with pytest.raises(Refused):
+        check_ref_name(name)
+
+
+@pytest.mark.parametrize(
+    "revision", ["nope", "..", ".", "", "refs/pr/", "refs/heads/../../repo.json", "x" * 5000, "\0", "é" * 90]
+)
+def test_revisions_that_are_not_there(store, revision):
+    repo = store.create("user/name", private=False, author="user")
+    with pytest.raises(NotThere):
+        repo.resolve(revision)
+
+
+@pytest.mark.parametrize("repo_id", ["name", "../x", "a/../b", "a/b/c", "a/.b", ""])
+def test_ids_that_are_none(store, repo_id):
+    with pytest.raises(Refused):
+        store.create(repo_id, private=False, author="user")
+
+
+def test_repos_are_unique_move_and_go(store):
+    store.create("user/name", private=False, author="user")
+    with pytest.raises(Exists):
+        store.create("user/name", private=False, author="user")
+    store.move("user/name", "user/other")
+    assert [repo.id for repo in store.repos()] == ["user/other"]
+    assert check_whole(store) == 1
+    store.delete("user/other")
+    with pytest.raises(NotThere):
+        store.repo("user/other")
+    assert not (store.root / "repos/user/other").exists()
+
+
+def test_an_lfs_object_must_be_what_it_claims(store):
+    data = b"x" * 3_000_000
+    digest = hashlib.sha256(data).hexdigest()
+    for part, size in ((data[:-1], None), (data, len(data) + 1)):
+        with store.objects.incoming() as new:
+            new.write(part)
+            with pytest.raises(Damaged):
+                store.objects.keep(new, digest, size)
+    assert store.objects.lfs_size(digest) is None
+    assert list(store.objects.scratch.iterdir()) == []
+    with store.objects.incoming() as new:
+        new.write(data)
+        store.objects.keep(new, digest, len(data))
+    assert store.objects.path(lfs_file(digest, len(data))).read_bytes() == data
+
+
+def test_what_a_dead_process_left_unfinished_goes(tmp_path):
+    first = Store(tmp_path)
+    first.create("user/name", private=False, author="user")
+    (tmp_path / "tmp" / "half").write_bytes(b"half")
+    (tmp_path / "repos/user/broken").mkdir()
+    (tmp_path / "repos/user/broken/repo.json").write_text('{"private": false}')
+    first.close()
+    again = Store(tmp_path)
+    assert [repo.id for repo in again.repos()] == ["user/name"]
+    assert list((tmp_path / "tmp").iterdir()) == []
+    again.create("user/broken", private=False, author="user")
+    again.close()
+
+
+SERVER = """
+import sys, time
+from pathlib import Path
+from hubkit.localhub import start
+hub = start(Path(sys.argv[1]))
+print(hub.endpoint, hub.token, flush=True)
+time.sleep(60)
+"""
+
+
+def post(endpoint, token, path, body):
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
+    request = urllib.request.Request(endpoint + path, body, headers, method="POST")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
+def commit_for_ever(endpoint, token, repo, acknowledged):
+    """Commit until the server is gone; remember what it said it had."""
+    number = 0
+    while True:
+        number += 1
+        lines = [
+            {"key": "header", "value": {"summary": f"commit {number}"}},
+            {
+                "key": "file",
+                "value": {"path": f"{number % 7}.txt", "content": "aGVsbG8h" * 2000, "encoding": "base64"},
+            },
+            {"key": "file", "value": {"path": "n.txt", "content": f"{number:08d}", "encoding": "utf-8"}},
+        ]
+        body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        try:
+            acknowledged.append(post(endpoint, token, f"/api/models/{repo}/commit/main", body)["commitOid"])
+        except (OSError, urllib.error.URLError, ValueError):
+            return
+
+
+def test_a_server_killed_between_commits_and_in_them_leaves_the_store_whole(tmp_path):
+    for pause in (0.0, 0.004, 0.013):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ},
+        )
+        assert process.stdout
+        endpoint, token = process.stdout.readline().split()
+        acknowledged, threads = {}, []
+        for name in ("one", "two"):
+            repo = f"local/{name}-{pause}"
+            post(endpoint, token, "/api/repos/create", json.dumps({"name": repo.split("/")[1]}).encode())
+            acknowledged[repo] = []
+            arguments = (endpoint, token, repo, acknowledged[repo])
+            threads.append(threading.Thread(target=commit_for_ever, args=arguments))
+            threads[-1].start()
+        deadline = time.monotonic() + 20
+        while min(map(len, acknowledged.values())) < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        for thread in threads:
+            thread.join()
+        store = Store(tmp_path)
+        assert check_whole(store) > 2
+        for repo_id, oids in acknowledged.items():
+            repo = store.repo(repo_id)
+            history = {commit.oid for commit in repo.history(repo.resolve("main"))}
+            assert set(oids) <= history  # what was acknowledged is there
+            assert len(history) - 1 - len(oids) in (0, 1)  # and at most the one whose answer was lost
+        store.close()
