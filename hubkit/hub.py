@@ -135,19 +135,32 @@ class Hub:
         """The bytes of a small file at a commit, as the Hub serves them."""
         from huggingface_hub import hf_hub_url, hf_raise_for_status
 
-        response = self.get(repo_id, hf_hub_url(repo_id, path, revision=commit, endpoint=self.endpoint))
+        url = hf_hub_url(repo_id, path, revision=commit, endpoint=self.endpoint)
+        response = self.request(repo_id, "GET", url)
         with self.calling(repo_id):
             hf_raise_for_status(response)
         return response.content
 
-    def get(self, repo_id: str, url: str) -> httpx2.Response:
-        """The answer to one GET with our token, whatever its status."""
+    def validate_card(self, repo_id: str, card: str) -> list[str]:
+        """What the Hub warns about in a card. Raises HubError when it would refuse it."""
+        content = {"content": card, "repoType": "model"}
+        response = self.request(repo_id, "POST", f"{self.endpoint}/api/validate-yaml", content)
+        with self.calling(repo_id):
+            answer = response.json()
+            problems = [str(error["message"]) for error in answer.get("errors", [])]
+            warnings = [str(warning["message"]) for warning in answer.get("warnings", [])]
+        if problems:
+            raise HubError(f"the Hub refuses the card: {'; '.join(problems)}", "hubkit card --adapter DIR")
+        return warnings
+
+    def request(self, repo_id: str, method: str, url: str, content: object = None) -> httpx2.Response:
+        """The answer to one request with our token, whatever its status."""
         from huggingface_hub import get_session
         from huggingface_hub.utils._headers import build_hf_headers
 
         with self.calling(repo_id):
             headers = build_hf_headers(token=self._token, library_name="hubkit", library_version=__version__)
-            return get_session().get(url, headers=headers)
+            return get_session().request(method, url, headers=headers, json=content)
 
     def download(self, repo_id: str, path: str, revision: str | None = None) -> Path:
         """A file of a model repo in huggingface_hub's cache, fetched if need be."""
@@ -181,7 +194,12 @@ class Hub:
             yield
         except HubError:
             raise
-        except Exception as error:
+        except Exception as caught:
+            error = caught
+            if isinstance(caught, RuntimeError) and isinstance(caught.__cause__, Exception):
+                error = caught.__cause__  # a failed upload by LFS comes wrapped in a RuntimeError
+            if isinstance(error, HubError):
+                raise error from None
             known = explain(error, repo, self._token)
             if known is None:
                 raise

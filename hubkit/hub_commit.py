@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,9 @@ def _commit_once(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
 
 
 def _post(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
-    with push.hub.calling(push.repo_id):
+    with push.hub.calling(push.repo_id), warnings.catch_warnings():
+        # The Hub's warnings about the card are in the plan already.
+        warnings.filterwarnings("ignore", "Warnings while validating metadata")
         made = push.hub.api.create_commit(
             push.repo_id,
             additions,
@@ -207,7 +210,7 @@ def _xet_offered(push: _Push) -> bool:
     """Ask for a write token of Xet ourselves: when the client is refused one, its error has no status."""
     where = "None?create_pr=1" if push.create_pr else quote(push.revision, safe="")
     url = f"{push.hub.endpoint}/api/models/{push.repo_id}/xet-write-token/{where}"
-    return push.hub.get(push.repo_id, url).is_success
+    return push.hub.request(push.repo_id, "GET", url).is_success
 
 
 @contextlib.contextmanager

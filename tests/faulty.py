@@ -39,6 +39,12 @@ class Order:
     times: int
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
+    number: int | None = None  # of the request, whatever it is
+
+    def meets(self, number: int, method: str, path: str) -> bool:
+        if self.number is not None:
+            return self.number == number
+        return self.method == method and re.search(self.path, path) is not None
 
 
 class FaultyProxy:
@@ -68,6 +74,10 @@ class FaultyProxy:
     ) -> None:
         self.orders.append(Order(method, path, fault, times, status, headers or {}))
 
+    def fail_call(self, number: int, fault: Fault) -> None:
+        """Make the request with this number fail (`seen` counts them, from 0)."""
+        self.orders.append(Order("", "", fault, 1, number=number))
+
     def count(self, method: str, path: str) -> int:
         return sum(1 for m, p in self.seen if m == method and re.search(path, p))
 
@@ -75,7 +85,7 @@ class FaultyProxy:
         with self._lock:
             self.seen.append((method, path))
             for order in self.orders:
-                if order.times > 0 and order.method == method and re.search(order.path, path):
+                if order.times > 0 and order.meets(len(self.seen) - 1, method, path):
                     order.times -= 1
                     return order
         return None
@@ -93,6 +103,7 @@ class FaultyProxy:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer waits 40 ms for an acknowledgement
     proxy: FaultyProxy
 
     def log_message(self, *_: object) -> None:

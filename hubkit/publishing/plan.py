@@ -116,7 +116,7 @@ def plan(
         remote_only=sorted(set(remote) - {file.path for file in files}),
         left_out=list(contents.left_out),
         card_diff=_card_diff(directory, hub, repo_id, head, remote, files),
-        notes=_notes(directory, repo_id, repo, private),
+        notes=[*_notes(directory, repo_id, repo, private), *_opinion(directory, hub, repo_id, files)],
     )
 
 
@@ -245,6 +245,14 @@ def _card_diff(
     names = (f"{repo_id}/{CARD_NAME}", str(directory / CARD_NAME))
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="")
     return "\n".join(lines)
+
+
+def _opinion(directory: Path, hub: Hub, repo_id: str, files: list[PlannedFile]) -> list[str]:
+    """What the Hub itself warns about in a card that is new to it. Raises HubError when it refuses it."""
+    if all(file.change == "unchanged" for file in files if file.path == CARD_NAME):
+        return []
+    card = (directory / CARD_NAME).read_text(encoding="utf-8")
+    return [f"the Hub warns about the card: {warning}" for warning in hub.validate_card(repo_id, card)]
 
 
 def _notes(directory: Path, repo_id: str, repo: Repo | None, private: bool | None) -> list[str]:

@@ -1,0 +1,135 @@
+"""`hubkit publish` and `hubkit serve` as a person and as a program see them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fake_adapter
+import pytest
+from conftest import ALICE
+
+from hubkit import localhub
+from hubkit.cli import serve
+from hubkit.cli.main import run
+from hubkit.publishing.target import SERVE_PORT
+
+if TYPE_CHECKING:
+    from hubkit.localhub.running import RunningHub
+
+
+@pytest.fixture
+def adapter_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    return str(fake_adapter.write(Path("my adapter")))
+
+
+def test_without_a_token(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", "--adapter", adapter_dir]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"http://127.0.0.1:{SERVE_PORT}/local/my-adapter\n"
+    first, second, third = err.splitlines()
+    assert first.startswith("No Hub token found; publishing to the local Hub in ./local-hub instead.")
+    assert second.startswith("Published local/my-adapter in one commit")
+    assert third == "See it with: hubkit serve local-hub"
+    assert run(["publish", "--adapter", adapter_dir]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"http://127.0.0.1:{SERVE_PORT}/local/my-adapter\n"
+    assert "Nothing to change" in err
+
+
+def test_a_local_hub_of_ones_own_is_quiet(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", "--adapter", adapter_dir, "--local-hub", "hub", "--repo-id", "x", "-q"]) == 0
+    assert capsys.readouterr() == (f"http://127.0.0.1:{SERVE_PORT}/local/x\n", "")
+
+
+def test_as_json(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", "--adapter", adapter_dir, "--local-hub", "hub", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["repo_id"] == "local/my-adapter"
+    assert said["nothing_to_do"] is False
+    assert said["serve"] == "hubkit serve hub"
+    assert len(said["commit"]) == 40
+
+
+def test_a_dry_run_touches_nothing(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", "--adapter", adapter_dir, "--dry-run"]) == 0
+    assert "+# A small adapter" in capsys.readouterr().out
+    assert os.listdir() == ["my adapter"]
+    assert run(["publish", "--adapter", adapter_dir, "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["creates_repo"] is True
+
+
+def test_to_a_hub_with_a_token(
+    adapter_dir: str, alice_hub: RunningHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--endpoint", alice_hub.endpoint, "--token", ALICE, "--hub_model_id", "cli-token"]
+    assert run(["publish", "--adapter", adapter_dir, *options]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{alice_hub.endpoint}/alice/cli-token\n"
+    assert ALICE not in out + err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--token", "hf_wrong_token", "--repo-id", "alice/x"], "does not accept this token"),
+        (["--token", ALICE], "no repo to publish to was named"),
+        (["--token", ALICE, "--repo-id", "a/b/c"], "not a repo id"),
+        (["--token", ALICE, "--repo-id", "bob/x"], "may not write to bob/x"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(
+    options: list[str],
+    words: str,
+    adapter_dir: str,
+    alice_hub: RunningHub,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["publish", "--adapter", adapter_dir, "--endpoint", alice_hub.endpoint, *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert "Next:" in err
+    assert len(err.splitlines()) == 1
+    assert "hf_" not in err
+    assert os.listdir() == ["my adapter"]
+
+
+def test_an_id_of_somebody_on_the_hub_without_a_token(
+    adapter_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["publish", "--adapter", adapter_dir, "--repo-id", "alice/x"]) == 2
+    assert "publishing to alice/x needs a Hub token" in capsys.readouterr().err
+
+
+def test_a_missing_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", "--adapter", str(tmp_path / "none"), "--local-hub", str(tmp_path / "hub")]) == 2
+    assert "there is no directory" in capsys.readouterr().err
+
+
+def test_the_ports_are_one() -> None:
+    assert localhub.DEFAULT_PORT == SERVE_PORT == serve.DEFAULT_PORT
+
+
+def test_serve_until_interrupted(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    entry = "from hubkit.cli.main import entry; entry()"
+    command = [sys.executable, "-c", entry, "serve", "hub", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == f"http://127.0.0.1:{port}\n"
+        assert run(["publish", "--adapter", adapter_dir, "--local-hub", "hub"]) == 0  # the one that runs
+        assert capsys.readouterr().out == f"http://127.0.0.1:{port}/local/my-adapter\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+        assert "Serving hub" in process.stderr.read()

@@ -1,0 +1,311 @@
+"""What a push would change, and what must not be pushed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fake_adapter
+import pytest
+from conftest import ALICE
+
+from hubkit import errors, localhub, record
+from hubkit.hub import Hub
+from hubkit.publishing import PushOptions, Target, open_target, resolve_repo_id
+from hubkit.publishing.contents import collect, is_published
+from hubkit.publishing.plan import full_repo_id, plan
+from hubkit.publishing.show import show_plan, size
+
+if TYPE_CHECKING:
+    from hubkit.localhub.running import RunningHub
+
+
+@pytest.fixture
+def hub(alice_hub: RunningHub) -> Hub:
+    return Hub(alice_hub.endpoint, ALICE)
+
+
+@pytest.fixture
+def adapter_dir(tmp_path: Path) -> Path:
+    return fake_adapter.write(tmp_path / "adapter")
+
+
+def test_a_new_repo(adapter_dir: Path, hub: Hub) -> None:
+    made = plan(adapter_dir, "alice/plan-new", hub)
+    assert (made.creates_repo, made.private, made.visibility, made.head) == (True, True, "private", None)
+    assert {file.path: file.change for file in made.files} == {
+        "README.md": "added",
+        "adapter_config.json": "added",
+        "adapter_model.safetensors": "added",
+        "hubkit.json": "added",
+    }
+    assert made.title == "Add adapter and model card"
+    assert made.new_bytes == sum((adapter_dir / file.path).stat().st_size for file in made.files)
+    assert "+# A small adapter" in made.card_diff
+    assert hub.repo("alice/plan-new") is None  # nothing was touched
+
+
+def test_only_what_belongs_is_pushed(adapter_dir: Path, hub: Hub) -> None:
+    made = plan(adapter_dir, "alice/plan-new", hub)
+    assert made.left_out == ["checkpoint-10/", "optimizer.pt", "training_args.bin"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tokenizer.json", "vocab.txt", "LICENSE", "LICENSE.txt", "figures/loss.png", "chat_template.jinja"],
+)
+def test_belongs(name: str) -> None:
+    assert is_published(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adapter_model.bin",
+        "scheduler.pt",
+        "rng_state.pth",
+        "checkpoint-1/adapter_model.safetensors",
+        ".env",
+        "figures/notes.txt",
+        "figures/deep/loss.png",
+        "LICENSES/x.txt",
+        "trainer_state.json",
+        "model.safetensors",
+    ],
+)
+def test_does_not_belong(name: str) -> None:
+    assert not is_published(name)
+
+
+@pytest.mark.parametrize(
+    ("private", "watched", "asked", "said"),
+    [
+        (None, False, True, "private"),
+        (None, True, None, "public (the Hub's default)"),
+        (False, False, False, "public"),
+        (True, True, True, "private"),
+    ],
+)
+def test_visibility_of_a_new_repo(
+    private: bool | None, watched: bool, asked: bool | None, said: str, adapter_dir: Path, hub: Hub
+) -> None:
+    made = plan(adapter_dir, "alice/plan-new", hub, private=private, watched=watched)
+    assert (made.private, made.visibility) == (asked, said)
+
+
+def test_a_plan_is_data(adapter_dir: Path, hub: Hub) -> None:
+    import msgspec
+
+    made = plan(adapter_dir, "alice/plan-new", hub)
+    again = msgspec.json.decode(json.dumps(msgspec.to_builtins(made)), type=type(made))
+    assert again == made
+
+
+def test_a_plan_as_text(adapter_dir: Path, hub: Hub) -> None:
+    text = show_plan(plan(adapter_dir, "alice/plan-new", hub))
+    assert "would be created" in text
+    assert "+ adapter_model.safetensors" in text
+    assert "Not published: checkpoint-10/, optimizer.pt, training_args.bin" in text
+    assert text.endswith("+# A small adapter")
+
+
+def test_a_bare_name_gets_the_users(adapter_dir: Path, hub: Hub) -> None:
+    assert plan(adapter_dir, "plan-bare", hub).repo_id == "alice/plan-bare"
+
+
+@pytest.mark.parametrize("repo_id", ["a/b/c", "alice/", "alice/two words", "alice/x--y", "", "alice/-x"])
+def test_what_is_no_repo_id(repo_id: str, adapter_dir: Path, hub: Hub) -> None:
+    with pytest.raises(errors.HubError, match="not a repo id"):
+        plan(adapter_dir, repo_id, hub)
+
+
+def test_no_card(tmp_path: Path, hub: Hub) -> None:
+    directory = fake_adapter.write(tmp_path / "a", card=None)
+    with pytest.raises(errors.CardError, match=r"no README\.md") as caught:
+        plan(directory, "alice/x", hub)
+    assert caught.value.hint == f"hubkit card --adapter {directory}"
+
+
+def test_no_directory_and_a_pickle(tmp_path: Path, hub: Hub) -> None:
+    with pytest.raises(errors.AdapterError, match="no directory"):
+        plan(tmp_path / "none", "alice/x", hub)
+    directory = fake_adapter.write(tmp_path / "a")
+    (directory / "adapter_model.safetensors").rename(directory / "adapter_model.bin")
+    with pytest.raises(errors.AdapterError, match="pickle"):
+        plan(directory, "alice/x", hub)
+
+
+def test_stale_numbers(adapter_dir: Path, hub: Hub) -> None:
+    fake_adapter.measure(adapter_dir, "0" * 64)
+    with pytest.raises(errors.HubkitError, match="numbers of other weights than these: size") as caught:
+        plan(adapter_dir, "alice/x", hub)
+    assert caught.value.hint == f"hubkit measure --adapter {adapter_dir}"
+
+
+@pytest.mark.parametrize(
+    ("front", "words"),
+    [
+        ("license: nope", '"license" must be'),
+        ("language: no", '"language" is false'),
+        ("base_model: /home/me/model", '"base_model" must be'),
+        ("license: [", "not YAML"),
+        ("- a list", "must be a mapping"),
+    ],
+)
+def test_front_matter_that_the_hub_refuses(front: str, words: str, adapter_dir: Path, hub: Hub) -> None:
+    (adapter_dir / "README.md").write_text(f"---\n{front}\n---\n# x\n")
+    with pytest.raises(errors.CardError, match=words):
+        plan(adapter_dir, "alice/x", hub)
+
+
+def test_a_card_that_is_not_text(adapter_dir: Path, hub: Hub) -> None:
+    (adapter_dir / "README.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(errors.CardError, match="UTF-8"):
+        plan(adapter_dir, "alice/x", hub)
+
+
+def test_a_card_without_front_matter_may_go(adapter_dir: Path, hub: Hub) -> None:
+    (adapter_dir / "README.md").write_text("# plain\n\n---\n\nnot front matter\n\n---\n")
+    assert plan(adapter_dir, "alice/x", hub).changes
+
+
+def test_a_secret(adapter_dir: Path, hub: Hub) -> None:
+    secret = "hf_" + "aB3d" * 9
+    (adapter_dir / "tokenizer_config.json").write_text(f'{{\n"token": "{secret}"}}')
+    with pytest.raises(
+        errors.HubkitError, match=r"tokenizer_config\.json:2 \(Hugging Face token\)"
+    ) as caught:
+        plan(adapter_dir, "alice/x", hub)
+    assert secret not in str(caught.value)
+
+
+def test_links_out_of_the_directory(adapter_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.json").write_text("{}")
+    (adapter_dir / "tokenizer.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(errors.AdapterError, match="leads out"):
+        collect(adapter_dir)
+
+
+def test_links_within_the_directory(adapter_dir: Path) -> None:
+    (adapter_dir / "LICENSE").symlink_to("README.md")
+    assert "LICENSE" in {file.path for file in collect(adapter_dir).files}
+
+
+def test_pull_requests_need_a_repo_and_the_main_branch(adapter_dir: Path, hub: Hub) -> None:
+    with pytest.raises(errors.RepoMissing, match="pull request"):
+        plan(adapter_dir, "alice/plan-none", hub, create_pr=True)
+    hub.create_repo("alice/plan-pr", True)
+    with pytest.raises(errors.HubError, match="main only"):
+        plan(adapter_dir, "alice/plan-pr", hub, create_pr=True, revision="dev")
+
+
+def test_a_card_for_another_repo_is_noted(adapter_dir: Path, hub: Hub) -> None:
+    record.write(adapter_dir, record.Record(repo_id="alice/other"))
+    (note,) = plan(adapter_dir, "alice/x", hub).notes
+    assert f"hubkit card --adapter {adapter_dir} --repo-id alice/x" in note
+
+
+def test_the_visibility_of_a_repo_stays(adapter_dir: Path, hub: Hub) -> None:
+    hub.create_repo("alice/plan-stays", True)
+    made = plan(adapter_dir, "alice/plan-stays", hub, private=False)
+    assert (made.private, made.visibility) == (None, "private")
+    assert "stays private" in made.notes[0]
+
+
+def test_only_on_the_hub(adapter_dir: Path, hub: Hub) -> None:
+    hub.create_repo("alice/plan-only", True)
+    made = plan(adapter_dir, "alice/plan-only", hub)
+    assert made.remote_only == [".gitattributes"]
+    assert made.head is not None
+
+
+# Where to publish
+
+
+def never(directory: Path) -> RunningHub:
+    raise AssertionError(f"a local Hub was started in {directory}")
+
+
+def test_a_token_means_the_hub() -> None:
+    with open_target(PushOptions(token="hf_x"), never) as target:
+        assert target.hub.endpoint == "https://huggingface.co"
+        assert target.line is None
+
+
+def test_a_token_of_the_environment_means_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    with open_target(PushOptions(), never) as target:
+        assert target.local_hub is None
+
+
+def test_an_endpoint_means_that_one() -> None:
+    with open_target(PushOptions(endpoint="http://127.0.0.1:9"), never) as target:
+        assert target.hub.endpoint == "http://127.0.0.1:9"
+
+
+def test_no_token_means_a_local_hub_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with open_target(PushOptions(), localhub.start) as target:
+        assert target.line == (
+            "No Hub token found; publishing to the local Hub in ./local-hub instead. "
+            "See it with: hubkit serve ./local-hub"
+        )
+        assert resolve_repo_id(PushOptions(), target, "my run (2)!") == "local/my-run-2"
+        assert target.address("local/x") == f"http://127.0.0.1:{localhub.DEFAULT_PORT}/local/x"
+        with pytest.raises(errors.NotAuthorised, match="needs a Hub token"):
+            resolve_repo_id(PushOptions(repo_id="alice/x"), target, "x")
+    assert (tmp_path / "local-hub").is_dir()
+
+
+def test_a_dry_run_leaves_no_local_hub(tmp_path: Path) -> None:
+    options = PushOptions(local_hub=tmp_path / "hub", dry_run=True)
+    with open_target(options, localhub.start) as target:
+        assert target.line is None
+        assert target.hub.user() == "local"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_hub_that_is_served_keeps_its_address(tmp_path: Path, alice_hub: RunningHub) -> None:
+    def running(directory: Path) -> RunningHub:
+        return type(alice_hub)(alice_hub.endpoint, alice_hub.token)
+
+    with open_target(PushOptions(local_hub=tmp_path), running) as target:
+        assert target.address("local/x") == f"{alice_hub.endpoint}/local/x"
+        assert target.serve_command is None
+
+
+def test_two_hubs_at_once(tmp_path: Path) -> None:
+    options = PushOptions(local_hub=tmp_path, endpoint="http://127.0.0.1:9")
+    with pytest.raises(errors.HubError, match="two Hubs"), open_target(options, never):
+        pass
+
+
+def test_which_repo_id(hub: Hub) -> None:
+    target = Target(hub=hub)
+    assert resolve_repo_id(PushOptions(repo_id="x"), target, "name") == "alice/x"
+    assert resolve_repo_id(PushOptions(repo_id="bob/x"), target, "name", "alice/y") == "bob/x"
+    assert resolve_repo_id(PushOptions(), target, "name", "alice/y") == "alice/y"
+    with pytest.raises(errors.HubError, match="no repo to publish to"):
+        resolve_repo_id(PushOptions(), target, "name", "local/y")  # that was the local Hub's
+    local = Target(hub=hub, local_hub=Path("x"), local_user="local")
+    assert resolve_repo_id(PushOptions(), local, "name", "local/y") == "local/y"
+    assert resolve_repo_id(PushOptions(), local, "name", "alice/y") == "local/name"
+    assert resolve_repo_id(PushOptions(), local, "...") == "local/adapter"
+    with pytest.raises(errors.NotAuthorised, match="one user, local"):
+        resolve_repo_id(PushOptions(repo_id="alice/x"), local, "name")
+
+
+def test_full_repo_id_asks_for_the_user_only_if_it_must() -> None:
+    def unknown() -> str:
+        raise AssertionError
+
+    assert full_repo_id("a/b", unknown) == "a/b"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1779464, "1.8 MB"), (98362432, "98.4 MB"), (2**41, "2199.0 GB")],
+)
+def test_sizes(count: int, text: str) -> None:
+    assert size(count) == text
