@@ -4,6 +4,7 @@ import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -588,6 +589,30 @@ def test_a_taken_port_is_one_line(tmp_path, hub):
     port = int(hub.endpoint.rsplit(":", 1)[1])
     with pytest.raises(HubError, match=f"cannot listen on 127.0.0.1:{port}"):
         start(tmp_path, port=port)
+
+
+def test_other_tokens_than_those_served_are_refused(tmp_path):
+    with start(tmp_path), pytest.raises(HubError, match="served already"):
+        start(tmp_path, tokens=TOKENS)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_serving_until_a_signal(tmp_path, stop):
+    code = (
+        "import sys; from pathlib import Path; from hubkit.localhub import serve\n"
+        "serve(Path(sys.argv[1]), 0, on_ready=lambda hub: print(hub.endpoint, hub.token, flush=True))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        endpoint, token = process.stdout.readline().split()
+        assert HfApi(endpoint=endpoint, token=token).whoami()["name"] == "local"
+        with start(tmp_path) as other:
+            assert (other.endpoint, other.owned) == (endpoint, False)
+        assert HfApi(endpoint=endpoint, token=token).whoami()["name"] == "local"
+        process.send_signal(stop)
+        _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    assert not (tmp_path / "address").exists()
 
 
 def test_importing_the_package_is_cheap():

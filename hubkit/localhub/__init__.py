@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 
 from hubkit.errors import MissingExtra
 from hubkit.localhub.auth import DEFAULT_USER, Token
+from hubkit.localhub.handle import RunningHub
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from hubkit.localhub.running import RunningHub
-
-__all__ = ["DEFAULT_PORT", "DEFAULT_USER", "Token", "serve", "start"]
+__all__ = ["DEFAULT_PORT", "DEFAULT_USER", "RunningHub", "Token", "serve", "start"]
 
 DEFAULT_PORT = 8765
 PART_SIZE = 64_000_000
@@ -62,4 +61,4 @@ def serve(
     directory: Path, port: int = DEFAULT_PORT, *, on_ready: Callable[[RunningHub], None] | None = None
 ) -> None:
     """Serve a directory until SIGINT or SIGTERM; `on_ready` is told the address before the first request."""
-    _running().serve(directory, port, on_ready)
+    _running().serve(directory, port, PART_SIZE, on_ready)

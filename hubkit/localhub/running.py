@@ -6,60 +6,30 @@ import contextlib
 import json
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
 
 import uvicorn
 
 from hubkit.errors import HubError
 from hubkit.localhub import xet as xet_uploads
-from hubkit.localhub.auth import DEFAULT_USER, Token, default_secret
+from hubkit.localhub.auth import DEFAULT_USER, TOKEN_FILE, Token, default_secret
 from hubkit.localhub.call import Hub
+from hubkit.localhub.handle import RunningHub
 from hubkit.localhub.objects import write_json
 from hubkit.localhub.server import application
 from hubkit.localhub.store import Busy, Store
 
 HOST = "127.0.0.1"
 ADDRESS_FILE = "address"
-PART_SIZE = 64_000_000
 PATIENCE = 10.0  # seconds for another process that holds the directory to say where it listens
-
-
-@dataclass(slots=True)
-class RunningHub:
-    """A local Hub that answers at `endpoint`; `token` is a write token of its default user `user`."""
-
-    endpoint: str
-    token: str
-    user: str = DEFAULT_USER
-    _serving: Serving | None = None
-
-    @property
-    def owned(self) -> bool:
-        """Whether this process serves it, so that `close` stops it."""
-        return self._serving is not None
-
-    def close(self) -> None:
-        """Stop serving and let the directory go; nothing happens when another process serves it."""
-        serving, self._serving = self._serving, None
-        if serving:
-            serving.close()
-
-    def __enter__(self) -> RunningHub:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Serving:
@@ -160,7 +130,7 @@ def _other(directory: Path) -> RunningHub | None:
     """The Hub that another process serves from the directory, if it answers to our token."""
     try:
         endpoint = str(json.loads((directory / ADDRESS_FILE).read_bytes())["endpoint"])
-        secret = (directory / "token").read_text().strip()
+        secret = (directory / TOKEN_FILE).read_text().strip()
     except (OSError, ValueError, KeyError):
         return None
     request = urllib.request.Request(
@@ -181,23 +151,29 @@ def start(
     """Serve a directory from a thread of this process."""
     opened = _open(directory, tokens or {}, port, xet, part_size)
     if isinstance(opened, RunningHub):
+        if tokens:
+            message = f"{directory} is served already, at {opened.endpoint}, and not with these tokens"
+            raise HubError(message, "stop that Hub first")
         return opened
     opened.run_in_thread()
-    return RunningHub(opened.endpoint, opened.secret, DEFAULT_USER, opened)
+    return RunningHub(opened.endpoint, opened.secret, stop=opened.close)
 
 
-def serve(directory: Path, port: int, on_ready: object) -> None:
+def serve(directory: Path, port: int, part_size: int, on_ready: Callable[[RunningHub], None] | None) -> None:
     """Serve a directory from this thread until SIGINT or SIGTERM."""
-    opened = _open(directory, {}, port, True, PART_SIZE)
+    opened = _open(directory, {}, port, True, part_size)
     if isinstance(opened, RunningHub):
         raise HubError(
             f"{directory} is served already, at {opened.endpoint}", "use that one, or stop it first"
         )
+    # uvicorn stops at a signal and then raises it again, for the handler that was there before.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if callable(on_ready):
+        if on_ready:
             on_ready(RunningHub(opened.endpoint, opened.secret))
         opened.run()
     except KeyboardInterrupt:
         pass
     finally:
         opened.close()
+        signal.signal(signal.SIGTERM, before)

@@ -95,7 +95,8 @@ class Store:
         with self._lock:
             repo = self.repo(repo_id)
             grave = self.objects.scratch / uuid.uuid4().hex
-            os.replace(repo.folder, grave)
+            with repo.lock:
+                os.replace(repo.folder, grave)
             del self._repos[repo_id]
             shutil.rmtree(grave)
 
