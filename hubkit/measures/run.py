@@ -45,7 +45,13 @@ def measure(subject: Subject, say: Say) -> tuple[Measures, BaseModel]:
     """
     settings, adapter = subject.settings, subject.adapter
     dtype = loading.resolve_precision(settings.precision, loading.device())
-    loaded = loading.load_base(subject.base, subject.task, dtype=dtype, quantization=subject.quantization)
+    loaded = loading.load_base(
+        subject.base,
+        subject.task,
+        dtype=dtype,
+        quantization=subject.quantization,
+        keep=adapter.config.get("modules_to_save") or (),
+    )
     model = loading.load_adapter(loaded.model, adapter)
     measures = Measures(parameters=parameters(model, adapter), size=memory.size(model, adapter, loaded.facts))
     if settings.perplexity and subject.text and subject.task.PERPLEXITY:

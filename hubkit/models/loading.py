@@ -5,6 +5,7 @@ Whatever is loaded is checked to be whole: a head that the base's weights do not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -57,21 +58,28 @@ def resolve_precision(wanted: str, where: str) -> str:
 
 
 def load_base(
-    base: Base, task: ModuleType, *, dtype: str, quantization: dict[str, Any] | None = None
+    base: Base,
+    task: ModuleType,
+    *,
+    dtype: str,
+    quantization: dict[str, Any] | None = None,
+    keep: Sequence[str] = (),
 ) -> Loaded:
     """Load the base for a task, on the device, in eval mode.
 
-    `quantization` is what BitsAndBytesConfig is given, dtypes by name. Raises BaseModelError.
+    `quantization` is what BitsAndBytesConfig is given, dtypes by name; modules named in `keep` (those that an
+    adapter replaces whole) stay out of it. Raises BaseModelError.
     """
     import torch
     import transformers
 
     source, options = _source(base)
     options |= {"dtype": getattr(torch, dtype), "device_map": {"": device()}, "output_loading_info": True}
-    if quantization:
-        options["quantization_config"] = _bits_and_bytes(quantization)
     auto_class = getattr(transformers, task.AUTO_CLASS)
     try:
+        if quantization:
+            quantization = _unquantized(quantization, keep, auto_class, source, options)
+            options["quantization_config"] = _bits_and_bytes(quantization)
         model, info = auto_class.from_pretrained(source, **options)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
         raise _unloadable(base, error) from error
@@ -151,6 +159,27 @@ def _bits_and_bytes(quantization: dict[str, Any]) -> Any:
         for key, value in quantization.items()
     }
     return BitsAndBytesConfig(**given)
+
+
+def _unquantized(
+    quantization: dict[str, Any], keep: Sequence[str], auto_class: Any, source: str, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The same with the modules to leave out, by their full names, found on the meta device.
+
+    Naming any replaces transformers' own choice, the output head, so that is named too.
+    """
+    if not keep or "llm_int8_skip_modules" in quantization:
+        return quantization
+    import torch
+    from transformers import AutoConfig
+
+    known = {k: v for k, v in options.items() if k in ("revision", "trust_remote_code", "local_files_only")}
+    config = AutoConfig.from_pretrained(source, **known)
+    with torch.device("meta"):
+        skeleton = auto_class.from_config(config, trust_remote_code=options["trust_remote_code"])
+    head = skeleton.get_output_embeddings()
+    names = {n for n, module in skeleton.named_modules() if module is head or n.endswith(tuple(keep))}
+    return {**quantization, "llm_int8_skip_modules": sorted(names)}
 
 
 def _is_4bit(parameter: Any) -> bool:

@@ -82,7 +82,8 @@ def fit(
     torch.manual_seed(job.training.seed)
     precision = _precision(job)
     quantization = job.method.quantization(job.method_parameters)
-    loaded = loading.load_base(base, job.task, dtype=precision, quantization=quantization)
+    keep = job.method_parameters.modules_to_save
+    loaded = loading.load_base(base, job.task, dtype=precision, quantization=quantization, keep=keep)
     model = _adapted(loaded, job)
     masked = job.task.PERPLEXITY == "masked"
     size = job.training.block_size
