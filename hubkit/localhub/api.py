@@ -32,6 +32,7 @@ def whoami(call: Call) -> Response:
             "name": token.user,
             "fullname": token.user,
             "isPro": False,
+            "avatarUrl": "/mark.svg",
             "orgs": orgs,
             "auth": {"type": "access_token", "accessToken": access},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,19 +17,28 @@ from hubkit.localhub.repo import Discussion, Exists, Repo, Stale, Tree, now
 PAGE = 50
 
 
+def _person(name: str) -> dict[str, Any]:
+    """A user as the Hub describes one beside what they wrote."""
+    marks = dict.fromkeys(("isPro", "isHf", "isHfAdmin", "isMod", "isEnterprise"), False)
+    about = {"_id": hashlib.sha1(name.encode()).hexdigest()[:24], "avatarUrl": "/mark.svg"}
+    return {"name": name, "fullname": name, "type": "user", **about, **marks}
+
+
 def event(kind: str, author: str, data: dict[str, Any]) -> dict[str, Any]:
     """Something that happened in a discussion."""
     return {
         "id": uuid.uuid4().hex[:24],
         "type": kind,
         "createdAt": now(),
-        "author": {"name": author, "type": "user"},
+        "author": _person(author),
         "data": data,
     }
 
 
 def _comment(author: str, text: str) -> dict[str, Any]:
-    return event("comment", author, {"edited": False, "hidden": False, "latest": {"raw": text, "html": ""}})
+    latest = {"raw": text, "html": "", "updatedAt": now(), "author": _person(author)}
+    edits = {"edited": False, "hidden": False, "numEdits": 0, "editors": [author], "editorAvatarUrls": []}
+    return event("comment", author, {**edits, "latest": latest, "reactions": []})
 
 
 def open_pull_request(
@@ -82,11 +92,15 @@ def _summary(repo: Repo, found: Discussion) -> dict[str, Any]:
     return {
         "num": found.num,
         "title": found.title,
-        "author": {"name": found.author, "type": "user"},
+        "author": _person(found.author),
         "createdAt": found.date,
         "status": found.status,
         "isPullRequest": found.is_pull_request,
         "repo": {"name": repo.id, "type": "model"},
+        "numComments": sum(1 for item in found.events if item["type"] == "comment"),
+        "numReactionUsers": 0,
+        "topReactions": [],
+        "pinned": False,
     }
 
 
@@ -119,7 +133,9 @@ def details(call: Call) -> Response:
     """GET /api/models/ID/discussions/NUM."""
     repo = call.repo()
     found = repo.discussion(_number(call))
-    answer = _summary(repo, found) | {"events": found.events}
+    key = hashlib.sha1(f"{repo.id}#{found.num}".encode()).hexdigest()[:24]
+    rest = {"_id": key, "collection": "discussions", "locked": False, "events": found.events}
+    answer = _summary(repo, found) | rest
     if found.is_pull_request:
         changes = {"base": f"refs/heads/{found.base}"}
         if found.merged_as:
