@@ -20,7 +20,7 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from hubkit.localhub.call import Call, Hub, Refusal, reply
-from hubkit.localhub.objects import CHUNK, Damaged
+from hubkit.localhub.objects import Damaged
 
 LIFETIME = 3600
 IDLE = 120
@@ -28,6 +28,18 @@ _WITH_VERIFICATION = 1 << 31
 _WITH_METADATA = 1 << 30
 _ENTRY = 48  # bytes of each record in a shard, and of its own header
 _joining = threading.Lock()
+
+# Left alone, hf_xet reads gigabytes ahead, and reports to its server.
+_BLOCK = 64_000_000
+_SETTINGS = {
+    "reconstruction.min_reconstruction_fetch_size": _BLOCK,
+    "reconstruction.max_reconstruction_fetch_size": _BLOCK,
+    "reconstruction.download_buffer_size": _BLOCK,
+    "reconstruction.download_buffer_perfile_size": _BLOCK,
+    "reconstruction.download_buffer_limit": _BLOCK,
+    "reconstruction.min_prefetch_buffer": 0,
+    "telemetry.enabled": False,
+}
 
 
 class XetFile(NamedTuple):
@@ -118,14 +130,16 @@ def _join(hub: Hub, file: XetFile) -> None:
 
     work = hub.store.objects.scratch / uuid.uuid4().hex
     try:
-        view = _view(file.store, work / "store")
-        session = hf_xet.XetSession()
-        with session.new_file_download_group(
-            endpoint=f"local://{view}", token="local", token_expiry_unix_secs=int(time.time()) + LIFETIME
-        ) as group:
-            group.start_download_file(hf_xet.XetFileInfo(file.xet_hash, file.size), str(work / "file"))
-        with hub.store.objects.incoming() as new, (work / "file").open("rb") as joined:
-            while chunk := joined.read(CHUNK):
+        config = hf_xet.XetConfig()
+        known = set(config.keys())
+        config = config.with_config({key: value for key, value in _SETTINGS.items() if key in known})
+        group = hf_xet.XetSession(config).new_download_stream_group(
+            endpoint=f"local://{_view(file.store, work)}",
+            token="local",
+            token_expiry_unix_secs=int(time.time()) + LIFETIME,
+        )
+        with hub.store.objects.incoming() as new:
+            for chunk in group.download_stream(hf_xet.XetFileInfo(file.xet_hash, file.size)):
                 new.write(chunk)
             hub.store.objects.keep(new, file.sha256, file.size)
     except Damaged as error:
