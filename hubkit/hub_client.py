@@ -49,6 +49,9 @@ class Patience:
     attempts: int = 5
     first_pause: float = 0.5  # doubled after each attempt
     longest_pause: float = 8.0
+    slowest_upload: float = (
+        100_000.0  # bytes a second; Xet, which keeps no time itself, is cut off below that
+    )
     longest_retry_after: float = 300.0  # the Hub's rate limits are counted over five minutes
     sleep: Callable[[float], None] = time.sleep
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -168,36 +169,51 @@ def _pull_requests(hub: Hub, repo_id: str) -> dict[str, str]:
 
 def _upload(push: _Push, additions: list[CommitOperationAdd]) -> tuple[Storage | None, tuple[str, ...]]:
     """Send the large files: by Xet where the server offers it, by LFS otherwise."""
-    if not any(hub_rules.goes_to_lfs(file.path, file.size) for file in push.files):
-        _send(push, additions)
-        return None, ()
+    large = any(hub_rules.goes_to_lfs(file.path, file.size) for file in push.files)
     switched_off = _xet_switched_off()
     try:
-        if switched_off or not _xet_offered(push):
+        if switched_off or (large and not _xet_offered(push)):
             raise NoXet("this server offers no Xet storage")
-        _send(push, additions)
-        return "xet", ()
+        _send(push, additions, by_xet=True)
+        return "xet" if large else None, ()
     except NoXet as reason:
         with _as_streams(additions):  # huggingface_hub sends streams by LFS
-            _send(push, additions)
-        return "lfs", () if switched_off else (f"{reason.message}: the weights went by LFS",)
+            _send(push, additions, by_xet=False)
+        note = () if switched_off else (f"{reason.message}: the weights went by LFS",)
+        return ("lfs", note) if large else (None, ())
 
 
-def _send(push: _Push, additions: list[CommitOperationAdd]) -> None:
+def _send(push: _Push, additions: list[CommitOperationAdd], by_xet: bool) -> None:
     """Upload the large ones of the files. What the Hub has already is not sent again."""
-    with push.hub.calling(push.repo_id), _bars(push.hub.progress):
-        try:
-            push.hub.api.preupload_lfs_files(
-                push.repo_id,
-                additions,
-                revision=push.revision,
-                create_pr=push.create_pr,
-                free_memory=False,
-            )
-        except ConnectionError as error:  # so the client says that Xet failed, whatever the reason was
-            if type(error) is not ConnectionError:
-                raise
-            raise NoXet("Xet storage failed") from error
+    guard = _xet_guard(push) if by_xet else contextlib.nullcontext()
+    with push.hub.calling(push.repo_id), _bars(push.hub.progress), guard:
+        push.hub.api.preupload_lfs_files(
+            push.repo_id, additions, revision=push.revision, create_pr=push.create_pr, free_memory=False
+        )
+
+
+@contextlib.contextmanager
+def _xet_guard(push: _Push) -> Iterator[None]:
+    """An upload by Xet, within a time limit. Raises NoXet when Xet fails, whatever the reason is.
+
+    The client says so by a bare ConnectionError or RuntimeError. A silent server holds it for minutes, and so
+    its session is ended when an upload is slower than the slowest that we put up with.
+    """
+    from huggingface_hub.utils._xet import abort_xet_session
+
+    patience = push.hub.patience
+    limit = 2 * patience.answer_seconds + sum(file.size for file in push.files) / patience.slowest_upload
+    timer = threading.Timer(limit, abort_xet_session)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (ConnectionError, RuntimeError) as error:
+        if type(error) not in (ConnectionError, RuntimeError):
+            raise
+        raise NoXet("Xet storage failed") from error
+    finally:
+        timer.cancel()
 
 
 def _xet_switched_off() -> bool:

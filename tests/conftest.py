@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from hubkit.localhub.running import RunningHub
+    from hubkit.localhub import RunningHub
 
 _home = tempfile.TemporaryDirectory(prefix="hubkit-tests-")  # removed when the process ends
 os.environ["HF_HOME"] = _home.name

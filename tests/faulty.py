@@ -40,6 +40,7 @@ class Order:
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)
     number: int | None = None  # of the request, whatever it is
+    after: int = 0  # requests that match and are let through first
 
     def meets(self, number: int, method: str, path: str) -> bool:
         if self.number is not None:
@@ -71,8 +72,9 @@ class FaultyProxy:
         times: int = 1,
         status: int = 500,
         headers: dict[str, str] | None = None,
+        after: int = 0,
     ) -> None:
-        self.orders.append(Order(method, path, fault, times, status, headers or {}))
+        self.orders.append(Order(method, path, fault, times, status, headers or {}, after=after))
 
     def fail_call(self, number: int, fault: Fault) -> None:
         """Make the request with this number fail (`seen` counts them, from 0)."""
@@ -86,6 +88,9 @@ class FaultyProxy:
             self.seen.append((method, path))
             for order in self.orders:
                 if order.times > 0 and order.meets(len(self.seen) - 1, method, path):
+                    if order.after:
+                        order.after -= 1
+                        continue
                     order.times -= 1
                     return order
         return None

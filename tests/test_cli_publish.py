@@ -21,7 +21,7 @@ from hubkit.cli.main import run
 from hubkit.publishing.target import SERVE_PORT
 
 if TYPE_CHECKING:
-    from hubkit.localhub.running import RunningHub
+    from hubkit.localhub import RunningHub
 
 
 @pytest.fixture

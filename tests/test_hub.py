@@ -19,7 +19,7 @@ from hubkit.hub_answers import redact
 from hubkit.hub_client import Patience
 
 if TYPE_CHECKING:
-    from hubkit.localhub.running import RunningHub
+    from hubkit.localhub import RunningHub
 
 REPO = "alice/reads"
 CARD = b"---\nlicense: mit\n---\n# hello\n"

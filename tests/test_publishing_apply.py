@@ -28,7 +28,7 @@ from hubkit.publishing.apply import apply
 from hubkit.publishing.plan import plan
 
 if TYPE_CHECKING:
-    from hubkit.localhub.running import RunningHub
+    from hubkit.localhub import RunningHub
 
 PUSHED = {"README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json"}
 # huggingface_hub hands files to httpx2 in a way that httpx2 will not take for ever.
@@ -400,6 +400,17 @@ def test_xet_that_fails_half_way(
     done = push(adapter_dir, repo, Hub(alice_hub.endpoint, ALICE))
     assert done.storage == "lfs"
     assert done.notes == ["Xet storage failed: the weights went by LFS"]
+    assert_whole(alice_hub.endpoint, repo, adapter_dir)
+
+
+def test_xet_that_falls_silent(
+    adapter_dir: Path, repo: str, alice_hub: RunningHub, impatient: Patience
+) -> None:
+    """The token that the client itself asks for never comes."""
+    with FaultyProxy(alice_hub.endpoint) as proxy:
+        proxy.fail("GET", "xet-write-token", Fault.HANG, times=99, after=1)
+        done = push(adapter_dir, repo, Hub(proxy.endpoint, ALICE, patience=impatient))
+    assert done.storage == "lfs"
     assert_whole(alice_hub.endpoint, repo, adapter_dir)
 
 

@@ -18,7 +18,7 @@ from hubkit.publishing.plan import full_repo_id, plan
 from hubkit.publishing.show import show_plan, size
 
 if TYPE_CHECKING:
-    from hubkit.localhub.running import RunningHub
+    from hubkit.localhub import RunningHub
 
 
 @pytest.fixture

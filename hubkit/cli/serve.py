@@ -10,7 +10,7 @@ import click
 from hubkit.cli import common
 
 if TYPE_CHECKING:
-    from hubkit.localhub.running import RunningHub
+    from hubkit.localhub import RunningHub
 
 DEFAULT_PORT = 8765  # pinned to localhub.DEFAULT_PORT by a test; importing it here would cost start-up time
 
