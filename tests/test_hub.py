@@ -32,7 +32,7 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def patience(pauses: list[float]) -> Patience:
-    return Patience(answer_seconds=0.3, attempts=3, sleep=pauses.append)
+    return Patience(attempts=3, sleep=pauses.append)
 
 
 @pytest.fixture(scope="module")
@@ -160,11 +160,20 @@ def call(hub: Hub, name: str, head: str) -> object:
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("fault", [Fault.STATUS, Fault.RESET, Fault.DROP, Fault.HANG], ids=lambda f: f.name)
+@pytest.mark.parametrize("fault", [Fault.STATUS, Fault.RESET, Fault.DROP], ids=lambda f: f.name)
 def test_a_stumble_is_asked_again(
     name: str, fault: Fault, proxy: FaultyProxy, head: str, patience: Patience, pauses: list[float]
 ) -> None:
     proxy.fail(*CALLS[name], fault, status=503)
+    call(Hub(proxy.endpoint, ALICE, patience=patience), name, head)
+    assert proxy.count(*CALLS[name]) == 2
+    assert pauses == [0.5]
+
+
+@pytest.mark.parametrize("name", ["whoami", "repo"])  # the second comes with a time limit of none at all
+def test_silence_is_asked_again(name: str, proxy: FaultyProxy, head: str, pauses: list[float]) -> None:
+    patience = Patience(answer_seconds=1.0, attempts=3, sleep=pauses.append)
+    proxy.fail(*CALLS[name], Fault.HANG)
     call(Hub(proxy.endpoint, ALICE, patience=patience), name, head)
     assert proxy.count(*CALLS[name]) == 2
     assert pauses == [0.5]
