@@ -163,6 +163,16 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Setti
             f"cannot read settings {path}: {reason}", "see examples/ for files to start from"
         ) from error
     tree, plain = yaml_source.parse(text, path)
+    return from_plain(plain, overrides, path, tree)
+
+
+def from_plain(
+    plain: dict[str, Any],
+    overrides: list[str] | tuple[str, ...] = (),
+    path: Path | None = None,
+    tree: Any = None,
+) -> tuple[Settings, Source]:
+    """Apply `a.b=c` overrides to a plain mapping and check it. Raises SettingsError."""
     given: dict[str, str] = {}
     for override in overrides:
         key, value = yaml_source.override(override)

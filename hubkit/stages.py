@@ -20,7 +20,7 @@ from hubkit import __version__, adapter, files, methods, record, tasks
 from hubkit.errors import SettingsError
 from hubkit.extras import require_train
 from hubkit.record import Author, Method, Record
-from hubkit.settings import Card, Settings
+from hubkit.settings import Card, Settings, from_plain
 from hubkit.yaml_source import Source
 
 Say = Callable[[str], None]
@@ -149,6 +149,69 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         ),
     )
     return run.adapter_dir
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the flags of `hubkit measure` say in place of a settings file."""
+
+    base_model: str | None = None
+    base_path: str | None = None
+    base_note: str | None = None
+    task: str | None = None
+    files: tuple[str, ...] = ()
+    dataset: str | None = None
+    context: int | None = None
+
+
+def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
+    """The run that an adapter directory describes by its record and its configuration, with flags over it.
+
+    Raises SettingsError where neither tells the base model or the task.
+    """
+    found, known = adapter.read(directory), record.read(directory)
+    base_id = told.base_model or (known.base_model.id if known.base_model else found.base_model)
+    if not base_id:
+        raise SettingsError(f"{directory} does not name its base model", "--base-model ID")
+    if known.base_model and known.base_model.source == "local" and not told.base_path:
+        raise SettingsError(
+            f"{directory} was measured on local weights of {base_id}",
+            "--base-path DIR names them; or give the CONFIG it was trained with",
+        )
+    task = tasks.of_adapter(found.config, None)
+    task_name = told.task or known.task or (task.NAME if task else None)
+    if not task_name:
+        raise SettingsError(f"{directory} does not tell its task", f"--task, one of {', '.join(tasks.TASKS)}")
+    note = told.base_note or (known.base_model.note if known.base_model else None)
+    base = {
+        "id": base_id,
+        "path": told.base_path,
+        "note": note,
+        "revision": None if told.base_path else known.base_model and known.base_model.revision,
+    }
+    plain: dict[str, Any] = {"base_model": base, "task": task_name, "adapter": str(directory)}
+    if known.method:
+        plain["method"] = {"name": known.method.name, **known.method.parameters}
+    plain["dataset"] = _data_of(told, known)
+    plain["measuring"] = {"context": told.context or 512}
+    return prepare(*from_plain(plain, overrides))
+
+
+def _data_of(told: Told, known: Record) -> dict[str, Any] | None:
+    """The text that the flags name, or the one of the record where it can be had again."""
+    if told.files:
+        return {"eval_files": list(told.files)}
+    if told.dataset:
+        name, _, rest = told.dataset.partition(":")
+        config, _, split = rest.rpartition(":")
+        return {"id": name, "config": config or None, "eval_split": split or "test"}
+    data = known.dataset
+    if data is None or not data.id:
+        return None
+    held_out = data.eval_split == "held out"
+    plain = {"id": data.id, "config": data.config, "revision": data.revision, "text_column": data.text_column}
+    splits = {"split": data.train_split} if held_out else {"eval_split": data.eval_split}
+    return {key: value for key, value in {**plain, **splits}.items() if value}
 
 
 def author(card: Card) -> Author:

@@ -19,6 +19,7 @@ adapter_option = click.option(
     required=True,
     help="Adapter directory (adapter_config.json, adapter_model.safetensors).",
 )
+config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
     "--set",
     "overrides",
@@ -66,3 +67,24 @@ def result(data: Any, text: str, as_json: bool) -> None:
 def watched() -> bool:
     """Whether a person is watching: stderr is a terminal."""
     return sys.stderr.isatty()
+
+
+def speaker(quiet: bool) -> Callable[[str], None]:
+    """What the stages say, on stderr."""
+    return lambda line: hint(line, quiet)
+
+
+def prepared(config: Path, overrides: tuple[str, ...], adapter_dir: str | None) -> Any:
+    """The run that a settings file and its overrides describe."""
+    from hubkit import settings, stages
+
+    given = [*overrides, *([f"adapter={json.dumps(adapter_dir)}"] if adapter_dir else [])]
+    return stages.prepare(*settings.load(config, given))
+
+
+def figures(directory: Path) -> None:
+    """The measured figures, a line each, on stderr."""
+    from hubkit.card import facts, summary
+
+    for line in summary.lines(facts.gather(directory)):
+        hint(line)

@@ -33,31 +33,37 @@ class Corpus:
     facts: Dataset
 
 
-def load(data: Data, seed: int) -> Corpus:
-    """Read, deduplicate and split the text. Raises DataError where there is none."""
-    documents, revision = _read(data, data.split, data.files)
-    documents = documents[: data.max_documents]
+def load(data: Data, seed: int, *, only_evaluation: bool = False) -> Corpus:
+    """Read, deduplicate and split the text. Raises DataError where there is none.
+
+    With `only_evaluation`, training text is not read where the evaluation text has a source of its own.
+    """
+    dropped = (0, 0)
     if data.eval_files or data.eval_split:
-        evaluation, _ = _read(data, data.eval_split or "", data.eval_files)
-        train, dropped = deduplicate(documents, data.deduplicate)
+        evaluation, revision = _read(data, data.eval_split or "", data.eval_files)
+        train: list[str] = []
+        if not only_evaluation:
+            documents, revision = _read(data, data.split, data.files)
+            train, dropped = deduplicate(documents[: data.max_documents], data.deduplicate)
     else:
-        documents, dropped = deduplicate(documents, data.deduplicate)
+        documents, revision = _read(data, data.split, data.files)
+        documents, dropped = deduplicate(documents[: data.max_documents], data.deduplicate)
         train, evaluation = hold_out(documents, data.eval_fraction, seed)
     evaluation = evaluation[: data.max_eval_documents]
-    if not train or not evaluation:
+    if not evaluation or not (train or only_evaluation):
         raise DataError(
-            f"{_name(data)} has {len(documents)} documents with text, too few to train on and to evaluate on",
-            "give more text, or dataset.eval_files",
+            f"{_name(data)} has too few documents with text to train on some and to evaluate on others",
+            "give more text, or set dataset.documents or dataset.eval_files",
         )
     return Corpus(train, evaluation, _facts(data, revision, train, evaluation, dropped))
 
 
 def _name(data: Data) -> str:
-    return data.name or data.id or ", ".join(Path(file).name for file in data.files)
+    return data.name or data.id or ", ".join(Path(file).name for file in [*data.files, *data.eval_files])
 
 
 def _read(data: Data, split: str, paths: list[str]) -> tuple[list[str], str | None]:
-    if data.id and paths:
+    if data.id and (data.files or data.eval_files):
         raise DataError("dataset names both an id and files", "keep one of them")
     if paths:
         return [text for path in paths for text in _read_file(Path(path), data)], None

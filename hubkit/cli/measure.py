@@ -1,0 +1,59 @@
+"""`hubkit measure`: measure an adapter and write its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from hubkit import tasks
+from hubkit.cli import common
+
+
+@click.command("measure")
+@common.adapter_option
+@click.argument("config", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@common.set_option
+@click.option("--base-model", help="Hub id of the base model, where the adapter does not name it.")
+@click.option("--base-path", help="Local directory of the base model's weights.")
+@click.option("--base-note", help="How those weights differ from the ones that the id names.")
+@click.option("--task", type=click.Choice(list(tasks.TASKS)), help="Task, where the files do not tell it.")
+@click.option("--text", "files", multiple=True, help="Local text to measure perplexity on. Repeatable.")
+@click.option("--dataset", help="Hub dataset to measure perplexity on: id, or id:config:split.")
+@click.option("--context", type=click.IntRange(2), help="Context length in tokens (default: 512).")
+@click.option("--again", is_flag=True, help="Measure again what is measured already.")
+@common.json_option
+@common.quiet_option
+def command(
+    adapter_dir: Path,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    again: bool,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Measure parameters, size, perplexity and throughput of an adapter, into its hubkit.json.
+
+    CONFIG says what to measure on, as for training; without it, the options and the record do. Without any
+    text, perplexity is left out.
+    """
+    from hubkit import record, stages
+
+    if config:
+        run = common.prepared(config, overrides, str(adapter_dir))
+    else:
+        run = stages.of_adapter(adapter_dir, stages.Told(**given), list(overrides))
+    directory = stages.measure(
+        run, common.speaker(quiet), again=again, watched=common.watched() and not quiet
+    )
+    if as_json:
+        common.result(msgspec.to_builtins(record.read(directory).measures), "", True)
+        return
+    if run.settings.data is None:
+        common.hint("Perplexity was left out: no text. Next: --text FILE, --dataset ID, or a CONFIG", quiet)
+    if not quiet:
+        common.figures(directory)
+    click.echo(directory / record.RECORD_NAME)

@@ -1,0 +1,35 @@
+"""What `publish` and `run-and-publish` share: options from flags and settings, and the report at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hubkit.cli import common
+from hubkit.publishing import Plan, Published, PushOptions
+from hubkit.publishing.show import show_plan, show_published
+from hubkit.settings import Hub
+
+
+def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> PushOptions:
+    """The options of a push: a flag beats the file, falsy flags too; what neither says stays open."""
+    said = dict(flags)
+    for name in Hub.__struct_fields__ if settings else ():
+        if said.get(name) is None:
+            said[name] = getattr(settings, name)
+    said["create_pr"] = bool(said["create_pr"])
+    said["local_hub"] = Path(said["local_hub"]) if said["local_hub"] else None
+    return PushOptions(**said, watched=common.watched(), progress=common.watched() and not quiet)
+
+
+def report(outcome: Plan | Published, as_json: bool, quiet: bool) -> None:
+    """Say what was published; the last line is its address."""
+    if isinstance(outcome, Plan):
+        common.result(msgspec.to_builtins(outcome), show_plan(outcome), as_json)
+        return
+    common.hint(show_published(outcome), quiet)
+    if outcome.serve:
+        common.hint(f"See it with: {outcome.serve}", quiet)
+    common.result(msgspec.to_builtins(outcome), outcome.address, as_json)

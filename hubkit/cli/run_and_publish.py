@@ -1,0 +1,48 @@
+"""`hubkit run-and-publish`: train or load, measure, write the card, publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hubkit.cli import common
+
+
+@click.command("run-and-publish")
+@common.config_argument
+@common.set_option
+@click.option("--adapter", "adapter_dir", help="Load this adapter instead of training one.")
+@common.push_options
+@click.option("--fresh", is_flag=True, help="Drop checkpoints and train anew.")
+@click.option(
+    "--force", is_flag=True, help="Replace a card that is not hubkit's; it is kept as README.md.orig."
+)
+@common.json_option
+@common.quiet_option
+def command(
+    config: Path,
+    overrides: tuple[str, ...],
+    adapter_dir: str | None,
+    fresh: bool,
+    force: bool,
+    as_json: bool,
+    quiet: bool,
+    **push: Any,
+) -> None:
+    """Train (or load) an adapter, measure it, write its card, and publish both in one commit.
+
+    CONFIG is a YAML file; see examples/. Stages that are done already for the same settings and the same
+    weights are not done again, so that a run which was stopped goes on where it was.
+    """
+    from hubkit import localhub, pipeline
+    from hubkit.cli.push import push_options, report
+
+    run = common.prepared(config, overrides, adapter_dir)
+    options = push_options(push, run.settings.hub, quiet)
+    say = common.speaker(quiet)
+    outcome = pipeline.run_and_publish(run, options, localhub.start, say, fresh=fresh, force=force)
+    if not quiet and not as_json:
+        common.figures(run.adapter_dir)
+    report(outcome, as_json, quiet)

@@ -1,0 +1,56 @@
+"""run-and-publish: the whole story of an adapter, on one screen.
+
+settings -> load or train -> adapter directory -> measure -> record -> card -> publish
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from hubkit import record, stages
+from hubkit.card import facts, regions
+from hubkit.card.render import render
+from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id
+from hubkit.publishing.target import StartLocalHub
+from hubkit.stages import Run, Say
+
+
+def run_and_publish(
+    run: Run,
+    options: PushOptions,
+    start_local_hub: StartLocalHub,
+    say: Say,
+    *,
+    fresh: bool = False,
+    force: bool = False,
+) -> Published | Plan:
+    """Train (or load), measure, write the card, publish; what is done already is not done again."""
+    check_first(run, force)
+    with open_target(options, start_local_hub) as target:
+        name = run.adapter_dir.resolve().name if run.settings.adapter else run.output_dir.resolve().name
+        known = record.read(run.adapter_dir).repo_id if run.adapter_dir.is_dir() else None
+        repo_id = resolve_repo_id(options, target, name, known)
+        if not run.settings.adapter:
+            stages.train(run, say, fresh=fresh, watched=options.watched)
+        directory = stages.measure(run, say, watched=options.watched)
+        say(write_card(directory, repo_id, run.settings.card.template, force))
+        return publish_to(target, directory, repo_id, options, say)
+
+
+def check_first(run: Run, force: bool) -> None:
+    """Find what would stop the run at its end before hours are spent: a card that may not be replaced."""
+    if run.adapter_dir.is_dir():
+        regions.check_replaceable(run.adapter_dir, "", force)
+
+
+def write_card(directory: Path, repo_id: str, template: str | None, force: bool) -> str:
+    """Remember the repo in the record, write the card, and say what was done."""
+    known = record.read(directory)
+    if known.repo_id != repo_id:
+        record.write(directory, msgspec.structs.replace(known, repo_id=repo_id))
+    card = render(facts.gather(directory, repo_id=repo_id), Path(template) if template else None)
+    outcome = regions.write_card(directory, card, force)
+    path = directory / regions.CARD_NAME
+    return f"wrote {path}" if outcome == "written" else f"{path} is up to date"
