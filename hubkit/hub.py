@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkit import __version__, hub_rules
-from hubkit.errors import HubError
+from hubkit.errors import HubError, NotAuthorised
 
 if TYPE_CHECKING:
     import httpx2
@@ -101,6 +101,29 @@ class Hub:
         """The name of the user that the token belongs to."""
         with self.calling("this user"):
             return str(self.api.whoami()["name"])
+
+    def check_writable(self, repo_id: str) -> None:
+        """See that the token may write to a repo, or create it. Raises NotAuthorised."""
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+        with self.calling(repo_id):
+            try:
+                self.api.auth_check(repo_id, write=True)
+                return
+            except GatedRepoError:
+                raise
+            except RepositoryNotFoundError:
+                if os.environ.get("HF_OIDC_RESOURCE"):
+                    return  # the token of a Trusted Publisher is no user's; the push will tell
+                account = self.api.whoami()
+        owners = {account["name"], *(organization["name"] for organization in account.get("orgs", []))}
+        role = account.get("auth", {}).get("accessToken", {}).get("role")
+        if role == "read" or repo_id.partition("/")[0] not in owners:
+            why = "it may only read" if role == "read" else f"it is a token of {account['name']}"
+            raise NotAuthorised(
+                f"this token may not create {repo_id}: {why}",
+                "make one that may at https://huggingface.co/settings/tokens, or choose another --repo-id",
+            )
 
     def repo(self, repo_id: str, revision: str = hub_rules.DEFAULT_BRANCH) -> Repo | None:
         """A model repo and the head of one of its revisions; None when there is none to be seen."""

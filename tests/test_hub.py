@@ -117,6 +117,20 @@ def test_namespace_of_somebody_else(alice_hub: RunningHub) -> None:
         Hub(alice_hub.endpoint, ALICE).create_repo("bob/new", None)
 
 
+def test_what_may_be_written(alice_hub: RunningHub, head: str) -> None:
+    alice, reader, bob = (Hub(alice_hub.endpoint, token) for token in (ALICE, READER, BOB))
+    alice.check_writable(REPO)
+    alice.check_writable("alice/not-there-yet")
+    with pytest.raises(errors.NotAuthorised, match="may not write to alice/reads"):
+        reader.check_writable(REPO)
+    with pytest.raises(errors.NotAuthorised, match="may not create alice/none: it may only read"):
+        reader.check_writable("alice/none")
+    with pytest.raises(errors.NotAuthorised, match="may not create alice/reads: it is a token of bob"):
+        bob.check_writable(REPO)
+    with pytest.raises(errors.NotAuthorised, match="does not accept this token"):
+        Hub(alice_hub.endpoint, "hf_wrong_token").check_writable(REPO)
+
+
 def test_missing_repo_and_file(alice_hub: RunningHub, head: str) -> None:
     hub = Hub(alice_hub.endpoint, ALICE)
     with pytest.raises(errors.RepoMissing, match="alice/none"):

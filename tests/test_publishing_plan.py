@@ -296,6 +296,15 @@ def test_which_repo_id(hub: Hub) -> None:
         resolve_repo_id(PushOptions(repo_id="alice/x"), local, "name")
 
 
+def test_what_would_be_refused_is_found_early(hub: Hub, alice_hub: RunningHub) -> None:
+    Target(hub=hub).check("alice/plan-early", PushOptions())
+    with pytest.raises(errors.NotAuthorised):
+        Target(hub=hub).check("bob/plan-early", PushOptions())
+    Target(hub=hub).check("bob/plan-early", PushOptions(dry_run=True))
+    with pytest.raises(errors.RepoMissing):
+        Target(hub=hub).check("alice/plan-early", PushOptions(create_pr=True))
+
+
 def test_full_repo_id_asks_for_the_user_only_if_it_must() -> None:
     def unknown() -> str:
         raise AssertionError

@@ -2,6 +2,7 @@
 
     with open_target(options, start_local_hub) as target:
         repo_id = resolve_repo_id(options, target, "my-adapter")
+        target.check(repo_id, options)        # would it be refused? Better to know before the work
         ...                                   # write the card: its snippet names the repo
         done = publish_to(target, directory, repo_id, options, say)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hubkit import hub_rules
-from hubkit.errors import HubError, NotAuthorised
+from hubkit.errors import HubError, NotAuthorised, RepoMissing
 from hubkit.hub import Hub, find_token
 from hubkit.publishing.plan import full_repo_id
 
@@ -75,6 +75,16 @@ class Target:
     def user(self) -> str:
         """The user whom the token belongs to."""
         return self.local_user or self.hub.user()
+
+    def check(self, repo_id: str, options: PushOptions) -> None:
+        """Find out early, before hours of work, that the push would be refused. Raises HubError."""
+        if options.create_pr:
+            if self.hub.repo(repo_id) is None:
+                raise RepoMissing(
+                    f"there is no repo {repo_id} to open a pull request at", "publish without --create-pr"
+                )
+        elif not options.dry_run:
+            self.hub.check_writable(repo_id)
 
     def address(self, repo_id: str) -> str:
         """Where a repo's page is, or will be once `serve_command` runs."""
