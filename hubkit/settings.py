@@ -20,6 +20,8 @@ from hubkit.yaml_source import Source
 
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]  # what numpy takes
+DEFAULT_METHOD = "lora"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -71,7 +73,7 @@ class Training(Section, frozen=True):
     scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup", "polynomial"] = "linear"
     max_grad_norm: Annotated[float, Meta(ge=0)] = 1.0
     optimizer: str = "adamw_torch"
-    seed: NotNegative = 42
+    seed: Seed = 42
     block_size: Annotated[int, Meta(ge=8)] = 128  # tokens per packed sequence
     precision: Precision = "auto"  # auto: bfloat16 where the machine computes it natively, else float32
     gradient_checkpointing: bool = False
@@ -102,7 +104,7 @@ class Measuring(Section, frozen=True):
     documents: Literal["apart", "packed"] = "packed"
     batch_size: Positive = 8
     max_eval_documents: Positive | None = None
-    mask_seed: NotNegative = 0
+    mask_seed: Seed = 0
     precision: Precision = "float32"
     speed: ThroughputSettings = ThroughputSettings()
 
@@ -129,7 +131,7 @@ class Settings(Section, frozen=True):
 
     base_model: str | Base
     task: str | dict[str, Any]
-    method: str | dict[str, Any] = "lora"
+    method: str | dict[str, Any] = DEFAULT_METHOD
     dataset: str | Data | None = None
     adapter: str | None = None  # load this adapter instead of training one
     output_dir: str = "runs/hubkit"
@@ -177,6 +179,8 @@ def from_plain(
     for override in overrides:
         key, value = yaml_source.override(override)
         given[key] = override
+        if key.startswith("method."):
+            plain.setdefault("method", DEFAULT_METHOD)
         yaml_source.put(plain, key, value)
     source = Source(path, tree, given)
     return yaml_source.section(plain, Settings, source, []), source

@@ -16,6 +16,8 @@ import yaml
 from hubkit.errors import SettingsError
 
 T = TypeVar("T")
+_HINT = "hubkit schema settings lists every key"
+_SHOWN = 60  # characters of a faulty key or value in a message
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,19 @@ class Source:
     def error(self, keys: list[str], message: str) -> SettingsError:
         """An error about the value at `keys`, with file and line (or the `--set` it came from)."""
         dotted = ".".join(keys)
-        for given in self.overrides:
-            if dotted == given or dotted.startswith(given + "."):
-                return SettingsError(f"--set {given}: {message}")
+        for given in reversed(self.overrides):
+            below = given.startswith(dotted + ".") and self._lacks(keys)
+            if dotted == given or dotted.startswith(given + ".") or below:
+                return SettingsError(f"--set {given}: {message}", _HINT)
         where = str(self.path) if self.path else "settings"
-        if self.tree is not None:
-            where = f"{where}:{_line(self.tree, keys)}"
-        return SettingsError(f"{where}: {message}", "hubkit schema settings lists every key")
+        if self.path:
+            where = f"{where}:{_line(self.tree, keys) if self.tree else 1}"
+        return SettingsError(f"{where}: {message}", _HINT)
+
+    def _lacks(self, keys: list[str]) -> bool:
+        """Whether the file does not have the first of `keys` at all."""
+        names = self.tree.value if isinstance(self.tree, yaml.MappingNode) else []
+        return all(name.value != keys[0] for name, _ in names)
 
 
 def _line(node: yaml.Node, keys: list[str]) -> int:
@@ -59,51 +67,88 @@ def _line(node: yaml.Node, keys: list[str]) -> int:
 def parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     """The node tree (for places) and the plain mapping of a settings text. Raises SettingsError."""
     try:
-        tree = yaml.compose(text, Loader=_Loader)
-        plain = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise SettingsError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path}: not YAML that can be read: {error}") from error
+        tree, plain = _read(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError(f"{path}:{line}: not YAML: {_problem(error)}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SettingsError(f"{path}:{line}: not YAML: it holds character #x{error.character:04x}") from error
+    except RecursionError:
+        raise SettingsError(f"{path}:1: not YAML that can be read: it is nested too deeply") from None
     if plain is None:
         plain = {}
     if not isinstance(plain, dict):
-        raise SettingsError(f"{path}: settings are a mapping of keys to values, not a {type(plain).__name__}")
+        raise SettingsError(
+            f"{path}:1: settings are a mapping of keys to values, not a {type(plain).__name__}", _HINT
+        )
     return tree, plain
 
 
+def _read(text: str) -> tuple[yaml.Node | None, Any]:
+    loader = _Loader(text)
+    try:
+        tree = loader.get_single_node()
+        return tree, None if tree is None else loader.construct_document(tree)
+    finally:
+        loader.dispose()
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    return ", ".join(part for part in (error.context, error.problem) if part)
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of plain scalars: `no` is a language and 3e-4 a number; duplicate keys are errors."""
+    """YAML 1.2's idea of plain scalars: `no` is a language and 3e-4 a number.
+
+    Keys are text and stand once; numbers are finite and fit into 64 bits.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+                raise _refused(key, "a key is not text; put it into quotes")
+            shown = key.value[:_SHOWN]
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key.value!r} stands twice", key.start_mark
-                )
+                raise _refused(key, f"key {shown!r} stands twice")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError) as error:  # PyYAML's constructors do not check
+            kind = node.tag.rpartition(":")[2]
+            raise _refused(node, f"{str(node.value)[:_SHOWN]!r} is no {kind} that can be read") from error
+        is_number = isinstance(value, int | float)
+        if is_number and not -(2**63) <= value < 2**63:  # neither is NaN
+            raise _refused(node, f"{str(node.value)[:_SHOWN]} is no number that fits into 64 bits")
+        return value
+
+
+def _refused(node: yaml.Node, why: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+
 
 def _set_resolvers() -> None:
-    resolvers = {
-        first: [
-            (tag, pattern) for tag, pattern in pairs if not tag.endswith((":bool", ":float", ":timestamp"))
-        ]
+    replaced = (":bool", ":int", ":float", ":timestamp", ":value")
+    _Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith(replaced)]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    _Loader.yaml_implicit_resolvers = resolvers
-    _Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-    )
-    _Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)$"),
-        list("-+.0123456789"),
-    )
+    for kind, pattern, first in (
+        ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+        ("int", r"[-+]?(?:0|[1-9]\d*)", "-+0123456789"),
+        (
+            "float",
+            r"[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)",
+            "-+.0123456789",
+        ),
+    ):
+        _Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{kind}", re.compile(f"^(?:{pattern})$", re.ASCII), list(first)
+        )
 
 
 _set_resolvers()
@@ -112,12 +157,15 @@ _set_resolvers()
 def override(text: str) -> tuple[str, Any]:
     """Key and value of an `a.b=c` override; the value is YAML."""
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise SettingsError(f"--set {text}: write it as key=value, such as training.epochs=1")
+    key = key.strip().replace("-", "_")
+    if not equals or not all(key.split(".")):
+        raise SettingsError(f"--set {text[:_SHOWN]}: this is no key=value", "write it like training.epochs=1")
     try:
-        return key.strip().replace("-", "_"), yaml.load(value, Loader=_Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise SettingsError(f"--set {text}: the value is not YAML") from error
+        return key, _read(value)[1]
+    except yaml.MarkedYAMLError as error:
+        raise SettingsError(f"--set {text[:_SHOWN]}: the value is not YAML: {_problem(error)}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SettingsError(f"--set {text[:_SHOWN]}: the value is not YAML") from error
 
 
 def put(plain: dict[str, Any], dotted: str, value: Any) -> None:
@@ -135,7 +183,7 @@ def put(plain: dict[str, Any], dotted: str, value: Any) -> None:
     node[last] = value
 
 
-_UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _PATH = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
 
@@ -164,23 +212,32 @@ def section(plain: Any, kind: type[T], source: Source, keys: list[str]) -> T:
 
 def _unknown_key(key: str, kind: type, below: list[str]) -> str:
     known = _fields(kind, below)
-    return f"unknown key {key!r}{nearest(key.replace('-', '_'), known)}"
+    found = f"unknown key {key[:_SHOWN]!r}"
+    home = [] if below else [part for part in known if key in _fields(kind, [part])]
+    if home:
+        return f"{found}, did you mean {f'{home[0]}.{key}'!r}?"
+    return found + nearest(key[:_SHOWN].replace("-", "_"), known)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the one that was meant, or all that there are."""
-    close = difflib.get_close_matches(name, known := list(known), n=1, cutoff=0.5)
+    known = list(known)
+    begun = [full for full in known if len(name) > 2 and full.startswith(name)]
+    close = begun or difflib.get_close_matches(name, known, n=1)
     return f", did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(known))}"
 
 
 def _fields(kind: Any, below: list[str]) -> list[str]:
-    """The field names of the Struct that stands at `below` inside `kind`."""
+    """The field names of the Struct that stands at `below` inside `kind`; none where there is no Struct."""
     for key in below:
-        kind = next((f.type for f in msgspec.structs.fields(kind) if f.encode_name == key), kind)
-        for option in getattr(kind, "__args__", ()):
-            if isinstance(option, type) and issubclass(option, msgspec.Struct):
-                kind = option
-    return [f.encode_name for f in msgspec.structs.fields(kind)]
+        own = msgspec.structs.fields(kind) if _is_struct(kind) else ()
+        kind = next((f.type for f in own if f.encode_name == key), None)
+        kind = next(filter(_is_struct, getattr(kind, "__args__", ())), kind)
+    return [f.encode_name for f in msgspec.structs.fields(kind)] if _is_struct(kind) else []
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def named(value: str | dict[str, Any], what: str, source: Source) -> tuple[str, dict[str, Any]]:

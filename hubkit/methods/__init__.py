@@ -35,7 +35,7 @@ def parse(value: str | dict[str, Any], source: Source) -> tuple[ModuleType, Any]
     """The method's module and its checked Parameters, from the `method` part of the settings."""
     name, rest = named(value, "method", source)
     if name not in METHODS:
-        raise source.error(["method"], f"unknown method {name!r}{nearest(name, METHODS)}")
+        raise source.error(["method", "name"], f"unknown method {name!r}{nearest(name, METHODS)}")
     module = METHODS[name]
     return module, section(rest, module.Parameters, source, ["method"])
 

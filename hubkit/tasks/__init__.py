@@ -11,7 +11,8 @@ A task module defines:
     PERPLEXITY       which definition of perplexity is measured, or None
     Parameters       a Struct that checks its part of the settings
     example(text)    the lines of the card's inference example; `model` and `tokenizer` are loaded
-    collator(tokenizer, parameters, seed)  turns packed blocks into a batch with labels
+    collator(tokenizer, parameters)  turns packed blocks into a batch with labels; what it draws at random for
+                     a block comes from the block's `draw` alone, so that training can be resumed
 
 Text classification has its place here: a file of the same shape, with accuracy and F1 as its measures.
 """
@@ -39,7 +40,7 @@ def parse(value: str | dict[str, Any], source: Source) -> tuple[ModuleType, Any]
     """The task's module and its checked Parameters, from the `task` part of the settings."""
     name, rest = named(value, "task", source)
     if name not in TASKS:
-        raise source.error(["task"], f"unknown task {name!r}{nearest(name, TASKS)}")
+        raise source.error(["task", "name"], f"unknown task {name!r}{nearest(name, TASKS)}")
     module = TASKS[name]
     return module, section(rest, module.Parameters, source, ["task"])
 
