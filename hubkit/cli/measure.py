@@ -40,12 +40,12 @@ def command(
     CONFIG says what to measure on, as for training; without it, the options and the record do. Without any
     text, perplexity is left out.
     """
-    from hubkit import record, stages
+    from hubkit import record, runs, stages
 
     if config:
         run = common.prepared(config, overrides, str(adapter_dir))
     else:
-        run = stages.of_adapter(adapter_dir, stages.Told(**given), list(overrides))
+        run = runs.of_adapter(adapter_dir, runs.Told(**given), list(overrides))
     directory = stages.measure(
         run, common.speaker(quiet), again=again, watched=common.watched() and not quiet
     )

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from hubkit.cli import common
+from hubkit.pipeline import Forecast
 from hubkit.publishing import Plan, Published, PushOptions
 from hubkit.publishing.show import show_plan, show_published
 from hubkit.settings import Hub
@@ -24,8 +25,12 @@ def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> Pu
     return PushOptions(**said, watched=common.watched(), progress=common.watched() and not quiet)
 
 
-def report(outcome: Plan | Published, as_json: bool, quiet: bool) -> None:
-    """Say what was published; the last line is its address."""
+def report(outcome: Plan | Published | Forecast, as_json: bool, quiet: bool) -> None:
+    """Say what was published, or would be; the last line of a push is its address."""
+    if isinstance(outcome, Forecast):
+        todo = [*outcome.todo, f"publish it as {outcome.repo_id}"]
+        common.result(msgspec.to_builtins(outcome), "Would " + ";\nwould ".join(todo), as_json)
+        return
     if isinstance(outcome, Plan):
         common.result(msgspec.to_builtins(outcome), show_plan(outcome), as_json)
         return

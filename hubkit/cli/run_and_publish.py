@@ -43,6 +43,6 @@ def command(
     options = push_options(push, run.settings.hub, quiet)
     say = common.speaker(quiet)
     outcome = pipeline.run_and_publish(run, options, localhub.start, say, fresh=fresh, force=force)
-    if not quiet and not as_json:
+    if not (quiet or as_json or options.dry_run):
         common.figures(run.adapter_dir)
     report(outcome, as_json, quiet)

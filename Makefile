@@ -1,0 +1,51 @@
+# Two commands for a start:  make quickstart  and  make test.  Each sets up .venv first, with exact versions.
+# Needs Python 3.11 or newer, git and make.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+SUPPLIES := build
+
+.PHONY: help setup quickstart test real lint types docs check bench clean
+
+help: ## List these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## Set up .venv with everything, as CI has it
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (a few minutes, once)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,dev]'
+	@touch $@
+
+quickstart: $(READY) ## Train, measure, write the card and push to a local Hub: a real model, about 5 minutes
+	@$(BIN)/python examples/real_inputs.py smollm2 $(SUPPLIES)/smollm2
+	@$(BIN)/python examples/real_inputs.py topics $(SUPPLIES)/topics.jsonl
+	@$(BIN)/hubkit run-and-publish examples/quickstart.yaml --local-hub $(SUPPLIES)/hub
+	@echo "To open that page, run: $(BIN)/hubkit serve $(SUPPLIES)/hub"
+
+test: $(READY) ## Run the tests (under 2 minutes)
+	$(BIN)/python -m pytest
+
+real: $(READY) ## Run the tests on real pretrained models (several minutes)
+	$(BIN)/python -m pytest -m real
+
+lint: $(READY) ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types
+	$(BIN)/mypy
+
+docs: $(READY) ## Check that the generated docs are what the code says (`make docs WRITE=1` writes them)
+	$(BIN)/python docs/generate.py $(if $(WRITE),,--check)
+
+check: test lint types docs real ## All that CI runs
+
+bench: $(READY) ## Measure start-up and card latency
+	$(BIN)/python benchmarks/startup.py
+
+clean: ## Remove what these commands made
+	rm -rf $(VENV) $(SUPPLIES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
