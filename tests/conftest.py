@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -44,3 +45,19 @@ def alice_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     }
     with localhub.start(tmp_path_factory.mktemp("hub"), tokens=tokens) as hub:
         yield hub
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a tiny Llama and its tokenizer."""
+    import tiny
+
+    return tiny.llama(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a tiny BERT for masked language modeling and its tokenizer."""
+    import tiny
+
+    return tiny.bert(tmp_path_factory.mktemp("tiny-bert"))

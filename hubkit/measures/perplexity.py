@@ -86,6 +86,8 @@ def masked_windows(
     cls, sep, mask = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id
     if None in (cls, sep, mask):
         raise MeasureError("the tokenizer has no [CLS], [SEP] or [MASK]", "use task: causal-lm for this base")
+    if context < 3:
+        raise MeasureError(f"a context of {context} tokens has no room for a token to hide", "raise it")
     windows = []
     for ids in all_ids:
         hidden = (torch.rand(len(ids), generator=generator) < probability).tolist()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from hubkit.errors import MeasureError
 from hubkit.record import Rate
 from hubkit.settings import ThroughputSettings
 
@@ -42,6 +43,11 @@ def generation_rates(model: Any, vocabulary: int, settings: ThroughputSettings) 
     after = [total - 2 * first for total, first in zip(both, firsts, strict=True)]
     new = settings.batch_size * (settings.new_tokens - 1)
     prompt = settings.batch_size * settings.sequence_length
+    if 4 * sum(s <= 0 for s in after) >= len(after):  # fewer are outliers that no quartile sees
+        raise MeasureError(
+            f"{settings.new_tokens} new tokens take no longer than one: too few to time",
+            "raise measuring.speed.new_tokens",
+        )
     return rate([prompt / s for s in firsts], "tokens/s"), rate(
         [new / max(s, 1e-9) for s in after], "tokens/s"
     )

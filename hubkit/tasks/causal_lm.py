@@ -30,7 +30,7 @@ def example(text: str) -> str:
     )
 
 
-def collator(tokenizer: Any, parameters: Parameters, seed: int) -> Any:
+def collator(tokenizer: Any, parameters: Parameters) -> Any:
     """Labels are the inputs; the model shifts them by one itself."""
     import torch
 

@@ -38,12 +38,24 @@ def example(text: str) -> str:
     )
 
 
-def collator(tokenizer: Any, parameters: Parameters, seed: int) -> Any:
+def collator(tokenizer: Any, parameters: Parameters) -> Any:
     """Hide tokens anew for every batch; of those, 80 % become the mask, 10 % a random token, 10 % stay.
 
     Labels are -100 everywhere else, so that the loss counts hidden tokens only (Devlin et al. 2018,
     arXiv:1810.04805, section 3.1).
     """
+    import torch
     from transformers import DataCollatorForLanguageModeling
 
-    return DataCollatorForLanguageModeling(tokenizer, mlm_probability=parameters.mask_probability, seed=seed)
+    mask = DataCollatorForLanguageModeling(tokenizer, mlm_probability=parameters.mask_probability)
+    mask.generator = torch.Generator()
+
+    def collate(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+        rows = []
+        for block in blocks:
+            mask.generator.manual_seed(block["draw"])
+            rows.append(mask.torch_mask_tokens(torch.tensor([block["input_ids"]])))
+        inputs, labels = (torch.cat(part) for part in zip(*rows, strict=True))
+        return {"input_ids": inputs, "attention_mask": torch.ones_like(inputs), "labels": labels}
+
+    return collate

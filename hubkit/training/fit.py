@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from hubkit import adapter as adapters
-from hubkit import files
 from hubkit.errors import HubkitError, Interrupted, TrainingError
 from hubkit.measures.environment import environment
 from hubkit.measures.memory import Peak
@@ -33,11 +26,12 @@ from hubkit.models import corpus, loading
 from hubkit.record import LogPoint
 from hubkit.record import Training as TrainingFacts
 from hubkit.settings import Base, Training
+from hubkit.training import checkpoints
+from hubkit.training.blocks import Blocks, Epochs
+from hubkit.training.checkpoints import Clock
+from hubkit.training.guard import Guard, signals
 from hubkit.training.progress import ProgressBar
 from hubkit.training.sparsity import GradualPruning
-
-CHECKPOINTS = "checkpoints"
-STAMP = "settings.sha256"
 
 
 @dataclass(frozen=True)
@@ -53,6 +47,11 @@ class Job:
     output_dir: Path
     settings_sha256: str
     watched: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where checkpoints go."""
+        return self.output_dir / checkpoints.FOLDER
 
 
 @dataclass(frozen=True)
@@ -75,61 +74,40 @@ def fit(
     """
     import torch
 
-    started = datetime.now(UTC)
     if job.training.threads:
         torch.set_num_threads(job.training.threads)
-    checkpoint = _checkpoint(job, fresh, must_resume)
+    checkpoint = checkpoints.find(job.checkpoints, job.settings_sha256, fresh=fresh, must_resume=must_resume)
     torch.manual_seed(job.training.seed)
     precision = _precision(job)
     quantization = job.method.quantization(job.method_parameters)
     keep = job.method_parameters.modules_to_save
     loaded = loading.load_base(base, job.task, dtype=precision, quantization=quantization, keep=keep)
     model = _adapted(loaded, job)
-    masked = job.task.PERPLEXITY == "masked"
-    size = job.training.block_size
-    train = corpus.blocks(loaded.tokenizer, job.text.train, size, masked)
-    held = (
-        corpus.blocks(loaded.tokenizer, job.text.evaluation, size, masked)
-        if job.training.eval_steps
-        else None
-    )
-    trainer = _trainer(model, loaded.tokenizer, train, held, job)
-    peak, begun = Peak(), time.monotonic()
-    on = f"{len(train):,} blocks of {size} tokens"
+    train, held = _blocks(loaded.tokenizer, job)
+    clock, peak = Clock(checkpoints.legs(checkpoint)), Peak()
+    trainer = _trainer(model, loaded.tokenizer, train, held, clock, job)
+    on = f"{len(train):,} blocks of {job.training.block_size} tokens"
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
     _run(trainer, checkpoint, job)
-    seconds = time.monotonic() - begun
+    facts = _facts(job, trainer, precision, clock.legs(), peak)
     adapter_dir = job.output_dir / "adapter"
     _save(model, loaded, adapter_dir)
-    facts = _facts(job, trainer, precision, seconds, started, checkpoint is not None, peak)
-    return Outcome(adapter_dir, facts, loaded.facts, len(train) * size)
+    return Outcome(adapter_dir, facts, loaded.facts, len(train) * job.training.block_size)
 
 
 def finish(job: Job) -> None:
     """Remove the checkpoints of a training that is done and recorded."""
-    shutil.rmtree(job.output_dir / CHECKPOINTS, ignore_errors=True)
+    checkpoints.drop(job.checkpoints)
 
 
-def _checkpoint(job: Job, fresh: bool, must_resume: bool) -> str | None:
-    """The checkpoint to go on from, if any; checkpoints of other settings are an error, not a loss."""
-    folder = job.output_dir / CHECKPOINTS
-    stamp = folder / STAMP
-    last = get_last_checkpoint(str(folder)) if folder.is_dir() else None
-    if fresh and folder.is_dir():
-        shutil.rmtree(folder)
-        last = None
-    if last and (not stamp.is_file() or stamp.read_text() != job.settings_sha256):
-        raise TrainingError(
-            f"{folder} holds checkpoints of other settings",
-            "give another output_dir, or --fresh to drop them and start anew",
-        )
-    if must_resume and not last:
-        raise TrainingError(
-            f"there is no checkpoint in {folder} to resume from", "leave --resume out to start"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    files.write_atomically(stamp, job.settings_sha256.encode())
-    return last
+def _blocks(tokenizer: Any, job: Job) -> tuple[Blocks, Blocks | None]:
+    """The text to train on and, where it is wanted, to evaluate on while training."""
+    size, masked = job.training.block_size, job.task.PERPLEXITY == "masked"
+
+    def packed(documents: list[str]) -> Blocks:
+        return Blocks(corpus.blocks(tokenizer, documents, size, masked), job.training.seed)
+
+    return packed(job.text.train), packed(job.text.evaluation) if job.training.eval_steps else None
 
 
 def _precision(job: Job) -> str:
@@ -170,10 +148,10 @@ def _covered(name: str, saved: tuple[str, ...]) -> bool:
     )
 
 
-def _trainer(model: Any, tokenizer: Any, train: Any, held: Any, job: Job) -> Trainer:
+def _arguments(job: Job) -> TrainingArguments:
     t = job.training
-    args = TrainingArguments(
-        output_dir=str(job.output_dir / CHECKPOINTS),
+    return TrainingArguments(
+        output_dir=str(job.checkpoints),
         per_device_train_batch_size=t.batch_size,
         per_device_eval_batch_size=t.batch_size,
         gradient_accumulation_steps=t.gradient_accumulation,
@@ -189,6 +167,7 @@ def _trainer(model: Any, tokenizer: Any, train: Any, held: Any, job: Job) -> Tra
         gradient_checkpointing=t.gradient_checkpointing,
         logging_steps=t.log_steps,
         logging_first_step=True,
+        logging_nan_inf_filter=False,
         eval_strategy="steps" if t.eval_steps else "no",
         eval_steps=t.eval_steps,
         prediction_loss_only=True,
@@ -199,17 +178,24 @@ def _trainer(model: Any, tokenizer: Any, train: Any, held: Any, job: Job) -> Tra
         disable_tqdm=True,
         report_to=[],
         label_names=["labels"],
+        remove_unused_columns=False,
     )
+
+
+def _trainer(
+    model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: Clock, job: Job
+) -> Trainer:
     trainer = Trainer(
         model=model,
-        args=args,
-        train_dataset=[{"input_ids": block} for block in train],
-        eval_dataset=[{"input_ids": block} for block in held] if held else None,
-        data_collator=job.task.collator(tokenizer, job.task_parameters, t.seed),
+        args=_arguments(job),
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=job.task.collator(tokenizer, job.task_parameters),
     )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    trainer.add_callback(Guard())
+    for callback in (Guard(), Epochs(train), clock):
+        trainer.add_callback(callback)
     if job.method.NAME == "sparse-lora":
         trainer.add_callback(GradualPruning(job.method_parameters))
     if job.watched:
@@ -217,56 +203,16 @@ def _trainer(model: Any, tokenizer: Any, train: Any, held: Any, job: Job) -> Tra
     return trainer
 
 
-class Guard(TrainerCallback):
-    """Stops on a signal after the step at hand, with a checkpoint; and on a loss that is no number."""
-
-    stopped_by: int | None = None
-    broken_at: int | None = None
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Save and stop when a signal came."""
-        if self.stopped_by is not None:
-            control.should_save = control.should_training_stop = True
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
-        """Stop without saving when the loss is NaN or infinite."""
-        loss = (logs or {}).get("loss")
-        if loss is not None and not math.isfinite(loss):
-            self.broken_at = state.global_step
-            control.should_training_stop = True
-
-
 def _guard(trainer: Trainer) -> Guard:
     found: Guard = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Guard))
     return found
 
 
-@contextmanager
-def _signals(guard: Guard) -> Iterator[None]:
-    """While training: the first SIGINT or SIGTERM asks for a stop, the second one is as ever."""
-    before: dict[signal.Signals, Any] = {}
-
-    def ask(number: int, frame: Any) -> None:
-        guard.stopped_by = number
-        signal.signal(number, before[signal.Signals(number)])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, ask)
-    except ValueError:  # not the main thread: signals are somebody else's
-        before.clear()
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _run(trainer: Trainer, checkpoint: str | None, job: Job) -> None:
+def _run(trainer: Trainer, checkpoint: Path | None, job: Job) -> None:
     guard = _guard(trainer)
     try:
-        with _signals(guard):
-            trainer.train(resume_from_checkpoint=checkpoint)
+        with signals(guard):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     except HubkitError:
         raise
     except MemoryError as error:
@@ -278,7 +224,10 @@ def _run(trainer: Trainer, checkpoint: str | None, job: Job) -> None:
             f"training stopped at step {trainer.state.global_step}: {str(error).splitlines()[0][:300]}",
             "free disk or memory, then run the same command again; it goes on from the last checkpoint",
         ) from error
+    if guard.broken_at is None and not _is_finite(trainer.model):
+        guard.broken_at = trainer.state.global_step
     if guard.broken_at is not None:
+        checkpoints.drop(job.checkpoints)  # the same settings lead there again
         raise TrainingError(
             f"the loss is not finite at step {guard.broken_at}",
             "lower training.learning_rate, or set training.precision: float32",
@@ -286,9 +235,13 @@ def _run(trainer: Trainer, checkpoint: str | None, job: Job) -> None:
     if guard.stopped_by is not None and trainer.state.global_step < trainer.state.max_steps:
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is in"
-            f" {job.output_dir / CHECKPOINTS}",
+            f" {job.checkpoints}",
             "run the same command again to go on",
         )
+
+
+def _is_finite(model: Any) -> bool:
+    return all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad)
 
 
 def _save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
@@ -311,9 +264,7 @@ def _save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
             path.replace(adapter_dir / name)
 
 
-def _facts(
-    job: Job, trainer: Trainer, precision: str, seconds: float, started: datetime, resumed: bool, peak: Peak
-) -> TrainingFacts:
+def _facts(job: Job, trainer: Trainer, precision: str, legs: checkpoints.Legs, peak: Peak) -> TrainingFacts:
     t, state = job.training, trainer.state
     history = [
         LogPoint(
@@ -345,9 +296,9 @@ def _facts(
         optimizer=t.optimizer,
         seed=t.seed,
         precision=precision,
-        seconds=round(seconds, 1),
-        started=started.date().isoformat(),
-        resumed=int(resumed),
+        seconds=round(legs.seconds, 1),
+        started=legs.started,
+        resumed=legs.resumed,
         peak_memory_bytes=peak.read()[0],
         final_train_loss=losses[-1] if losses else None,
         final_eval_loss=eval_losses[-1] if eval_losses else None,

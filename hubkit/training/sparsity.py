@@ -60,7 +60,8 @@ class GradualPruning(TrainerCallback):
         import torch
 
         progress = (state.global_step + 1) / state.max_steps
-        frozen = progress > self.parameters.prune_end
+        # The first step at or past the end prunes to the full target; those after it keep its zeros.
+        frozen = state.global_step / state.max_steps >= self.parameters.prune_end
         target = target_at(progress, self.parameters)
         with torch.no_grad():
             for name, tensor in model.named_parameters():
