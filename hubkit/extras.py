@@ -34,8 +34,10 @@ def require_train(watched: bool = False) -> None:
     import transformers
 
     transformers.logging.set_verbosity_error()
-    # bitsandbytes tells every CPU user to install a package that it does not need.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # bitsandbytes tells every CPU user to install a package that it does not need; huggingface_hub tells of each
+    # of its retries, and hubkit says what came of them.
+    for name in ("bitsandbytes", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not watched:
         transformers.logging.disable_progress_bar()
         from huggingface_hub.utils.tqdm import disable_progress_bars

@@ -45,6 +45,7 @@ def measure(subject: Subject, say: Say) -> tuple[Measures, BaseModel]:
     """
     settings, adapter = subject.settings, subject.adapter
     dtype = loading.resolve_precision(settings.precision, loading.device())
+    say(f"loading {subject.base.path or subject.base.id}")
     loaded = loading.load_base(
         subject.base,
         subject.task,
