@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import adapter, files, methods, record, tasks
+from hubkit import adapter, base_model, files, methods, record, tasks
 from hubkit.errors import SettingsError
 from hubkit.record import Record
 from hubkit.settings import Settings, from_plain
@@ -63,7 +63,8 @@ def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
     Raises SettingsError where neither tells the base model or the task.
     """
     found, known = adapter.read(directory), record.read(directory)
-    base_id = told.base_model or (known.base_model.id if known.base_model else found.base_model)
+    named = known.base_model.id if known.base_model else base_model.hub_id(found.base_model)
+    base_id = told.base_model or named
     if not base_id:
         raise SettingsError(f"{directory} does not name its base model", "--base-model ID")
     if known.base_model and known.base_model.source == "local" and not told.base_path:
@@ -123,9 +124,11 @@ def training_sha256(run: Run, train_sha256: str | None) -> str:
 
 
 def measuring_sha256(run: Run, adapter_sha256: str, eval_sha256: str | None) -> str:
-    """A digest of what shapes its measures: weights, base, task, measuring settings and text."""
+    """A digest of what shapes its measures: weights, base and its bits, task, measuring settings and text."""
     settings = msgspec.to_builtins(run.settings.measuring)
-    return _sha256([adapter_sha256, eval_sha256, _base_digest(run), _task(run), settings])
+    settings.setdefault("context", run.settings.training.block_size)
+    bits = run.method.quantization(run.method_parameters)
+    return _sha256([adapter_sha256, eval_sha256, _base_digest(run), bits, _task(run), settings])
 
 
 def _task(run: Run) -> Any:

@@ -79,9 +79,9 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     found = adapter.read(run.adapter_dir)
     known = record.read(run.adapter_dir)
     data = run.settings.data
-    text = (
-        corpus.load(data, run.settings.training.seed) if data and run.settings.measuring.perplexity else None
-    )
+    text = None
+    if data and run.settings.measuring.perplexity:
+        text = corpus.load(data, run.settings.training.seed, only_evaluation=True)
     taken_with = runs.measuring_sha256(run, found.sha256(), text.facts.eval_sha256 if text else None)
     if not again and known.measuring_sha256 == taken_with:
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
@@ -124,7 +124,9 @@ def forecast(run: Run) -> list[str]:
 
     known = record.read(run.adapter_dir) if run.adapter_dir.is_dir() else Record()
     todo, data = [], run.settings.data
-    text = corpus.load(data, run.settings.training.seed) if data else None
+    text = None
+    if data:
+        text = corpus.load(data, run.settings.training.seed, only_evaluation=bool(run.settings.adapter))
     if not run.settings.adapter:
         if text is None:
             raise _no_dataset()

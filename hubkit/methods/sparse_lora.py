@@ -30,6 +30,10 @@ class Parameters(LowRank, frozen=True):
     prune_start: Annotated[float, Meta(ge=0, lt=1)] = 0.0  # progress at which pruning begins
     prune_end: Annotated[float, Meta(gt=0, le=1)] = 0.7  # progress from which the mask is frozen
 
+    def __post_init__(self) -> None:
+        if self.prune_start >= self.prune_end:
+            raise ValueError("prune_start must be below prune_end")
+
 
 def peft_config(parameters: Parameters, task_type: str | None) -> Any:
     """PEFT's configuration of this run: plain LoRA; the zeros come from training."""

@@ -143,6 +143,11 @@ def _source(base: Base) -> tuple[str, dict[str, Any]]:
                 f"there is no directory {base.path} for the base model", "check base_model.path"
             )
         return base.path, {"local_files_only": True, "trust_remote_code": base.trust_remote_code}
+    if Path(base.id).is_dir():
+        raise BaseModelError(
+            f"base_model.id is to be cited, and {base.id} is a directory on this machine",
+            "give it as base_model.path, and the Hub id of the model as base_model.id",
+        )
     return base.id, {"revision": base.revision, "trust_remote_code": base.trust_remote_code}
 
 
