@@ -22,6 +22,7 @@ CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 PICKLE_NAME = "adapter_model.bin"
 MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
+MAX_DIMENSIONS = 64  # as many as torch has
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
@@ -164,7 +165,8 @@ def read_config(path: Path) -> dict[str, Any]:
         raise AdapterError(
             f"{path} is not JSON: {error}", "write it anew with PEFT's save_pretrained"
         ) from error
-    if not isinstance(config, dict) or not isinstance(config.get("peft_type"), str):
+    named = config.get("peft_type") if isinstance(config, dict) else None
+    if not isinstance(config, dict) or not isinstance(named, str) or not named:
         raise AdapterError(f"{path} names no peft_type", "write it anew with PEFT's save_pretrained")
     return config
 
@@ -182,7 +184,8 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
                 raise _broken(
                     path, "its header does not fit into the file; it was cut off or is no safetensors file"
                 )
-            header = json.loads(file.read(length))
+            text = file.read(length).decode("utf-8")
+            header = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except OSError as error:
         raise AdapterError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -195,12 +198,24 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
     return tensors
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names stand once: readers differ in which of two they take."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:
     try:
         dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, start, end]
-        if not all(type(n) is int and n >= 0 for n in numbers):
-            raise ValueError("negative or not whole")
+        if len(numbers) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
+            raise ValueError("negative, too large or not whole")
         if (end - start) * 8 != math.prod(shape) * DTYPE_BITS[dtype]:
             raise ValueError("length unlike shape")
     except (KeyError, TypeError, ValueError) as error:
@@ -222,8 +237,11 @@ def _check_ranges(path: Path, tensors: tuple[Tensor, ...], data_start: int, size
 
 
 def _is_lfs_pointer(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(40).startswith(b"version https://git-lfs")
+    try:
+        with path.open("rb") as file:
+            return file.read(40).startswith(b"version https://git-lfs")
+    except OSError:
+        return False
 
 
 def _broken(path: Path, why: str) -> AdapterError:

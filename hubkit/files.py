@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -33,8 +34,9 @@ def sha256_of(files: list[Path]) -> str:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` so that `path` holds either the old bytes or the new ones, never a part."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
@@ -42,11 +44,19 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise HubkitError(
-            f"cannot write {path}: {reason}", "free some space, then run the command again"
-        ) from error
+        _drop(temporary)
+        raise HubkitError(f"cannot write {path}: {error.strerror or error}", _way_out(error)) from error
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        _drop(temporary)
         raise
+
+
+def _drop(temporary: str | None) -> None:
+    if temporary is not None:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free some space, then run the command again"
+    return "look whether its directory is there and may be written to"

@@ -10,6 +10,7 @@ measured on other weights is found out: see `fresh_measures`.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -270,31 +271,69 @@ class Record(_Part):
     author: Author = msgspec.field(default_factory=Author)
 
 
+class _Version(msgspec.Struct):
+    schema_version: int = SCHEMA_VERSION
+
+
 def read(directory: Path) -> Record:
     """The record of an adapter directory; an empty one where there is no file yet."""
     path = directory / RECORD_NAME
-    if not path.is_file():
-        return Record()
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=Record)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} is not a record: {error}", "delete it and run: hubkit measure") from error
-    if record.schema_version > SCHEMA_VERSION:
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return Record()
+    except OSError as error:
         raise RecordError(
-            f"{path} was written by a newer hubkit (schema {record.schema_version}, this one knows"
-            f" {SCHEMA_VERSION})",
+            f"cannot read {path}: {error.strerror or error}", "look at what lies there"
+        ) from error
+    try:
+        record = msgspec.json.decode(content, type=Record)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        _check_version(path, _version(content))
+        raise RecordError(f"{path} is not a record: {error}", "delete it and run: hubkit measure") from error
+    _check_version(path, record.schema_version)
+    return record
+
+
+def _version(content: bytes) -> int:
+    """The version that a record of another shape says it has."""
+    try:
+        return msgspec.json.decode(content, type=_Version).schema_version
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return SCHEMA_VERSION
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        raise RecordError(
+            f"{path} was written by a newer hubkit (schema {version}, this one knows {SCHEMA_VERSION})",
             "pip install --upgrade hubkit",
         )
-    return record
 
 
 def to_bytes(record: Record) -> bytes:
     """The record as it is written: JSON, two spaces, keys in the order of the schema, final newline.
 
-    `schema_version` is always there, though it has a default.
+    `schema_version` is always there, though it has a default. Raises RecordError for what JSON cannot hold.
     """
     plain = {"schema_version": record.schema_version, **msgspec.to_builtins(record)}
-    return msgspec.json.format(msgspec.json.encode(plain), indent=2) + b"\n"
+    try:
+        return msgspec.json.format(msgspec.json.encode(_said(plain, [])), indent=2) + b"\n"
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            "a text for the record holds bytes that are no UTF-8", "write it in UTF-8"
+        ) from error
+
+
+def _said(value: Any, keys: list[str]) -> Any:
+    """The same without entries that say nothing (None). JSON has no number for NaN or infinity."""
+    if isinstance(value, dict):
+        return {key: _said(below, [*keys, key]) for key, below in value.items() if below is not None}
+    if isinstance(value, list):
+        return [_said(below, keys) for below in value if below is not None]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecordError(f"{'.'.join(keys)} is {value}, which is no number to record", "measure it again")
+    return value
 
 
 def write(directory: Path, record: Record) -> Path:
