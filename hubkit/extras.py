@@ -34,8 +34,8 @@ def require_train(watched: bool = False) -> None:
     import transformers
 
     transformers.logging.set_verbosity_error()
-    # bitsandbytes tells every CPU user to install a package that it does not need; huggingface_hub tells of each
-    # of its retries, and hubkit says what came of them.
+    # bitsandbytes tells every CPU user to install a package that it does not need; huggingface_hub tells of
+    # each of its retries, and hubkit says what came of them.
     for name in ("bitsandbytes", "huggingface_hub"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if not watched:
