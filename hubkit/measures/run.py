@@ -85,16 +85,7 @@ def _perplexity(model: Any, loaded: loading.Loaded, subject: Subject, dtype: str
     before = environment(loading.device())
     begun = time.monotonic()
     ids = perplexity.streams(loaded.tokenizer, documents, settings.documents)
-    masked = subject.task.PERPLEXITY == "masked"
-    if masked:
-        probability = subject.task_parameters.mask_probability
-        windows = perplexity.masked_windows(ids, loaded.tokenizer, context, probability, settings.mask_seed)
-        conditions = {"mask_probability": probability, "mask_seed": settings.mask_seed}
-        stride = context - 2
-    else:
-        prefix = perplexity.prefix_token(loaded.tokenizer)
-        windows = [w for stream in ids for w in perplexity.causal_windows(stream, prefix, context, stride)]
-        conditions = {}
+    windows, stride, conditions = _windows(loaded, subject, ids, context, stride)
     with_adapter = perplexity.score(model, windows, settings.batch_size)
     base: dict[str, Any] = {"base_left_out": "the base has no trained head for this task"}
     if not loaded.new_modules:
@@ -124,6 +115,19 @@ def _perplexity(model: Any, loaded: loading.Loaded, subject: Subject, dtype: str
         **base,
         **conditions,
     )
+
+
+def _windows(
+    loaded: loading.Loaded, subject: Subject, ids: list[list[int]], context: int, stride: int
+) -> tuple[list[Any], int, dict[str, Any]]:
+    """What to score, the stride that it really has, and the conditions that only this task has."""
+    if subject.task.PERPLEXITY == "masked":
+        seed, probability = subject.settings.mask_seed, subject.task_parameters.mask_probability
+        windows = perplexity.masked_windows(ids, loaded.tokenizer, context, probability, seed)
+        return windows, context - 2, {"mask_probability": probability, "mask_seed": seed}
+    prefix = perplexity.prefix_token(loaded.tokenizer)
+    causal = [w for stream in ids for w in perplexity.causal_windows(stream, prefix, context, stride)]
+    return causal, stride, {}
 
 
 def _context(model: Any, wanted: int) -> int:
