@@ -235,6 +235,8 @@ def _facts(
 
 def token_ids(tokenizer: Any, documents: list[str]) -> list[list[int]]:
     """The tokens of each document, without special tokens."""
+    if not documents:
+        return []
     ids: list[list[int]] = tokenizer(documents, add_special_tokens=False, return_attention_mask=False)[
         "input_ids"
     ]
