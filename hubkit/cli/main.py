@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -40,6 +41,27 @@ class LazyGroup(click.Group):
         command = importlib.import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; for a name that is none, say which one was meant."""
+        name = args[0].replace("_", "-")
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(name, COMMANDS, n=1)
+            guess = f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(COMMANDS)}"
+            ctx.fail(f"no such command {args[0][:60]!r}{guess}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; a reader who left early (`| head`) is no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table alone."""
@@ -75,6 +97,9 @@ def run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort:
         return _say("interrupted", None, 130)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "hubkit"
         return _say(error.format_message(), f"{command} --help", 2)
@@ -83,13 +108,10 @@ def run(arguments: list[str]) -> int:
     except HubkitError as error:
         _traceback()
         return _say(error.message, error.hint, error.exit_code)
-    except (KeyboardInterrupt, SystemExit) as error:
-        return (
-            _say("interrupted", None, 130) if isinstance(error, KeyboardInterrupt) else int(error.code or 0)
-        )
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except KeyboardInterrupt:
+        return _say("interrupted", None, 130)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 2 if error.code else 0
     except OSError as error:
         _traceback()
         where = f" ({error.filename})" if error.filename else ""
@@ -103,7 +125,8 @@ def run(arguments: list[str]) -> int:
 
 def _say(message: str, hint: str | None, code: int) -> int:
     line = " ".join(message.split())
-    click.echo(f"hubkit: {line}. Next: {hint}" if hint else f"hubkit: {line}", err=True)
+    end = "" if line.endswith((".", "?", "!")) else "."
+    click.echo(f"hubkit: {line}{end} Next: {hint}" if hint else f"hubkit: {line}", err=True)
     return code
 
 
