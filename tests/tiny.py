@@ -30,7 +30,7 @@ def text(documents: int = 40, seed: int = 0) -> list[str]:
     return [" ".join(sentence() for _ in range(4)) for _ in range(documents)]
 
 
-def llama(directory: Path, *, tied: bool = True, layers: int = 2) -> Path:
+def llama(directory: Path, *, tied: bool = True) -> Path:
     """A LlamaForCausalLM with a byte-level tokenizer that has an end-of-text token and no other."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -51,7 +51,7 @@ def llama(directory: Path, *, tied: bool = True, layers: int = 2) -> Path:
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=64,
         intermediate_size=128,
-        num_hidden_layers=layers,
+        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=128,
