@@ -72,6 +72,7 @@ def load_base(
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     source, options = _source(base)
     options |= {"dtype": getattr(torch, dtype), "device_map": {"": device()}, "output_loading_info": True}
@@ -81,7 +82,7 @@ def load_base(
             quantization = _unquantized(quantization, keep, auto_class, source, options)
             options["quantization_config"] = _bits_and_bytes(quantization)
         model, info = auto_class.from_pretrained(source, **options)
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         raise _unloadable(base, error) from error
     if quantization and not any(_is_4bit(parameter) for parameter in model.parameters()):
         raise BaseModelError(f"no weight of {base.id} became 4-bit", "use method: lora for this base")
