@@ -1,0 +1,143 @@
+"""run-and-publish, whole: a tiny model, a real Hub over HTTP."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from huggingface_hub import HfApi
+
+from hubkit import localhub, pipeline, record
+from hubkit.errors import CardError, HubkitError
+from hubkit.publishing import Plan, Published, PushOptions
+
+
+def publish(run: Any, hub: Path, **options: Any) -> tuple[Any, list[str]]:
+    said: list[str] = []
+    outcome = pipeline.run_and_publish(
+        run, PushOptions(local_hub=hub, **options), localhub.start, said.append
+    )
+    return outcome, said
+
+
+def commits(hub: Path, repo_id: str) -> list[Any]:
+    with localhub.start(hub) as running:
+        return list(HfApi(endpoint=running.endpoint, token=running.token).list_repo_commits(repo_id))
+
+
+@pytest.mark.parametrize("task", ["causal-lm", "masked-lm"])
+def test_from_settings_to_a_page_and_again(task: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    base = request.getfixturevalue("tiny_llama" if task == "causal-lm" else "tiny_bert")
+    hub = tmp_path / "hub"
+    settings = {"output_dir": str(tmp_path / "my run"), "card": {"license": "mit"}}
+    run = tiny.run(task, base, tmp_path, **settings)
+
+    first, said = publish(run, hub)
+    assert isinstance(first, Published)
+    assert first.repo_id == "local/my-run"
+    assert not first.nothing_to_do
+    assert said[0].startswith("training LoRA")
+    with localhub.start(hub) as running:
+        api = HfApi(endpoint=running.endpoint, token=running.token)
+        assert set(api.list_repo_files("local/my-run")) >= {
+            "README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json"
+        }  # fmt: skip
+        card = Path(api.hf_hub_download("local/my-run", "README.md", local_dir=tmp_path / "down")).read_text()
+        told = json.loads(
+            Path(api.hf_hub_download("local/my-run", "hubkit.json", local_dir=tmp_path / "down")).read_text()
+        )
+    assert told["repo_id"] == "local/my-run"
+    measured = record.read(run.adapter_dir).measures.perplexity
+    assert measured is not None
+    shown = re.search(r"^ +value: ([\d.]+)$", card, re.MULTILINE)
+    assert shown is not None
+    assert float(shown.group(1)) == pytest.approx(measured.value, rel=1e-3)
+    assert "local/my-run" in card
+    assert str(tmp_path) not in card
+    before = commits(hub, "local/my-run")
+
+    second, said = publish(run, hub)
+    assert [line.partition(":")[0] for line in said[:2]] == [
+        "trained already with these settings",
+        "measured already on these weights, with these settings",
+    ]
+    assert isinstance(second, Published)
+    assert second.nothing_to_do
+    assert second.commit == first.commit
+    assert [c.commit_id for c in commits(hub, "local/my-run")] == [c.commit_id for c in before]
+
+    other = tiny.run(task, base, tmp_path, **settings, measuring__max_eval_documents=3)
+    third, said = publish(other, hub)
+    assert isinstance(third, Published)
+    assert not third.nothing_to_do
+    assert said[0].startswith("trained already")
+    assert any(line.startswith("measuring perplexity") for line in said)
+    assert len(commits(hub, "local/my-run")) == len(before) + 1
+
+
+def test_an_adapter_that_is_given_is_published_and_not_trained(tiny_llama: Path, tmp_path: Path) -> None:
+    from hubkit import stages
+
+    directory = stages.train(tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1), tiny.quiet)
+    (directory / record.RECORD_NAME).unlink()
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, adapter=str(directory), output_dir=str(tmp_path / "no"))
+    outcome, said = publish(run, tmp_path / "hub")
+    assert isinstance(outcome, Published)
+    assert outcome.repo_id == "local/adapter"
+    assert not any("train" in line for line in said)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_dry_run_leaves_nothing_behind(tiny_llama: Path, tmp_path: Path) -> None:
+    run, hub = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1), tmp_path / "hub"
+    before = sorted(tmp_path.rglob("*"))
+    outcome, said = publish(run, hub, dry_run=True)
+    assert isinstance(outcome, pipeline.Forecast)
+    assert outcome.repo_id == "local/run"
+    assert len(outcome.todo) == 2
+    assert (said, sorted(tmp_path.rglob("*"))) == ([], before)
+
+    publish(run, hub)
+    files = {path: path.stat().st_mtime_ns for path in run.output_dir.rglob("*")}
+    done = commits(hub, "local/run")
+    outcome, _ = publish(run, hub, dry_run=True)
+    assert isinstance(outcome, Plan)
+    assert {path: path.stat().st_mtime_ns for path in run.output_dir.rglob("*")} == files
+    assert [c.commit_id for c in commits(hub, "local/run")] == [c.commit_id for c in done]
+
+
+def test_a_card_that_is_not_hubkits_is_found_before_the_work(tiny_llama: Path, tmp_path: Path) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path)
+    run.adapter_dir.mkdir(parents=True)
+    (run.adapter_dir / "README.md").write_text("# Mine\n\nWritten by hand.\n")
+    with pytest.raises(CardError):
+        publish(run, tmp_path / "hub")
+    assert [path.name for path in run.adapter_dir.iterdir()] == ["README.md"]
+
+
+def test_a_push_that_would_be_refused_is_found_before_the_work(tiny_llama: Path, tmp_path: Path) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path)
+    with pytest.raises(HubkitError):
+        publish(run, tmp_path / "hub", repo_id="somebody/else")
+    assert not run.output_dir.exists()
+
+
+def test_an_interrupted_run_goes_on_and_publishes(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_fit import stop_at
+
+    from hubkit.errors import Interrupted
+
+    run, hub = tiny.run("causal-lm", tiny_llama, tmp_path), tmp_path / "hub"
+    with monkeypatch.context() as patch:
+        stop_at(2, patch)
+        with pytest.raises(Interrupted):
+            publish(run, hub)
+    outcome, said = publish(run, hub)
+    assert said[0].startswith("going on from")
+    assert isinstance(outcome, Published)
