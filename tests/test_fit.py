@@ -51,10 +51,12 @@ def trained_logits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def stock(task: str, base: Path, quantization: dict[str, Any] | None) -> Any:
+def stock(
+    task: str, base: Path, quantization: dict[str, Any] | None, dtype: torch.dtype = torch.float32
+) -> Any:
     """The base as anybody would load it."""
     auto = AutoModelForCausalLM if task == "causal-lm" else AutoModelForMaskedLM
-    options: dict[str, Any] = {"dtype": torch.float32}
+    options: dict[str, Any] = {"dtype": dtype}
     if quantization:
         given = {**quantization, "bnb_4bit_compute_dtype": torch.bfloat16}
         options["quantization_config"] = BitsAndBytesConfig(**given)
@@ -107,6 +109,23 @@ def check_directory(directory: Path, task: str, method: str, base: Path) -> None
     assert not (directory.parent / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("method", ["lora", "qlora", "hira"])
+def test_a_base_in_bfloat16_trains_an_adapter_in_float32(
+    method: str, tiny_llama: Path, tmp_path: Path, trained_logits: list[Any]
+) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, method={"name": method}, training__precision="bfloat16")
+    directory = stages.train(run, tiny.quiet)
+    known = record.read(directory)
+    assert known.base_model is not None
+    assert known.training is not None
+    assert known.training.precision == known.base_model.dtype == "bfloat16"
+    assert {tensor.dtype for tensor in weights(directory).values()} == {torch.float32}
+    model = stock("causal-lm", tiny_llama, known.base_model.quantization, torch.bfloat16)
+    with torch.no_grad():
+        loaded = PeftModel.from_pretrained(model, directory).eval()(input_ids=IDS).logits
+    assert torch.equal(loaded, trained_logits[0])
+
+
 def test_qlora_trains_on_4bit_weights(
     task: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +172,37 @@ def test_gradient_checkpointing_changes_nothing_but_memory(task: str, base: Path
     other = stages.train(run, tiny.quiet)
     for name, tensor in weights(plain).items():
         torch.testing.assert_close(weights(other)[name], tensor, atol=1e-6, rtol=1e-5)
+
+
+def test_accumulated_batches_train_as_one_batch_does(tiny_llama: Path, tmp_path: Path) -> None:
+    whole = stages.train(tiny.run("causal-lm", tiny_llama, tmp_path, training__batch_size=6), tiny.quiet)
+    parts = {"batch_size": 2, "gradient_accumulation": 3}
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, output_dir=str(tmp_path / "parts"), training=parts)
+    accumulated = stages.train(run, tiny.quiet)
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(weights(accumulated)[name], tensor, atol=1e-5, rtol=1e-4)
+    one, other = record.read(whole).training, record.read(accumulated).training
+    assert one is not None
+    assert other is not None
+    assert one.effective_batch_size == other.effective_batch_size == 6
+    assert one.tokens_seen == other.tokens_seen == 4 * 6 * 32
+
+
+def test_every_epoch_sees_every_block_once_and_hides_other_tokens(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    get = Blocks.__getitem__
+    monkeypatch.setattr(
+        Blocks, "__getitem__", lambda self, at: (seen.append((self.epoch, at)), get(self, at))[1]
+    )
+    training = {"max_steps": None, "epochs": 2, "batch_size": 4}
+    run = tiny.run("masked-lm", tiny_bert, tmp_path, dataset__max_documents=10, training=training)
+    facts = record.read(stages.train(run, tiny.quiet)).training
+    assert facts is not None
+    blocks = max(at for _, at in seen) + 1
+    assert sorted(seen) == [(epoch, at) for epoch in range(2) for at in range(blocks)]
+    assert (facts.epochs, facts.tokens_seen) == (2, 2 * blocks * 32)
 
 
 class StopAt(TrainerCallback):

@@ -267,6 +267,16 @@ def test_the_first_token_is_predicted_from_begin_of_text_where_there_is_one(caus
         perplexity.prefix_token(tokenizer)
 
 
+def test_the_base_keeps_its_own_head_beside_a_trained_one(masked: Case, tmp_path: Path) -> None:
+    run = tiny.run("masked-lm", masked.base, tmp_path, method={"modules_to_save": ["transform"]})
+    stages.train(run, tiny.quiet)
+    found = record.read(stages.measure(run, tiny.quiet)).measures.perplexity
+    assert found is not None
+    nll, count = plain_masked(masked, masked.alone)
+    assert found.base_value == pytest.approx(math.exp(nll / count), rel=1e-5)
+    assert found.value != found.base_value
+
+
 def test_the_base_is_left_out_where_its_head_is_random(tmp_path: Path) -> None:
     base = tiny.bert(tmp_path / "headless", head=False)
     run = tiny.run("masked-lm", base, tmp_path, method={"modules_to_save": ["transform"]})
