@@ -59,9 +59,12 @@ class Serving:
         )
         self.server = uvicorn.Server(config)
         self.thread: threading.Thread | None = None
-        write_json(
-            store.root / ADDRESS_FILE, {"endpoint": self.endpoint, "pid": os.getpid()}, store.objects.scratch
-        )
+        address = {"endpoint": self.endpoint, "pid": os.getpid()}
+        try:
+            write_json(store.root / ADDRESS_FILE, address, store.objects.scratch)
+        except BaseException:
+            self.socket.close()
+            raise
 
     def run(self) -> None:
         """Answer until told to stop; in the main thread uvicorn stops at SIGINT and SIGTERM."""
@@ -115,15 +118,20 @@ def _open(
             time.sleep(0.05)
             continue
         except OSError as error:
-            reason = error.strerror or str(error)
-            raise HubError(
-                f"the local Hub cannot use {directory}: {reason}", "choose another directory"
-            ) from None
+            raise _unusable(directory, error) from None
         try:
             return Serving(store, tokens, port, xet, part_size)
+        except OSError as error:
+            store.close()
+            raise _unusable(directory, error) from None
         except BaseException:
             store.close()
             raise
+
+
+def _unusable(directory: Path, error: OSError) -> HubError:
+    reason = error.strerror or str(error)
+    return HubError(f"the local Hub cannot use {directory}: {reason}", "choose another directory")
 
 
 def _other(directory: Path) -> RunningHub | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit import record
+from hubkit import adapter, record
 from hubkit.publishing.apply import Published, apply
 from hubkit.publishing.plan import Plan, plan
 from hubkit.publishing.target import PushOptions, StartLocalHub, Target, open_target, resolve_repo_id
@@ -23,8 +23,9 @@ def publish(
     default_name: str | None = None,
 ) -> Published | Plan:
     """Publish an adapter directory; with `dry_run`, only plan it. `say` gets the lines meant for a person."""
+    adapter.read(directory)  # before anything is started or made for it
+    recorded = record.read(directory).repo_id
     with open_target(options, start_local_hub) as target:
-        recorded = record.read(directory).repo_id
         repo_id = resolve_repo_id(options, target, default_name or directory.resolve().name, recorded)
         return publish_to(target, directory, repo_id, options, say)
 

@@ -53,8 +53,9 @@ def of_adapter(config: dict[str, Any], base_config: dict[str, Any] | None) -> Mo
     for module in TASKS.values():
         if module.PEFT_TASK_TYPE and config.get("task_type") == module.PEFT_TASK_TYPE:
             return module
-    mapped = (config.get("auto_mapping") or {}).get("base_model_class")
-    classes = [mapped] if mapped else list((base_config or {}).get("architectures") or [])
+    mapping, known = config.get("auto_mapping"), (base_config or {}).get("architectures")
+    mapped = mapping.get("base_model_class") if isinstance(mapping, dict) else None
+    classes = [mapped] if mapped else known if isinstance(known, list) else []
     for module in TASKS.values():
         if any(str(name).endswith(module.ARCHITECTURES) for name in classes):
             return module
