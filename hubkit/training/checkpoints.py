@@ -1,16 +1,23 @@
-"""Checkpoints of a training that was stopped: where to go on, and how long it had taken until there."""
+"""Checkpoints of a training that was stopped: where to go on, and how long it had taken until there.
+
+A checkpoint is whole once its last file lies there, and only then are older ones removed: at any moment a
+stop, a crash or a full disk leaves the newest whole one. Nothing is removed that training did not write.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
+from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 
 from hubkit import files
 from hubkit.errors import TrainingError
@@ -18,6 +25,9 @@ from hubkit.errors import TrainingError
 FOLDER = "checkpoints"
 STAMP = "settings.sha256"
 LEGS = "hubkit_legs.json"  # written last: a checkpoint without it was cut off
+KEPT = 2  # checkpoints
+STATE = "trainer_state.json"
+PARTS = (ADAPTER_SAFE_WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", STATE, LEGS)
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,11 @@ class Legs:
 
 def find(folder: Path, settings_sha256: str, *, fresh: bool, must_resume: bool) -> Path | None:
     """The checkpoint to go on from, if any; checkpoints of other settings are an error, not a loss."""
+    _check_ours(folder)
     if fresh:
         drop(folder)
-    last = max(_whole(folder), key=_step, default=None)
-    stamp = folder / STAMP
-    if last and (not stamp.is_file() or stamp.read_text() != settings_sha256):
+    last = max(filter(_is_whole, _all(folder)), key=_step, default=None)
+    if last and not is_of(folder, settings_sha256):
         raise TrainingError(
             f"{folder} holds checkpoints of other settings",
             "give another output_dir, or --fresh to drop them and start anew",
@@ -44,19 +54,39 @@ def find(folder: Path, settings_sha256: str, *, fresh: bool, must_resume: bool) 
         raise TrainingError(
             f"there is no checkpoint in {folder} to resume from", "leave --resume out to start"
         )
+    for path in _all(folder):
+        if not _is_whole(path):
+            shutil.rmtree(path, ignore_errors=True)  # cut off: nothing goes on from it
+    return last
+
+
+def stamp(folder: Path, settings_sha256: str) -> None:
+    """Make the folder of a training that begins now, and say in it whose checkpoints it will hold."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(
             f"cannot make {folder}: {error.strerror or error}", "give another output_dir"
         ) from error
-    files.write_atomically(stamp, settings_sha256.encode())
-    return last
+    files.write_atomically(folder / STAMP, settings_sha256.encode())
+
+
+def is_of(folder: Path, settings_sha256: str) -> bool:
+    """Whether a training with these settings was begun in this folder and has not ended."""
+    stamp = folder / STAMP
+    return stamp.is_file() and stamp.read_text() == settings_sha256
 
 
 def drop(folder: Path) -> None:
-    """Remove all checkpoints."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove what training wrote, and the folder where that was all."""
+    if not (folder / STAMP).is_file():
+        return
+    for path in _all(folder):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in filter(_is_stamp, folder.iterdir()):
+        path.unlink()
+    with contextlib.suppress(OSError):  # something else lies there
+        folder.rmdir()
 
 
 def legs(checkpoint: Path | None) -> Legs:
@@ -79,15 +109,46 @@ class Clock(TrainerCallback):
         return replace(self.before, seconds=self.before.seconds + time.monotonic() - self.begun)
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """The checkpoint is whole: say so."""
-        now = self.legs()
-        text = json.dumps({"started": now.started, "seconds": now.seconds, "resumed": now.resumed})
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        files.write_atomically(folder / LEGS, text.encode())
+        """Say that the checkpoint is whole; then older ones can go."""
+        if not args.should_save:
+            return
+        now, folder = self.legs(), Path(args.output_dir)
+        text = json.dumps(asdict(now))
+        files.write_atomically(folder / f"checkpoint-{state.global_step}" / LEGS, text.encode())
+        for path in sorted(filter(_is_whole, _all(folder)), key=_step)[:-KEPT]:
+            shutil.rmtree(path, ignore_errors=True)
 
 
-def _whole(folder: Path) -> list[Path]:
-    return [path.parent for path in folder.glob(f"checkpoint-*/{LEGS}")]
+def _check_ours(folder: Path) -> None:
+    """Refuse a folder with content that training did not put there."""
+    if folder.is_dir() and not (folder / STAMP).is_file() and not all(map(_is_stamp, folder.iterdir())):
+        raise TrainingError(
+            f"{folder} holds files that are not of hubkit's training, and checkpoints would go there",
+            "give another output_dir, or move them away",
+        )
+
+
+def _is_stamp(path: Path) -> bool:
+    """The stamp, or what a stop left of it."""
+    return path.name == STAMP or path.name.startswith(f".{STAMP}.")
+
+
+def _all(folder: Path) -> list[Path]:
+    """The checkpoints of a folder that training has stamped, whole or not."""
+    if not (folder / STAMP).is_file():
+        return []
+    return [path for path in folder.iterdir() if re.fullmatch(r"checkpoint-\d+", path.name) and path.is_dir()]
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Whether all of its files lie there, and those that tell where it stands can be read."""
+    parts = [checkpoint / name for name in PARTS]
+    if not all(part.is_file() and part.stat().st_size for part in parts):
+        return False
+    try:
+        return all(isinstance(json.loads(part.read_bytes()), dict) for part in parts[-2:])
+    except ValueError:
+        return False
 
 
 def _step(checkpoint: Path) -> int:

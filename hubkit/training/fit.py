@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
@@ -32,6 +33,8 @@ from hubkit.training.checkpoints import Clock
 from hubkit.training.guard import Guard, signals
 from hubkit.training.progress import ProgressBar
 from hubkit.training.sparsity import GradualPruning
+
+GO_ON = "free disk or memory, then run the same command again; it goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
@@ -85,13 +88,17 @@ def fit(
     model = _adapted(loaded, job)
     train, held = _blocks(loaded.tokenizer, job)
     clock, peak = Clock(checkpoints.legs(checkpoint)), Peak()
+    checkpoints.stamp(job.checkpoints, job.settings_sha256)
     trainer = _trainer(model, loaded.tokenizer, train, held, clock, job)
     on = f"{len(train):,} blocks of {job.training.block_size} tokens"
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
     _run(trainer, checkpoint, job)
     facts = _facts(job, trainer, precision, clock.legs(), peak)
     adapter_dir = job.output_dir / "adapter"
-    _save(model, loaded, adapter_dir)
+    try:
+        _save(model, loaded, adapter_dir)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"cannot save the adapter to {adapter_dir}: {error}", GO_ON) from error
     return Outcome(adapter_dir, facts, loaded.facts, len(train) * job.training.block_size)
 
 
@@ -122,7 +129,7 @@ def _adapted(loaded: loading.Loaded, job: Job) -> Any:
     from peft import get_peft_model
 
     saved = tuple(job.method_parameters.modules_to_save)
-    lost = sorted(name for name in loaded.new_modules if not _covered(name, saved))
+    lost = sorted(name for name in loaded.new_modules if not loading.is_within(name, saved))
     if lost:
         raise TrainingError(
             f"the base has no weights for {', '.join(lost)}: they are drawn at random and would not be saved",
@@ -136,16 +143,6 @@ def _adapted(loaded: loading.Loaded, job: Job) -> Any:
         raise TrainingError(str(error), "check method.target_modules") from error
     loading.guard_4bit(model)
     return model
-
-
-def _covered(name: str, saved: tuple[str, ...]) -> bool:
-    """Whether a module is one of `saved`, or inside one (PEFT matches by the end of the name)."""
-    parts = name.split(".")
-    return (
-        any(".".join(parts[:end]).endswith(tuple(saved)) for end in range(1, len(parts) + 1))
-        if saved
-        else False
-    )
 
 
 def _arguments(job: Job) -> TrainingArguments:
@@ -172,7 +169,7 @@ def _arguments(job: Job) -> TrainingArguments:
         eval_steps=t.eval_steps,
         prediction_loss_only=True,
         save_steps=t.save_steps,
-        save_total_limit=1,
+        save_total_limit=None,  # Clock removes the older ones, once the new one is whole
         use_cpu=loading.device() == "cpu",
         dataloader_pin_memory=loading.device() == "cuda",
         disable_tqdm=True,
@@ -219,10 +216,10 @@ def _run(trainer: Trainer, checkpoint: Path | None, job: Job) -> None:
         raise TrainingError(
             "out of memory", "lower training.batch_size and raise gradient_accumulation"
         ) from error
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise TrainingError(
             f"training stopped at step {trainer.state.global_step}: {str(error).splitlines()[0][:300]}",
-            "free disk or memory, then run the same command again; it goes on from the last checkpoint",
+            GO_ON,
         ) from error
     if guard.broken_at is None and not _is_finite(trainer.model):
         guard.broken_at = trainer.state.global_step

@@ -1,0 +1,131 @@
+"""Checkpoints: nothing that is somebody else's is removed, and no stop loses the last whole one."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import tiny
+
+from hubkit import files, record, stages
+from hubkit.errors import HubkitError, TrainingError
+from hubkit.training import checkpoints, fit
+
+SHA = "a" * 64
+
+
+def whole(folder: Path, step: int) -> Path:
+    """A checkpoint that looks whole."""
+    made = folder / f"checkpoint-{step}"
+    made.mkdir(parents=True)
+    for name in checkpoints.PARTS:
+        (made / name).write_text("{}")
+    return made
+
+
+def stamped(folder: Path) -> Path:
+    """A folder that training has begun."""
+    folder.mkdir()
+    (folder / checkpoints.STAMP).write_text(SHA)
+    return folder
+
+
+def found(folder: Path, *, fresh: bool = False) -> Path | None:
+    return checkpoints.find(folder, SHA, fresh=fresh, must_resume=False)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_of_somebody_else_is_refused(fresh: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    whole(folder, 1)
+    (folder / "best.pt").write_text("mine")
+    with pytest.raises(TrainingError, match="not of hubkit's training") as caught:
+        found(folder, fresh=fresh)
+    assert "another output_dir" in (caught.value.hint or "")
+    checkpoints.drop(folder)
+    assert names(folder) == ["best.pt", "checkpoint-1"]
+
+
+def test_an_empty_folder_and_what_a_stop_left_of_a_stamp_are_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / f".{checkpoints.STAMP}.x1").write_text("")
+    assert found(tmp_path) is None
+    checkpoints.stamp(tmp_path, SHA)
+    checkpoints.drop(tmp_path)
+    assert not tmp_path.exists()
+
+
+def test_only_what_training_wrote_is_dropped(tmp_path: Path) -> None:
+    folder = stamped(tmp_path / "checkpoints")
+    whole(folder, 2)
+    (folder / "best.pt").write_text("mine")
+    (folder / "checkpoint-best").mkdir()
+    checkpoints.drop(folder)
+    assert names(folder) == ["best.pt", "checkpoint-best"]
+
+
+def test_training_leaves_what_lay_beside_its_checkpoints(tiny_llama: Path, tmp_path: Path) -> None:
+    folder = stamped_run(tmp_path)
+    (folder / "best.pt").write_text("mine")
+    stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet)
+    assert names(folder) == ["best.pt"]
+
+
+def stamped_run(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    return stamped(tmp_path / "run" / "checkpoints")
+
+
+@pytest.mark.parametrize("missing", checkpoints.PARTS)
+def test_a_checkpoint_that_lacks_a_part_is_removed(missing: str, tmp_path: Path) -> None:
+    folder = stamped(tmp_path / "checkpoints")
+    good, cut_off = whole(folder, 4), whole(folder, 12)
+    (cut_off / missing).unlink()
+    assert found(folder) == good
+    assert not cut_off.exists()
+
+
+@pytest.mark.parametrize("part", [checkpoints.STATE, checkpoints.LEGS])
+@pytest.mark.parametrize("content", ["", '{"log'])
+def test_a_checkpoint_with_a_cut_off_part_is_removed(part: str, content: str, tmp_path: Path) -> None:
+    folder = stamped(tmp_path / "checkpoints")
+    good, cut_off = whole(folder, 4), whole(folder, 12)
+    (cut_off / part).write_text(content)
+    assert found(folder) == good
+    assert not cut_off.exists()
+
+
+def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = files.write_atomically
+
+    def full(path: Path, content: bytes) -> None:
+        if path == folder / "checkpoint-3" / checkpoints.LEGS:
+            raise HubkitError("cannot write") from OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    folder = tmp_path / "run" / "checkpoints"
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, training__save_steps=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_atomically", full)
+        with pytest.raises(HubkitError, match="cannot write"):
+            stages.train(run, tiny.quiet)
+    said: list[str] = []
+    facts = record.read(stages.train(run, said.append)).training
+    assert said[0].endswith("checkpoint-2")
+    assert facts is not None
+    assert (facts.steps, facts.resumed) == (4, 1)
+
+
+def test_the_last_two_checkpoints_are_kept_while_training(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    monkeypatch.setattr(fit, "finish", lambda job: seen.append(names(job.checkpoints)))
+    stages.train(tiny.run("causal-lm", tiny_llama, tmp_path, training__save_steps=1), tiny.quiet)
+    assert seen == [["checkpoint-3", "checkpoint-4", checkpoints.STAMP]]
