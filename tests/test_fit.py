@@ -316,9 +316,9 @@ def test_resume_without_a_checkpoint_is_an_error(tiny_llama: Path, tmp_path: Pat
         stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet, must_resume=True)
 
 
-@pytest.mark.parametrize("log_steps", [1, 100])  # with 100, no log falls into the steps that break
+@pytest.mark.parametrize(("log_steps", "found"), [(1, 3), (100, 4)])  # 100: found when it would be saved
 def test_a_loss_that_is_no_number_stops_and_saves_nothing(
-    log_steps: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    log_steps: int, found: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Break(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
@@ -335,8 +335,9 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing(
         return trainer
 
     monkeypatch.setattr(fit, "_trainer", broken)
-    run = tiny.run("causal-lm", tiny_llama, tmp_path, training={"log_steps": log_steps, "save_steps": 2})
-    with pytest.raises(TrainingError, match="the loss is not finite at step") as caught:
+    training = {"log_steps": log_steps, "save_steps": 2, "max_steps": 6}
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, training=training)
+    with pytest.raises(TrainingError, match=f"the loss is not finite at step {found} ") as caught:
         stages.train(run, tiny.quiet)
     assert "learning_rate" in (caught.value.hint or "")
     assert not (tmp_path / "run" / "adapter").exists()

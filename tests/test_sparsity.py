@@ -73,6 +73,21 @@ def test_the_target_is_met_at_any_number_of_steps_and_then_frozen(steps: int, pr
     assert not bool((model.head.weight == 0).any())
 
 
+def test_zeros_that_were_frozen_stay_where_they_are_after_a_restart() -> None:
+    torch.manual_seed(0)
+    model = Model()
+    tensor = model.q.lora_A["default"].weight
+    with torch.no_grad():
+        tensor.mul_(prune(tensor, 63))
+    zeros = tensor == 0
+    callback = GradualPruning(Parameters(sparsity=0.63))
+    callback.on_step_begin(None, State(8, 10), None, model=model)
+    with torch.no_grad():
+        tensor.add_(100 * torch.randn(10, 10))
+    callback.on_optimizer_step(None, State(8, 10), None, model=model)
+    assert torch.equal(tensor == 0, zeros)
+
+
 @pytest.mark.parametrize("task", ["causal-lm", "masked-lm"])
 @pytest.mark.parametrize(("sparsity", "steps"), [(0.5, 4), (0.9, 3), (0.37, 5)])
 def test_the_saved_file_has_the_zeros(
