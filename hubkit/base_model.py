@@ -62,3 +62,14 @@ def hub_id(name: str | None) -> str | None:
     if not is_repo_id(name) or re.search(r"(?:^|/)checkpoint-\d+$", name or ""):
         return None
     return name
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The weight files of a local model: those its index names, else model.safetensors, else all."""
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        named = read_json(index).get("weight_map")
+        if isinstance(named, dict):
+            return [directory / name for name in sorted(set(map(str, named.values())))]
+    single = directory / "model.safetensors"
+    return [single] if single.is_file() else sorted(directory.glob("*.safetensors"))

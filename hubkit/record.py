@@ -4,8 +4,9 @@ It lies in the adapter directory and is pushed with it. Training and measuring f
 it. A field that is not known is absent from the file: there is no null, no "N/A" and no zero in place of a
 number. It holds no token, user name, host name or absolute path.
 
-Every measure carries the digest of the adapter weights it was taken on (`adapter_sha256`), so that a number
-measured on other weights is found out: see `fresh_measures`.
+Every measure carries the digest of the adapter it was taken on (`adapter_sha256`: digest of weights and
+configuration), and training that of the adapter it ended in, so that a number of another adapter is found
+out: see `freshness`.
 """
 
 from __future__ import annotations
@@ -18,31 +19,20 @@ import msgspec
 
 from hubkit import files
 from hubkit.errors import RecordError
+from hubkit.measured import Environment as Environment
+from hubkit.measured import Measures as Measures
+from hubkit.measured import Parameters as Parameters
+from hubkit.measured import Part
+from hubkit.measured import Perplexity as Perplexity
+from hubkit.measured import Rate as Rate
+from hubkit.measured import Size as Size
+from hubkit.measured import Throughput as Throughput
 
 RECORD_NAME = "hubkit.json"
 SCHEMA_VERSION = 1
 
 
-class _Part(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A part of the record; unknown keys of a newer hubkit are ignored when it is read."""
-
-
-class Environment(_Part):
-    """The machine and the libraries that a number came from."""
-
-    python: str
-    platform: str  # "Linux x86_64"
-    libraries: dict[str, str]  # distribution name -> version, to the digit
-    cpu: str | None = None
-    cpu_count: int | None = None
-    threads: int | None = None  # torch threads used
-    memory_bytes: int | None = None
-    device: str | None = None  # "cpu", "cuda"
-    accelerator: str | None = None  # name of the GPU
-    load_average: float | None = None  # one-minute load when the work began
-
-
-class BaseModel(_Part):
+class BaseModel(Part):
     """The base model that the adapter belongs to."""
 
     id: str  # Hub id
@@ -52,6 +42,7 @@ class BaseModel(_Part):
     architecture: str | None = None  # class name, e.g. "LlamaForCausalLM"
     model_type: str | None = None
     license: str | None = None
+    trust_remote_code: bool = False  # loading it runs code of its repo
     weights_sha256: str | None = None  # digest over the base's weight files, local bases only
     weights_bytes: int | None = None  # of the weight files on disk
     dtype: str | None = None  # of the loaded weights ("float32"; compute dtype for 4-bit bases)
@@ -59,7 +50,7 @@ class BaseModel(_Part):
     head_newly_initialized: bool = False  # the task's head is not in the base's weights
 
 
-class Overlap(_Part):
+class Overlap(Part):
     """How much of the evaluation text also stands in the training text."""
 
     ngram_words: int
@@ -68,7 +59,18 @@ class Overlap(_Part):
     fraction: float
 
 
-class Dataset(_Part):
+class HoldOut(Part):
+    """How evaluation documents were set apart, so that the very same can be set apart again."""
+
+    fraction: float
+    seed: int
+    deduplicate: str
+    documents: str | None = None  # what one document of a text file is
+    max_documents: int | None = None
+    max_eval_documents: int | None = None
+
+
+class Dataset(Part):
     """The text an adapter was trained and measured on."""
 
     name: str  # as the card shows it
@@ -80,6 +82,7 @@ class Dataset(_Part):
     license: str | None = None
     train_split: str | None = None
     eval_split: str | None = None  # a split's name, or "held out" for documents set apart by hubkit
+    hold_out: HoldOut | None = None
     text_column: str | None = None
     train_sha256: str | None = None  # over the documents used, in order
     eval_sha256: str | None = None
@@ -93,14 +96,14 @@ class Dataset(_Part):
     overlap: Overlap | None = None
 
 
-class Method(_Part):
+class Method(Part):
     """The fine-tuning method and its parameters, as they were used."""
 
     name: str  # "lora", "sparse-lora", "qlora", "hira"
     parameters: dict[str, Any] = {}
 
 
-class LogPoint(_Part):
+class LogPoint(Part):
     """One line of the training history."""
 
     step: int
@@ -109,7 +112,7 @@ class LogPoint(_Part):
     learning_rate: float | None = None
 
 
-class Training(_Part):
+class Training(Part):
     """How the adapter was trained."""
 
     settings_sha256: str  # digest of the settings that shape training; equal means no need to train again
@@ -130,6 +133,7 @@ class Training(_Part):
     precision: str  # "float32", "bfloat16"
     seconds: float
     started: str  # date, UTC
+    adapter_sha256: str | None = None  # digest of weights and configuration as they were saved
     resumed: int = 0  # how many times it went on from a checkpoint
     peak_memory_bytes: int | None = None
     final_train_loss: float | None = None  # mean over the last logging interval
@@ -138,105 +142,7 @@ class Training(_Part):
     environment: Environment | None = None
 
 
-class Parameters(_Part):
-    """Parameter counts. 4-bit weights count as the parameters they stand for; tied weights count once."""
-
-    adapter_sha256: str
-    adapter: int  # numbers in the adapter file
-    adapter_by_dtype: dict[str, int] = {}
-    trainable: int | None = None  # what training would update with this configuration
-    total: int | None = None  # base and adapter
-    total_by_dtype: dict[str, int] = {}  # as stored in memory; packed 4-bit weights under "4bit"
-    adapter_nonzero: int | None = None  # counted in the saved file
-    sparsity: float | None = None  # share of exact zeros in the prunable tensors of the saved file
-    sparsity_by_module: dict[str, float] = {}
-    counted_on: str | None = None  # "loaded model", "base configuration", "adapter file"
-
-
-class Size(_Part):
-    """Bytes, each said as what it is."""
-
-    adapter_sha256: str
-    adapter_weights_bytes: int  # the safetensors file
-    adapter_directory_bytes: int | None = None  # all files that are published, without record and card
-    base_weights_bytes: int | None = None  # the base's weight files
-    base_memory_bytes: int | None = None  # loaded weights and buffers, quantisation constants included
-    quantization_constants_bytes: int | None = None  # part of base_memory_bytes
-    adapter_memory_bytes: int | None = None
-    merged_bytes: int | None = None  # the base's parameters in `merged_dtype`, as after merging
-    merged_dtype: str | None = None
-
-
-class Perplexity(_Part):
-    """Perplexity of base + adapter, and of the base alone, on the same tokens."""
-
-    adapter_sha256: str
-    definition: Literal["causal", "masked"]
-    value: float  # base + adapter
-    tokens_scored: int  # predictions that went into `value` (and into `base_value`)
-    tokens_total: int  # tokens of the text
-    documents: int
-    documents_kept: Literal["apart", "packed"]
-    context: int  # longest input, in tokens
-    stride: int  # tokens scored per window
-    batch_size: int
-    dtype: str
-    device: str
-    dataset_sha256: str
-    dataset_name: str
-    split: str | None = None
-    base_value: float | None = None
-    base_left_out: str | None = None  # why there is no base_value
-    mask_probability: float | None = None  # masked only
-    mask_seed: int | None = None
-    nll_sum: float | None = None  # of base + adapter, in nats
-    base_nll_sum: float | None = None
-    seconds: float | None = None
-    date: str | None = None
-    environment: Environment | None = None
-
-
-class Rate(_Part):
-    """One throughput figure: the median over `repeats` runs, and its spread."""
-
-    median: float
-    low: float  # first quartile
-    high: float  # third quartile
-    unit: str  # "tokens/s", "samples/s"
-    repeats: int
-    noisy: bool = False  # interquartile range above 10 % of the median
-
-
-class Throughput(_Part):
-    """Speed of the model as the card's snippet loads it: adapter attached, not merged."""
-
-    adapter_sha256: str
-    batch_size: int
-    sequence_length: int  # tokens per sequence (the prompt, for generating models)
-    warmup: int
-    dtype: str
-    device: str
-    samples: Rate | None = None  # encoders: sequences per second
-    tokens: Rate | None = None  # encoders: tokens per second
-    prefill: Rate | None = None  # generating models: prompt tokens per second
-    decode: Rate | None = None  # generating models: new tokens per second, after the prompt
-    new_tokens: int | None = None
-    peak_memory_bytes: int | None = None
-    memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
-    date: str | None = None
-    environment: Environment | None = None
-
-
-class Measures(_Part):
-    """What was measured."""
-
-    parameters: Parameters | None = None
-    size: Size | None = None
-    perplexity: Perplexity | None = None
-    throughput: Throughput | None = None
-
-
-class Author(_Part):
+class Author(Part):
     """What only the author can say: kept in the record so that the card can be made again anywhere."""
 
     title: str | None = None
@@ -255,7 +161,7 @@ class Author(_Part):
     example: str | None = None  # text for the inference example
 
 
-class Record(_Part):
+class Record(Part):
     """Everything known about one adapter."""
 
     schema_version: int = SCHEMA_VERSION
@@ -341,16 +247,6 @@ def write(directory: Path, record: Record) -> Path:
     path = directory / RECORD_NAME
     files.write_atomically(path, to_bytes(record))
     return path
-
-
-def fresh_measures(measures: Measures, adapter_sha256: str) -> tuple[Measures, list[str]]:
-    """The measures taken on the weights with this digest, and the names of those taken on others."""
-    stale = [
-        name
-        for name in measures.__struct_fields__
-        if (value := getattr(measures, name)) is not None and value.adapter_sha256 != adapter_sha256
-    ]
-    return msgspec.structs.replace(measures, **dict.fromkeys(stale)), stale
 
 
 def json_schema() -> dict[str, Any]:

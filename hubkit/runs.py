@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +27,7 @@ class Run:
     task_parameters: Any
     method: ModuleType
     method_parameters: Any
+    quantization: dict[str, Any] | None = None  # of the base, where something else than the method tells it
 
     @property
     def output_dir(self) -> Path:
@@ -41,6 +42,10 @@ class Run:
 
 def prepare(settings: Settings, source: Source) -> Run:
     """Check the parts of the settings that belong to a task and a method. Raises SettingsError."""
+    if base_model.hub_id(settings.base.id) is None:
+        wrong = f"{settings.base.id!r} is no model id of the Hub"
+        way = "give the id to cite as base_model.id, and the directory as base_model.path"
+        raise source.error(["base_model", "id"], f"base_model: {wrong}; {way}")
     return Run(settings, *tasks.parse(settings.task, source), *methods.parse(settings.method, source))
 
 
@@ -57,60 +62,102 @@ class Told:
     context: int | None = None
 
 
+def overrides_of(told: Told) -> list[str]:
+    """The flags as overrides of settings."""
+    given: dict[str, Any] = {
+        "base_model.id": told.base_model,
+        "base_model.path": told.base_path,
+        "base_model.note": told.base_note,
+        "task.name": told.task,
+        "measuring.context": told.context,
+    }
+    if told.files:
+        given["dataset"] = {"eval_files": list(told.files)}
+    elif told.dataset:
+        name, *rest = told.dataset.split(":", 2)
+        config = rest[0] if len(rest) == 2 else None
+        given["dataset"] = {"id": name, "config": config, "eval_split": rest[-1] if rest else "test"}
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+
+
 def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
     """The run that an adapter directory describes by its record and its configuration, with flags over it.
 
     Raises SettingsError where neither tells the base model or the task.
     """
     found, known = adapter.read(directory), record.read(directory)
-    named = known.base_model.id if known.base_model else base_model.hub_id(found.base_model)
-    base_id = told.base_model or named
-    if not base_id:
+    base_id = known.base_model.id if known.base_model else base_model.hub_id(found.base_model)
+    if not (base_id or told.base_model):
         raise SettingsError(f"{directory} does not name its base model", "--base-model ID")
     if known.base_model and known.base_model.source == "local" and not told.base_path:
         raise SettingsError(
-            f"{directory} was measured on local weights of {base_id}",
+            f"{directory} was trained or measured on local weights of {base_id}",
             "--base-path DIR names them; or give the CONFIG it was trained with",
         )
     task = tasks.of_adapter(found.config, None)
     task_name = told.task or known.task or (task.NAME if task else None)
     if not task_name:
         raise SettingsError(f"{directory} does not tell its task", f"--task, one of {', '.join(tasks.TASKS)}")
-    note = told.base_note or (known.base_model.note if known.base_model else None)
-    base = {
-        "id": base_id,
-        "path": told.base_path,
-        "note": note,
-        "revision": None if told.base_path else known.base_model and known.base_model.revision,
+    plain: dict[str, Any] = {
+        "base_model": _base_of(found, known, told, base_id),
+        "task": _task_of(task_name, known),
+        "adapter": str(directory),
+        "dataset": _data_of(known),
+        "measuring": _measuring_of(known),
     }
-    plain: dict[str, Any] = {"base_model": base, "task": task_name, "adapter": str(directory)}
+    if known.dataset and known.dataset.hold_out:
+        plain["training"] = {"seed": known.dataset.hold_out.seed}
     if known.method:
         plain["method"] = {"name": known.method.name, **known.method.parameters}
-    plain["dataset"] = _data_of(told, known)
-    plain["measuring"] = {"context": told.context or 512}
-    return prepare(*from_plain(plain, overrides))
+    run = prepare(*from_plain(plain, [*overrides_of(told), *overrides]))
+    known_bits = known.base_model.quantization if known.base_model else None
+    return replace(run, quantization=known_bits) if known_bits and not known.method else run
 
 
-def _data_of(told: Told, known: Record) -> dict[str, Any] | None:
-    """The text that the flags name, or the one of the record where it can be had again."""
-    if told.files:
-        return {"eval_files": list(told.files)}
-    if told.dataset:
-        name, _, rest = told.dataset.partition(":")
-        config, _, split = rest.rpartition(":")
-        return {"id": name, "config": config or None, "eval_split": split or "test"}
+def _base_of(found: adapter.Adapter, known: Record, told: Told, base_id: str | None) -> dict[str, Any]:
+    """The base as it was loaded last; an adapter without a record names the revision in its configuration."""
+    note = known.base_model.note if known.base_model else None
+    revision = known.base_model.revision if known.base_model else found.config.get("revision")
+    return {"id": base_id or told.base_model, "note": note, "revision": None if told.base_path else revision}
+
+
+def _task_of(name: str, known: Record) -> dict[str, Any]:
+    """The task, with the share of hidden tokens that was measured with before."""
+    measured = known.measures.perplexity
+    if name == "masked-lm" and measured and measured.mask_probability:
+        return {"name": name, "mask_probability": measured.mask_probability}
+    return {"name": name}
+
+
+def _measuring_of(known: Record) -> dict[str, Any]:
+    """The conditions that perplexity was measured under before, or those of training."""
+    measured = known.measures.perplexity
+    if measured is None:
+        return {"context": known.training.block_size if known.training else 512}
+    conditions = {"context": measured.context, "documents": measured.documents_kept}
+    if measured.definition == "causal":
+        return {**conditions, "stride": measured.stride}
+    return {**conditions, "mask_seed": measured.mask_seed}
+
+
+def _data_of(known: Record) -> dict[str, Any] | None:
+    """The text of the record, where it can be had again: documents held out are held out as they were."""
     data = known.dataset
     if data is None or not data.id:
         return None
-    held_out = data.eval_split == "held out"
-    plain = {"id": data.id, "config": data.config, "revision": data.revision, "text_column": data.text_column}
-    splits = {"split": data.train_split} if held_out else {"eval_split": data.eval_split}
-    return {key: value for key, value in {**plain, **splits}.items() if value}
+    plain: dict[str, Any] = {"id": data.id, "config": data.config, "revision": data.revision}
+    plain["text_column"] = data.text_column
+    if held := data.hold_out:
+        plain |= {"split": data.train_split, "eval_fraction": held.fraction, "deduplicate": held.deduplicate}
+        plain |= {"max_documents": held.max_documents, "max_eval_documents": held.max_eval_documents}
+    else:
+        plain["eval_split"] = data.eval_split
+    return {key: value for key, value in plain.items() if value is not None}
 
 
 def _base_digest(run: Run) -> Any:
     base = run.settings.base
-    weights = sorted(Path(base.path).glob("*.safetensors")) if base.path else []
+    weights = base_model.weight_files(Path(base.path)) if base.path else []
     return [base.id, base.revision, files.sha256_of(weights) if weights else None]
 
 
@@ -123,11 +170,12 @@ def training_sha256(run: Run, train_sha256: str | None) -> str:
     return _sha256([_base_digest(run), _task(run), method, shape, train_sha256])
 
 
-def measuring_sha256(run: Run, adapter_sha256: str, eval_sha256: str | None) -> str:
+def measuring_sha256(
+    run: Run, adapter_sha256: str, eval_sha256: str | None, bits: dict[str, Any] | None
+) -> str:
     """A digest of what shapes its measures: weights, base and its bits, task, measuring settings and text."""
     settings = msgspec.to_builtins(run.settings.measuring)
     settings.setdefault("context", run.settings.training.block_size)
-    bits = run.method.quantization(run.method_parameters)
     return _sha256([adapter_sha256, eval_sha256, _base_digest(run), bits, _task(run), settings])
 
 

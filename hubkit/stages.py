@@ -6,38 +6,43 @@ the weights, text and settings that the measures were taken with.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubkit import __version__, adapter, record, runs
+from hubkit import __version__, adapter, base_model, files, freshness, record, runs
+from hubkit.base_model import weight_files
 from hubkit.errors import SettingsError
 from hubkit.extras import require_train
-from hubkit.record import Author, Method, Record
+from hubkit.record import Author, Measures, Method, Record
 from hubkit.runs import Run
 from hubkit.settings import Card
 
+if TYPE_CHECKING:
+    from hubkit.models.corpus import Corpus
+
 Say = Callable[[str], None]
+SAMPLE = "a sample of documents"  # of a text that an adapter may have been trained on
 
 
 def train(
     run: Run, say: Say, *, fresh: bool = False, must_resume: bool = False, watched: bool = False
 ) -> Path:
     """Train the adapter of these settings, or find it trained; returns its directory."""
+    if run.settings.data is None:
+        raise no_dataset()
     require_train(watched)
     from hubkit.models import corpus
     from hubkit.training import fit
 
-    if run.settings.data is None:
-        raise _no_dataset()
     text = corpus.load(run.settings.data, run.settings.training.seed)
     shaped_by = runs.training_sha256(run, text.facts.train_sha256)
     known = record.read(run.adapter_dir) if run.adapter_dir.is_dir() else Record()
     if not fresh and _is_trained(run, known, shaped_by):
         say(f"trained already with these settings: {run.adapter_dir}")
+        _write(run, _described(run, known), known)
         return run.adapter_dir
     job = fit.Job(
         training=run.settings.training,
@@ -60,7 +65,9 @@ def train(
             method=_method(run),
             base_model=_cited(outcome.base, run),
             dataset=msgspec.structs.replace(text.facts, train_tokens=outcome.train_tokens),
-            training=outcome.facts,
+            training=msgspec.structs.replace(
+                outcome.facts, adapter_sha256=adapter.read(outcome.adapter_dir).sha256()
+            ),
             author=author(run.settings.card),
         ),
     )
@@ -69,22 +76,24 @@ def train(
 
 
 def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -> Path:
-    """Measure the adapter of these settings, or find it measured; returns its directory."""
+    """Measure the adapter of these settings, or find it measured; returns its directory.
+
+    What was measured before on the same weights and base, and is not measured now, stays.
+    """
+    found = adapter.read(run.adapter_dir)
+    known = freshness.fresh(record.read(run.adapter_dir), found.sha256())
+    _check_subject(run, found, known)
     require_train(watched)
     import torch
 
     from hubkit.measures import run as measuring
-    from hubkit.models import corpus
 
-    found = adapter.read(run.adapter_dir)
-    known = record.read(run.adapter_dir)
-    data = run.settings.data
-    text = None
-    if data and run.settings.measuring.perplexity:
-        text = corpus.load(data, run.settings.training.seed, only_evaluation=True)
-    taken_with = runs.measuring_sha256(run, found.sha256(), text.facts.eval_sha256 if text else None)
+    text = _evaluation_text(run, known)
+    bits = _quantization(run, known)
+    taken_with = runs.measuring_sha256(run, found.sha256(), text.facts.eval_sha256 if text else None, bits)
     if not again and known.measuring_sha256 == taken_with:
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
+        _write(run, _described(run, known), known)
         return run.adapter_dir
     if run.settings.training.threads:
         torch.set_num_threads(run.settings.training.threads)
@@ -93,28 +102,115 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         base=run.settings.base,
         task=run.task,
         task_parameters=run.task_parameters,
-        quantization=_quantization(run, known),
+        quantization=bits,
         settings=run.settings.measuring,
         context=run.settings.training.block_size,
         text=text,
     )
-    measures, base = measuring.measure(subject, say)
-    record.write(
-        run.adapter_dir,
-        msgspec.structs.replace(
-            known,
-            hubkit_version=__version__,
-            task=run.task.NAME,
-            base_model=_cited(base, run),
-            dataset=known.dataset or (_only_evaluated(text.facts) if text else None),
-            measures=measures,
-            measuring_sha256=taken_with,
-        ),
-    )
+
+    def keep(measures: Measures, base: record.BaseModel) -> None:
+        measured = _measured(run, known, measures, _cited(base, run), text.facts if text else None)
+        _write(run, measured, known)
+
+    measuring.measure(subject, _still_valid(run, found, known, bits), say, keep)
+    done = msgspec.structs.replace(record.read(run.adapter_dir), measuring_sha256=taken_with)
+    record.write(run.adapter_dir, done)
     return run.adapter_dir
 
 
-def forecast(run: Run) -> list[str]:
+def _evaluation_text(run: Run, known: Record) -> Corpus | None:
+    """The text to measure perplexity on; the very documents that were held out, where some were.
+
+    Raises SettingsError where these settings hold out others: the adapter was trained on some of those.
+    """
+    from hubkit.models import corpus
+
+    data = run.settings.data
+    if data is None or not run.settings.measuring.perplexity:
+        return None
+    text = corpus.load(data, run.settings.training.seed, only_evaluation=True)
+    if text.facts.hold_out is None:
+        return text
+    before = known.dataset if known.training else None
+    if before is None or before.name != text.facts.name:  # nobody knows that it was held out from training
+        facts = msgspec.structs.replace(text.facts, eval_split=SAMPLE, hold_out=None)
+        return corpus.Corpus([], text.evaluation, facts)
+    if before.train_sha256 != text.facts.train_sha256:
+        raise SettingsError(
+            f"these settings hold out other documents of {before.name} than the training did",
+            "measure with the settings it was trained with, or name the text by dataset.eval_files",
+        )
+    return text
+
+
+def _check_subject(run: Run, found: adapter.Adapter, known: Record) -> None:
+    """The settings must speak of the adapter that lies there. Raises SettingsError."""
+    named = (
+        known.base_model.id if known.training and known.base_model else base_model.hub_id(found.base_model)
+    )
+    wanted = run.settings.base.id
+    if named and named.rpartition("/")[2].lower() != wanted.rpartition("/")[2].lower():
+        raise SettingsError(
+            f"{run.adapter_dir} is an adapter of {named}, and base_model says {wanted}",
+            "name the base it was trained on, or another adapter",
+        )
+    trained_with = known.method.name if known.training and known.method else None
+    if run.settings.adapter and trained_with and trained_with != run.method.NAME:
+        raise SettingsError(
+            f"{run.adapter_dir} was trained by {trained_with}, and method says {run.method.NAME}",
+            f"method: {trained_with}",
+        )
+
+
+def _still_valid(run: Run, found: adapter.Adapter, known: Record, bits: dict[str, Any] | None) -> Measures:
+    """The known measures that were taken on these weights and this base."""
+    base, now = known.base_model, run.settings.base
+    weights = files.sha256_of(weight_files(Path(now.path))) if now.path else None
+    if (
+        base is None
+        or (base.id, base.weights_sha256) != (now.id, weights)
+        or bool(base.quantization) != bool(bits)
+    ):
+        return Measures()
+    return freshness.fresh_measures(known.measures, found.sha256())[0]
+
+
+def _measured(
+    run: Run, known: Record, measures: Measures, base: record.BaseModel, text: record.Dataset | None
+) -> Record:
+    """The record with new measures; not yet marked as complete."""
+    dataset = known.dataset
+    if text and known.training is None:
+        dataset = freshness.only_evaluated(text)
+    return msgspec.structs.replace(
+        _described(run, known),
+        hubkit_version=__version__,
+        task=run.task.NAME,
+        base_model=base,
+        dataset=dataset,
+        measures=measures,
+        measuring_sha256=None,
+    )
+
+
+def _described(run: Run, known: Record) -> Record:
+    """The record with what the settings say in words, which no digest covers: names, notes, licences."""
+    base, dataset, data = known.base_model, known.dataset, run.settings.data
+    if base:
+        base = msgspec.structs.replace(base, note=run.settings.base.note or base.note)
+    if dataset and data and dataset.id == data.id and known.training and not run.settings.adapter:
+        name = data.name or dataset.name
+        dataset = msgspec.structs.replace(dataset, name=name, note=data.note, license=data.license)
+    return msgspec.structs.replace(known, base_model=base, dataset=dataset)
+
+
+def _write(run: Run, new: Record, known: Record) -> None:
+    """Write the record where it changed."""
+    if new != known:
+        record.write(run.adapter_dir, new)
+
+
+def forecast(run: Run, *, fresh: bool = False) -> list[str]:
     """What `train` and `measure` would do for these settings, without doing it; empty: both are done.
 
     Reads the text, and no model.
@@ -129,22 +225,29 @@ def forecast(run: Run) -> list[str]:
         text = corpus.load(data, run.settings.training.seed, only_evaluation=bool(run.settings.adapter))
     if not run.settings.adapter:
         if text is None:
-            raise _no_dataset()
+            raise no_dataset()
         shaped_by = runs.training_sha256(run, text.facts.train_sha256)
-        if not _is_trained(run, known, shaped_by):
+        if fresh or not _is_trained(run, known, shaped_by):
             words = text.facts.train_words or 0
             todo.append(
                 f"train {run.method.TITLE} on {words:,} words of {text.facts.name}, into {run.adapter_dir}"
             )
-    digest = text.facts.eval_sha256 if text and run.settings.measuring.perplexity else None
-    if todo or known.measuring_sha256 != runs.measuring_sha256(
-        run, adapter.read(run.adapter_dir).sha256(), digest
-    ):
+    if todo or not _is_measured(run, known):
         todo.append("measure it, and write its card")
     return todo
 
 
-def _no_dataset() -> SettingsError:
+def _is_measured(run: Run, known: Record) -> bool:
+    """Whether the record holds the measures of these weights under these settings."""
+    found = adapter.read(run.adapter_dir)
+    _check_subject(run, found, known)
+    text = _evaluation_text(run, known)
+    digest, bits = text.facts.eval_sha256 if text else None, _quantization(run, known)
+    return known.measuring_sha256 == runs.measuring_sha256(run, found.sha256(), digest, bits)
+
+
+def no_dataset() -> SettingsError:
+    """What to say where there is nothing to train on."""
     return SettingsError(
         "there is no dataset to train on", "add dataset: to the settings, or adapter: to load one"
     )
@@ -159,7 +262,9 @@ def _is_trained(run: Run, known: Record, shaped_by: str) -> bool:
     """Whether the adapter that these settings describe lies there, whole."""
     names = (adapter.WEIGHTS_NAME, adapter.CONFIG_NAME)
     there = all((run.adapter_dir / name).is_file() for name in names)
-    return there and known.training is not None and known.training.settings_sha256 == shaped_by
+    if not there or known.training is None or known.training.settings_sha256 != shaped_by:
+        return False
+    return freshness.is_trained(known, adapter.read(run.adapter_dir).sha256())
 
 
 def _method(run: Run) -> Method:
@@ -171,26 +276,17 @@ def _cited(base: record.BaseModel, run: Run) -> record.BaseModel:
     return msgspec.structs.replace(base, note=run.settings.base.note)
 
 
-def _only_evaluated(facts: record.Dataset) -> record.Dataset:
-    """The facts of a text that an adapter was measured on and not, as far as is known, trained on."""
-    return msgspec.structs.replace(
-        facts,
-        train_split=None,
-        train_sha256=None,
-        train_documents=None,
-        train_words=None,
-        overlap=None,
-        duplicate_documents_dropped=None,
-        duplicate_paragraphs_dropped=None,
-    )
-
-
 def _quantization(run: Run, known: Record) -> dict[str, Any] | None:
-    """How the base was quantised: by the record, by the file beside the adapter, or by the method."""
-    if known.base_model and known.base_model.quantization:
-        return known.base_model.quantization
+    """How the base is held while measuring: as it was in training; else as a file or the method tells."""
+    if known.training:
+        recorded = known.base_model.quantization if known.base_model else None
+        # a base that is published quantized carries its own configuration, and needs none from here
+        return None if "quant_method" in (recorded or {}) else recorded
     beside = run.adapter_dir / "quantization_config.json"
     if run.settings.adapter and beside.is_file():
-        plain: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-        return plain
+        recipe = base_model.read_json(beside)
+        recipe.pop("quant_method", None)
+        return recipe
+    if run.quantization and "quant_method" not in run.quantization:
+        return run.quantization
     return run.method.quantization(run.method_parameters)  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from hubkit import adapter, files, record, runs, stages
+from hubkit import adapter, freshness, record, runs, stages
 from hubkit.measures import throughput
 from hubkit.training import fit
 
@@ -53,6 +54,14 @@ def test_what_is_done_is_not_done_again(tiny_llama: Path, tmp_path: Path, counte
     assert counted == ["train", "measure"]
 
 
+@pytest.fixture(scope="module")
+def done(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory where a run of one step was trained and measured, to be copied."""
+    directory = tmp_path_factory.mktemp("done")
+    both(tiny.run("causal-lm", tiny_llama, directory, training__max_steps=1))
+    return directory
+
+
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
@@ -67,14 +76,18 @@ def test_what_is_done_is_not_done_again(tiny_llama: Path, tmp_path: Path, counte
         ({"training__learning_rate": 0.02}, ["train", "measure"]),
         ({"method": {"r": 2}}, ["train", "measure"]),
         ({"dataset__max_documents": 20}, ["train", "measure"]),
-        ({"dataset__max_eval_documents": 2}, ["measure"]),
+        ({"measuring__max_eval_documents": 2}, ["measure"]),
     ],
 )
 def test_only_what_a_change_touches_is_done_again(
-    changed: dict[str, Any], expected: list[str], tiny_llama: Path, tmp_path: Path, counted: list[str]
+    changed: dict[str, Any],
+    expected: list[str],
+    tiny_llama: Path,
+    done: Path,
+    tmp_path: Path,
+    counted: list[str],
 ) -> None:
-    both(tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1))
-    counted.clear()
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     other = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1, **changed)
     forecast = stages.forecast(other)
     both(other)
@@ -82,42 +95,64 @@ def test_only_what_a_change_touches_is_done_again(
     assert len(forecast) == len(expected)
 
 
-def test_other_weights_are_measured_again(tiny_llama: Path, tmp_path: Path, counted: list[str]) -> None:
+def test_other_weights_are_measured_again(
+    tiny_llama: Path, done: Path, tmp_path: Path, counted: list[str]
+) -> None:
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
-    both(run)
     first = record.read(run.adapter_dir).measures
     weights = run.adapter_dir / adapter.WEIGHTS_NAME
     tensors = {name: torch.full_like(tensor, 0.3) for name, tensor in load_file(weights).items()}
     save_file(tensors, weights, {"format": "pt"})
     stages.measure(run, tiny.quiet)
     second = record.read(run.adapter_dir).measures
-    assert counted == ["train", "measure", "measure"]
+    assert counted == ["measure"]
     assert first.perplexity is not None
     assert second.perplexity is not None
     assert first.perplexity.value != second.perplexity.value
     assert first.perplexity.base_value == second.perplexity.base_value
-    assert second.perplexity.adapter_sha256 == files.sha256(weights)
+    assert second.perplexity.adapter_sha256 == adapter.read(run.adapter_dir).sha256()
 
 
-def test_another_base_means_training_again(tiny_llama: Path, tmp_path: Path, counted: list[str]) -> None:
-    both(tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1))
+def test_another_configuration_is_measured_again_and_its_training_forgotten(
+    tiny_llama: Path, tmp_path: Path, counted: list[str]
+) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path)
+    both(run)
+    first = record.read(run.adapter_dir)
+    assert first.training is not None
+    assert first.training.adapter_sha256 == adapter.read(run.adapter_dir).sha256()
+    path = run.adapter_dir / adapter.CONFIG_NAME
+    path.write_text(json.dumps({**json.loads(path.read_text()), "lora_alpha": 64}))
+    digest = adapter.read(run.adapter_dir).sha256()
+    assert freshness.stale(first, digest) == ["parameters", "size", "perplexity", "training"]
+    stages.measure(run, tiny.quiet)
+    second = record.read(run.adapter_dir)
+    assert counted == ["train", "measure", "measure"]
+    assert freshness.stale(second, digest) == []
+    assert second.training is second.method is None
+    assert second.dataset is not None
+    assert second.dataset.train_sha256 is None
+    assert first.measures.perplexity != second.measures.perplexity
+
+
+def test_another_base_means_training_again(done: Path, tmp_path: Path, counted: list[str]) -> None:
+    shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     other = tiny.llama(tmp_path / "other", tied=False)
-    counted.clear()
     both(tiny.run("causal-lm", other, tmp_path, training__max_steps=1))
     assert counted == ["train", "measure"]
 
 
 def test_an_adapter_that_is_given_is_measured_and_not_trained(
-    tiny_llama: Path, tmp_path: Path, counted: list[str]
+    tiny_llama: Path, done: Path, tmp_path: Path, counted: list[str]
 ) -> None:
-    made = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
-    directory = stages.train(made, tiny.quiet)
+    directory = tmp_path / "adapter"
+    shutil.copytree(done / "run" / "adapter", directory)
     (directory / record.RECORD_NAME).unlink()
-    counted.clear()
     given = tiny.run(
         "causal-lm", tiny_llama, tmp_path, adapter=str(directory), output_dir=str(tmp_path / "no")
     )
-    assert "measuring perplexity of base and adapter" in both(given)
+    assert "measuring perplexity with the adapter" in both(given)
     assert counted == ["measure"]
     known = record.read(directory)
     assert known.training is None
@@ -128,11 +163,12 @@ def test_an_adapter_that_is_given_is_measured_and_not_trained(
     assert not (tmp_path / "no").exists()
 
 
-def test_the_bits_of_a_given_adapter_count(tiny_llama: Path, tmp_path: Path, counted: list[str]) -> None:
-    made = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
-    directory = stages.train(made, tiny.quiet)
+def test_the_bits_of_a_given_adapter_count(
+    tiny_llama: Path, done: Path, tmp_path: Path, counted: list[str]
+) -> None:
+    directory = tmp_path / "adapter"
+    shutil.copytree(done / "run" / "adapter", directory)
     (directory / record.RECORD_NAME).unlink()
-    counted.clear()
     both(tiny.run("causal-lm", tiny_llama, tmp_path, adapter=str(directory)))
     both(tiny.run("causal-lm", tiny_llama, tmp_path, adapter=str(directory), method={"name": "qlora"}))
     assert counted == ["measure", "measure"]
@@ -141,9 +177,9 @@ def test_the_bits_of_a_given_adapter_count(tiny_llama: Path, tmp_path: Path, cou
     assert "4bit" in measured.total_by_dtype
 
 
-def test_text_to_evaluate_on_is_enough_to_measure(tiny_llama: Path, tmp_path: Path) -> None:
-    made = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
-    directory = stages.train(made, tiny.quiet)
+def test_text_to_evaluate_on_is_enough_to_measure(tiny_llama: Path, done: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "adapter"
+    shutil.copytree(done / "run" / "adapter", directory)
     file = tmp_path / "test.txt"
     file.write_text("\n\n".join(tiny.text(5, seed=9)))
     told = runs.Told(base_path=str(tiny_llama), files=(str(file),), context=32)
@@ -156,8 +192,11 @@ def test_text_to_evaluate_on_is_enough_to_measure(tiny_llama: Path, tmp_path: Pa
     assert known.dataset.name == "made-up English"
 
 
-def test_a_path_that_an_adapter_names_as_its_base_is_not_cited(tiny_llama: Path, tmp_path: Path) -> None:
-    directory = stages.train(tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1), tiny.quiet)
+def test_a_path_that_an_adapter_names_as_its_base_is_not_cited(
+    tiny_llama: Path, done: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "adapter"
+    shutil.copytree(done / "run" / "adapter", directory)
     (directory / record.RECORD_NAME).unlink()
     config = json.loads((directory / adapter.CONFIG_NAME).read_text())
     config["base_model_name_or_path"] = str(tiny_llama)
@@ -190,7 +229,7 @@ def test_every_measure_has_its_conditions(tiny_llama: Path, tmp_path: Path) -> N
     run = tiny.run("causal-lm", tiny_llama, tmp_path, measuring__throughput=True)
     both(run)
     known = record.read(run.adapter_dir)
-    digest = files.sha256(run.adapter_dir / adapter.WEIGHTS_NAME)
+    digest = adapter.read(run.adapter_dir).sha256()
     measures = known.measures
     for name in ("parameters", "size", "perplexity", "throughput"):
         assert getattr(measures, name).adapter_sha256 == digest

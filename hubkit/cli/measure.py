@@ -21,8 +21,12 @@ from hubkit.cli import common
 @click.option("--base-note", help="How those weights differ from the ones that the id names.")
 @click.option("--task", type=click.Choice(list(tasks.TASKS)), help="Task, where the files do not tell it.")
 @click.option("--text", "files", multiple=True, help="Local text to measure perplexity on. Repeatable.")
-@click.option("--dataset", help="Hub dataset to measure perplexity on: id, or id:config:split.")
-@click.option("--context", type=click.IntRange(2), help="Context length in tokens (default: 512).")
+@click.option(
+    "--dataset", help="Hub dataset to measure perplexity on: id, id:split or id:config:split (split: test)."
+)
+@click.option(
+    "--context", type=click.IntRange(2), help="Context in tokens (default: as before, or as trained)."
+)
 @click.option("--again", is_flag=True, help="Measure again what is measured already.")
 @common.json_option
 @common.quiet_option
@@ -42,10 +46,11 @@ def command(
     """
     from hubkit import record, runs, stages
 
+    told = runs.Told(**given)
     if config:
-        run = common.prepared(config, overrides, str(adapter_dir))
+        run = common.prepared(config, (*runs.overrides_of(told), *overrides), str(adapter_dir))
     else:
-        run = runs.of_adapter(adapter_dir, runs.Told(**given), list(overrides))
+        run = runs.of_adapter(adapter_dir, told, list(overrides))
     directory = stages.measure(
         run, common.speaker(quiet), again=again, watched=common.watched() and not quiet
     )

@@ -18,7 +18,7 @@ from hubkit.measures.environment import environment
 from hubkit.measures.sparsity import count_zeros
 from hubkit.models import counting, loading
 from hubkit.models.corpus import Corpus, digest
-from hubkit.record import BaseModel, Measures, Parameters, Perplexity, Throughput
+from hubkit.record import BaseModel, Environment, Measures, Parameters, Perplexity, Throughput
 from hubkit.settings import Base, Measuring
 
 Say = Callable[[str], None]
@@ -38,10 +38,14 @@ class Subject:
     text: Corpus | None = None  # without it, perplexity is left out
 
 
-def measure(subject: Subject, say: Say) -> tuple[Measures, BaseModel]:
-    """All measures of an adapter, and the facts of the base as it was loaded for them.
+Keep = Callable[[Measures, BaseModel], None]
 
-    Raises BaseModelError, AdapterError or MeasureError.
+
+def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
+    """Take the measures of an adapter, each put over those that are known.
+
+    `keep` is called after each with all of them and the facts of the base as it was loaded, so that what is
+    measured is not lost when a later measure fails. Raises BaseModelError, AdapterError or MeasureError.
     """
     settings, adapter = subject.settings, subject.adapter
     dtype = loading.resolve_precision(settings.precision, loading.device())
@@ -51,17 +55,38 @@ def measure(subject: Subject, say: Say) -> tuple[Measures, BaseModel]:
         subject.task,
         dtype=dtype,
         quantization=subject.quantization,
-        keep=adapter.config.get("modules_to_save") or (),
+        keep=adapter.modules_to_save,
     )
-    model = loading.load_adapter(loaded.model, adapter)
-    measures = Measures(parameters=parameters(model, adapter), size=memory.size(model, adapter, loaded.facts))
+    text, alone = None, None
     if settings.perplexity and subject.text and subject.task.PERPLEXITY:
-        say("measuring perplexity" + (" of base and adapter" if not loaded.new_modules else ""))
-        measures = msgspec.structs.replace(measures, perplexity=_perplexity(model, loaded, subject, dtype))
+        text = _tokens(loaded, subject)
+        if not loaded.new_modules:
+            # before the adapter is attached: it may change the base's own weights (biases, PiSSA), and PEFT's
+            # disable_adapter does not undo that
+            say("measuring perplexity of the base")
+            alone = perplexity.score(loaded.model, text.windows, settings.batch_size)
+    model = loading.load_adapter(loaded.model, adapter)
+    measures = msgspec.structs.replace(
+        known, parameters=parameters(model, adapter), size=memory.size(model, adapter, loaded.facts)
+    )
+    keep(measures, loaded.facts)
+    if text and _head_is_random(loaded, adapter):
+        say("perplexity left out: the base has no trained head for this task, and the adapter brings none")
+    elif text:
+        say("measuring perplexity with the adapter")
+        measures = msgspec.structs.replace(
+            measures, perplexity=_perplexity(model, alone, text, subject, dtype)
+        )
+        keep(measures, loaded.facts)
     if settings.throughput:
         say("measuring throughput")
-        measures = msgspec.structs.replace(measures, throughput=_throughput(model, subject, dtype))
-    return measures, loaded.facts
+        keep(msgspec.structs.replace(measures, throughput=_throughput(model, subject, dtype)), loaded.facts)
+
+
+def _head_is_random(loaded: loading.Loaded, adapter: Adapter) -> bool:
+    """Whether weights of the task's head were drawn at random and the adapter does not replace them."""
+    saved = tuple(adapter.modules_to_save)
+    return any(not loading.is_within(name, saved) for name in loaded.new_modules)
 
 
 def parameters(model: Any, adapter: Adapter) -> Parameters:
@@ -72,25 +97,60 @@ def parameters(model: Any, adapter: Adapter) -> Parameters:
     return msgspec.structs.replace(counted, adapter_nonzero=nonzero, **sparse)
 
 
-def _perplexity(model: Any, loaded: loading.Loaded, subject: Subject, dtype: str) -> Perplexity:
+@dataclass(frozen=True)
+class Tokens:
+    """The text as windows to score, with the conditions that it was cut under."""
+
+    windows: list[perplexity.Window]
+    total: int
+    documents: list[str]
+    context: int
+    stride: int
+    conditions: dict[str, Any]
+    environment: Environment
+    begun: float  # seconds, of a clock that only runs forward
+
+
+def _tokens(loaded: loading.Loaded, subject: Subject) -> Tokens:
     assert subject.text is not None
-    settings, facts = subject.settings, subject.text.facts
+    settings = subject.settings
     documents = subject.text.evaluation[: settings.max_eval_documents]
-    context = _context(model, settings.context or subject.context)
+    context = _context(loaded.model, settings.context or subject.context)
     stride = settings.stride or context
     if stride > context:
         raise MeasureError(
             f"measuring.stride ({stride}) exceeds the context ({context})", "lower measuring.stride"
         )
-    before = environment(loading.device())
-    begun = time.monotonic()
     ids = perplexity.streams(loaded.tokenizer, documents, settings.documents)
-    windows, stride, conditions = _windows(loaded, subject, ids, context, stride)
-    with_adapter = perplexity.score(model, windows, settings.batch_size)
+    conditions: dict[str, Any] = {}
+    if subject.task.PERPLEXITY == "masked":
+        probability, seed = subject.task_parameters.mask_probability, settings.mask_seed
+        windows = perplexity.masked_windows(ids, loaded.tokenizer, context, probability, seed)
+        conditions = {"mask_probability": probability, "mask_seed": seed}
+        stride = context - 2
+    else:
+        prefix = perplexity.prefix_token(loaded.tokenizer)
+        windows = [w for stream in ids for w in perplexity.causal_windows(stream, prefix, context, stride)]
+    return Tokens(
+        windows=windows,
+        total=sum(map(len, ids)),
+        documents=documents,
+        context=context,
+        stride=stride,
+        conditions=conditions,
+        environment=environment(loading.device()),
+        begun=time.monotonic(),
+    )
+
+
+def _perplexity(
+    model: Any, alone: perplexity.Score | None, text: Tokens, subject: Subject, dtype: str
+) -> Perplexity:
+    assert subject.text is not None
+    settings, facts = subject.settings, subject.text.facts
+    with_adapter = perplexity.score(model, text.windows, settings.batch_size)
     base: dict[str, Any] = {"base_left_out": "the base has no trained head for this task"}
-    if not loaded.new_modules:
-        with model.disable_adapter():
-            alone = perplexity.score(model, windows, settings.batch_size)
+    if alone:
         base = {"base_value": alone.perplexity, "base_nll_sum": alone.nll}
     return Perplexity(
         adapter_sha256=subject.adapter.sha256(),
@@ -98,22 +158,25 @@ def _perplexity(model: Any, loaded: loading.Loaded, subject: Subject, dtype: str
         value=with_adapter.perplexity,
         nll_sum=with_adapter.nll,
         tokens_scored=with_adapter.tokens,
-        tokens_total=sum(map(len, ids)),
-        documents=len(documents),
+        tokens_total=text.total,
+        documents=len(text.documents),
         documents_kept=settings.documents,
-        context=context,
-        stride=stride,
+        context=text.context,
+        stride=text.stride,
         batch_size=settings.batch_size,
         dtype=dtype,
         device=loading.device(),
-        dataset_sha256=digest(documents),
+        dataset_sha256=digest(text.documents),
         dataset_name=facts.name,
+        dataset_id=facts.id,
+        dataset_config=facts.config,
+        dataset_revision=facts.revision,
         split=facts.eval_split,
-        seconds=round(time.monotonic() - begun, 1),
+        seconds=round(time.monotonic() - text.begun, 1),
         date=datetime.now(UTC).date().isoformat(),
-        environment=before,
+        environment=text.environment,
         **base,
-        **conditions,
+        **text.conditions,
     )
 
 

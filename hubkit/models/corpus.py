@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from hubkit.errors import DataError
-from hubkit.record import Dataset, Overlap
+from hubkit.hub_rules import is_repo_id
+from hubkit.record import Dataset, HoldOut, Overlap
 from hubkit.settings import Data
 
 OVERLAP_WORDS = 13  # the n-gram length of GPT-3's contamination study (Brown et al. 2020, appendix C)
@@ -50,12 +51,24 @@ def load(data: Data, seed: int, *, only_evaluation: bool = False) -> Corpus:
         documents, dropped = deduplicate(documents[: data.max_documents], data.deduplicate)
         train, evaluation = hold_out(documents, data.eval_fraction, seed)
     evaluation = evaluation[: data.max_eval_documents]
+    if only_evaluation and not evaluation:
+        raise DataError(f"{_name(data)} has no text to evaluate on", "give another text")
     if not evaluation or not (train or only_evaluation):
         raise DataError(
             f"{_name(data)} has too few documents with text to train on some and to evaluate on others",
             "give more text, or set dataset.documents or dataset.eval_files",
         )
-    return Corpus(train, evaluation, _facts(data, revision, train, evaluation, dropped))
+    facts = _facts(data, revision, train, evaluation, dropped)
+    if facts.eval_split == HELD_OUT:
+        facts.hold_out = HoldOut(
+            fraction=data.eval_fraction,
+            seed=seed,
+            deduplicate=data.deduplicate,
+            documents=data.documents if data.files else None,
+            max_documents=data.max_documents,
+            max_eval_documents=data.max_eval_documents,
+        )
+    return Corpus(train, evaluation, facts)
 
 
 def _name(data: Data) -> str:
@@ -69,6 +82,8 @@ def _read(data: Data, split: str, paths: list[str]) -> tuple[list[str], str | No
         return [text for path in paths for text in _read_file(Path(path), data)], None
     if not data.id:
         raise DataError("dataset names no text", "give dataset.id or dataset.files")
+    if not is_repo_id(data.id) or Path(data.id).exists():
+        raise DataError(f"{data.id} is no id of a dataset on the Hub", "name local text by dataset.files")
     return _read_hub(data, split)
 
 
@@ -103,14 +118,14 @@ def _table(path: Path, kind: str) -> Any:
     )
     options = {"sep": "\t"} if path.suffix == ".tsv" else {}
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what is wrong is said below, once
     try:
         with tempfile.TemporaryDirectory() as cache:
             return make(str(path), cache_dir=cache, keep_in_memory=True, **options)
     except Exception as error:  # datasets raises many kinds, from pyarrow and pandas too
         cause = error.__cause__ or error
-        raise DataError(
-            f"cannot read {path}: {str(cause).splitlines()[0] if str(cause) else cause!r}"
-        ) from error
+        reason = (str(cause).strip("'\"\n ") or repr(cause)).splitlines()[0][:300]
+        raise DataError(f"cannot read {path}: {reason}", "check dataset.files") from error
 
 
 def _read_hub(data: Data, split: str) -> tuple[list[str], str | None]:

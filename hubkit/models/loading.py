@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hubkit import files
+from hubkit import base_model, files
 from hubkit.adapter import Adapter
 from hubkit.errors import AdapterError, BaseModelError, MissingExtra
 from hubkit.extras import require
@@ -122,7 +122,44 @@ def load_adapter(model: Any, adapter: Adapter) -> Any:
             "check base_model and adapter_config.json",
         ) from error
     guard_4bit(adapted)
+    _check_fit(adapted, adapter)
     return adapted.eval()
+
+
+def _check_fit(model: Any, adapter: Adapter) -> None:
+    """Every tensor of the file must have found its place: PEFT only warns of those that do not.
+
+    Raises AdapterError.
+    """
+    from peft import get_peft_model_state_dict
+
+    placed = get_peft_model_state_dict(model, save_embedding_layers=False)
+    saved = {tensor.name: tensor.shape for tensor in adapter.tensors}
+    lost = [name for name in saved if name not in placed and not _is_embedding(name, model)]
+    empty = [name for name in placed if name not in saved]
+    other = [name for name in saved if name in placed and tuple(placed[name].shape) != saved[name]]
+    for names, what in ((lost, "has no place for"), (empty, "lacks"), (other, "has another shape for")):
+        if names:
+            whose = "the adapter's file" if what == "lacks" else "the base model"
+            more = f" and {len(names) - 1:,} more tensors" if len(names) > 1 else ""
+            raise AdapterError(
+                f"{adapter.directory} does not fit the base model: {whose} {what} {names[0]}{more}",
+                "check base_model: it must be the one that the adapter was trained on",
+            )
+
+
+def _is_embedding(name: str, model: Any) -> bool:
+    """Whether a saved tensor is a whole embedding, which PEFT saves where the vocabulary was resized."""
+    layers = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = {n for n, module in model.named_modules() if any(module is layer for layer in layers)}
+    return name.rpartition(".")[0] in names
+
+
+def is_within(name: str, saved: Sequence[str]) -> bool:
+    """Whether a module is one of `saved` or inside one; PEFT matches by the end of the name."""
+    parts = name.split(".")
+    ends = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return bool(saved) and any(end.endswith(tuple(saved)) for end in ends)
 
 
 def guard_4bit(model: Any) -> None:
@@ -207,7 +244,7 @@ def _facts(
     base: Base, model: Any, dtype: str, quantization: dict[str, Any] | None, new_head: bool
 ) -> BaseModel:
     config = model.config
-    weights = sorted(Path(base.path).glob("*.safetensors")) if base.path else []
+    weights = _weights(base)
     return BaseModel(
         id=base.id,
         revision=base.revision or getattr(config, "_commit_hash", None),
@@ -215,12 +252,38 @@ def _facts(
         note=base.note,
         architecture=type(model).__name__,
         model_type=config.model_type,
-        weights_sha256=files.sha256_of(weights) if weights else None,
+        weights_sha256=files.sha256_of(weights) if weights and base.path else None,
         weights_bytes=sum(path.stat().st_size for path in weights) or None,
         dtype=dtype,
-        quantization=quantization,
+        quantization=quantization or _own_quantization(config),
         head_newly_initialized=new_head,
     )
+
+
+def _weights(base: Base) -> list[Path]:
+    """The base's weight files: in its directory, or in the cache where the Hub's files were put."""
+    if base.path:
+        return base_model.weight_files(Path(base.path))
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in ("model.safetensors.index.json", "model.safetensors"):
+        cached = try_to_load_from_cache(base.id, name, revision=base.revision)
+        if isinstance(cached, str):
+            return [path for path in base_model.weight_files(Path(cached).parent) if path.is_file()]
+    return []
+
+
+def _own_quantization(config: Any) -> dict[str, Any] | None:
+    """The quantisation that a base is published in, by its own configuration."""
+    own = getattr(config, "quantization_config", None)
+    if own is None:
+        return None
+    plain = own if isinstance(own, dict) else own.to_dict()
+    method = str(plain.get("quant_method", "")).rpartition(".")[2].lower()
+    simple = {
+        k: v for k, v in plain.items() if isinstance(v, str | bool | int | float) and not k.startswith("_")
+    }
+    return {**simple, "quant_method": method}
 
 
 def _unloadable(base: Base, error: Exception) -> BaseModelError:

@@ -1,0 +1,63 @@
+"""Which facts of a record belong to the adapter at hand, and which to another: by digests.
+
+The digest is that of weights and effective configuration (`Adapter.sha256`). What was measured or trained on
+another adapter is never shown on a card, and never published.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from hubkit.record import Dataset, Measures, Record
+
+
+def stale(record: Record, adapter_sha256: str) -> list[str]:
+    """The names of what the record says of another adapter than the one with this digest."""
+    _, names = fresh_measures(record.measures, adapter_sha256)
+    of_another = record.training is not None and not is_trained(record, adapter_sha256)
+    return [*names, "training"] if of_another else names
+
+
+def is_trained(record: Record, adapter_sha256: str) -> bool:
+    """Whether the record tells how the adapter with this digest was trained.
+
+    A training without a digest is believed.
+    """
+    return record.training is not None and record.training.adapter_sha256 in (None, adapter_sha256)
+
+
+def fresh(record: Record, adapter_sha256: str) -> Record:
+    """The record without what it says of another adapter than the one with this digest."""
+    measures, _ = fresh_measures(record.measures, adapter_sha256)
+    kept = msgspec.structs.replace(record, measures=measures)
+    if record.training is None or is_trained(record, adapter_sha256):
+        return kept
+    dataset = only_evaluated(record.dataset) if record.dataset else None
+    return msgspec.structs.replace(kept, training=None, method=None, dataset=dataset)
+
+
+def only_evaluated(dataset: Dataset) -> Dataset:
+    """The facts of a text that an adapter was measured on and not, as far as is known, trained on."""
+    return msgspec.structs.replace(
+        dataset,
+        eval_split="a sample of documents" if dataset.hold_out else dataset.eval_split,
+        hold_out=None,
+        train_split=None,
+        train_sha256=None,
+        train_documents=None,
+        train_words=None,
+        train_tokens=None,
+        overlap=None,
+        duplicate_documents_dropped=None,
+        duplicate_paragraphs_dropped=None,
+    )
+
+
+def fresh_measures(measures: Measures, adapter_sha256: str) -> tuple[Measures, list[str]]:
+    """The measures taken on the adapter with this digest, and the names of those taken on others."""
+    others = [
+        name
+        for name in measures.__struct_fields__
+        if (value := getattr(measures, name)) is not None and value.adapter_sha256 != adapter_sha256
+    ]
+    return msgspec.structs.replace(measures, **dict.fromkeys(others)), others

@@ -1,0 +1,127 @@
+"""The part of the record that holds numbers: what was measured, where, and under which conditions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A part of the record; unknown keys of a newer hubkit are ignored when it is read."""
+
+
+class Environment(Part):
+    """The machine and the libraries that a number came from."""
+
+    python: str
+    platform: str  # "Linux x86_64"
+    libraries: dict[str, str]  # distribution name -> version, to the digit
+    cpu: str | None = None
+    cpu_count: int | None = None
+    threads: int | None = None  # torch threads used
+    memory_bytes: int | None = None
+    device: str | None = None  # "cpu", "cuda"
+    accelerator: str | None = None  # name of the GPU
+    load_average: float | None = None  # one-minute load when the work began
+
+
+class Parameters(Part):
+    """Parameter counts. 4-bit weights count as the parameters they stand for; tied weights count once."""
+
+    adapter_sha256: str
+    adapter: int  # numbers in the adapter file
+    adapter_by_dtype: dict[str, int] = {}
+    trainable: int | None = None  # what training would update with this configuration
+    total: int | None = None  # base and adapter
+    total_by_dtype: dict[str, int] = {}  # as stored in memory; packed 4-bit weights under "4bit"
+    adapter_nonzero: int | None = None  # counted in the saved file
+    sparsity: float | None = None  # share of exact zeros in the prunable tensors of the saved file
+    sparsity_by_module: dict[str, float] = {}
+    counted_on: str | None = None  # "loaded model", "base configuration", "adapter file"
+
+
+class Size(Part):
+    """Bytes, each said as what it is."""
+
+    adapter_sha256: str
+    adapter_weights_bytes: int  # the safetensors file
+    adapter_directory_bytes: int | None = None  # all files that are published, without record and card
+    base_weights_bytes: int | None = None  # the base's weight files
+    base_memory_bytes: int | None = None  # loaded weights and buffers, quantisation constants included
+    quantization_constants_bytes: int | None = None  # part of base_memory_bytes
+    adapter_memory_bytes: int | None = None
+    merged_bytes: int | None = None  # the base's parameters in `merged_dtype`, as after merging
+    merged_dtype: str | None = None
+
+
+class Perplexity(Part):
+    """Perplexity of base + adapter, and of the base alone, on the same tokens."""
+
+    adapter_sha256: str
+    definition: Literal["causal", "masked"]
+    value: float  # base + adapter
+    tokens_scored: int  # predictions that went into `value` (and into `base_value`)
+    tokens_total: int  # tokens of the text
+    documents: int
+    documents_kept: Literal["apart", "packed"]
+    context: int  # longest input, in tokens
+    stride: int  # tokens scored per window
+    batch_size: int
+    dtype: str
+    device: str
+    dataset_sha256: str
+    dataset_name: str
+    dataset_id: str | None = None  # Hub id
+    dataset_config: str | None = None
+    dataset_revision: str | None = None
+    split: str | None = None
+    base_value: float | None = None
+    base_left_out: str | None = None  # why there is no base_value
+    mask_probability: float | None = None  # masked only
+    mask_seed: int | None = None
+    nll_sum: float | None = None  # of base + adapter, in nats
+    base_nll_sum: float | None = None
+    seconds: float | None = None
+    date: str | None = None
+    environment: Environment | None = None
+
+
+class Rate(Part):
+    """One throughput figure: the median over `repeats` runs, and its spread."""
+
+    median: float
+    low: float  # first quartile
+    high: float  # third quartile
+    unit: str  # "tokens/s", "samples/s"
+    repeats: int
+    noisy: bool = False  # interquartile range above 10 % of the median
+
+
+class Throughput(Part):
+    """Speed of the model as the card's snippet loads it: adapter attached, not merged."""
+
+    adapter_sha256: str
+    batch_size: int
+    sequence_length: int  # tokens per sequence (the prompt, for generating models)
+    warmup: int
+    dtype: str
+    device: str
+    samples: Rate | None = None  # encoders: sequences per second
+    tokens: Rate | None = None  # encoders: tokens per second
+    prefill: Rate | None = None  # generating models: prompt tokens per second
+    decode: Rate | None = None  # generating models: new tokens per second, after the prompt
+    new_tokens: int | None = None
+    peak_memory_bytes: int | None = None
+    memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
+    date: str | None = None
+    environment: Environment | None = None
+
+
+class Measures(Part):
+    """What was measured."""
+
+    parameters: Parameters | None = None
+    size: Size | None = None
+    perplexity: Perplexity | None = None
+    throughput: Throughput | None = None

@@ -1,0 +1,42 @@
+"""What a model and a machine can hold: positions, memory, disk."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+
+def positions(model: Any) -> int | None:
+    """How many tokens a sequence may have for this model; None where it sets no limit.
+
+    Models of RoBERTa's kind number positions from `padding_idx + 1`: a table of 514 holds 512 tokens.
+    """
+    told = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if not isinstance(told, int) or told < 1:
+        return None
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and isinstance(padding, int):
+            return min(told, int(module.num_embeddings) - padding - 1)
+    return told
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory ran out, of the machine or of the device."""
+    import torch
+
+    said = str(error).lower()
+    signs = ("out of memory", "can't allocate memory", "not enough memory", "status_alloc_failed")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and any(sign in said for sign in signs)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether it says that nothing more can be written; torch and safetensors say it in words only."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    said = str(error).lower()
+    return "no space left on device" in said or "pytorchstreamwriter failed writing" in said

@@ -1,0 +1,180 @@
+"""Measuring from saved files: the base alone is the base, what does not fit is refused, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file, save_file
+
+from hubkit import adapter, record, runs, stages
+from hubkit.errors import AdapterError, SettingsError
+from hubkit.measures import throughput
+
+
+def trained(task: str, base: Path, where: Path, **more: Any) -> runs.Run:
+    where.mkdir(exist_ok=True)
+    run = tiny.run(task, base, where, training__max_steps=2, measuring__throughput=False, **more)
+    stages.train(run, tiny.quiet)
+    return run
+
+
+def perplexity(run: runs.Run) -> record.Perplexity:
+    found = record.read(run.adapter_dir).measures.perplexity
+    assert found is not None
+    return found
+
+
+def test_the_base_alone_is_the_base_where_the_adapter_changes_its_biases(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    plain = trained("masked-lm", tiny_bert, tmp_path / "a")
+    biased = trained(
+        "masked-lm", tiny_bert, tmp_path / "b", method={"bias": "all"}, training__learning_rate=0.05
+    )
+    for run in (plain, biased):
+        stages.measure(run, tiny.quiet)
+    assert perplexity(biased).base_value == perplexity(plain).base_value
+    assert perplexity(biased).value != perplexity(plain).value
+
+
+@pytest.mark.parametrize("fault", ["renamed", "missing", "shape"])
+def test_an_adapter_that_does_not_fit_is_refused(tiny_llama: Path, tmp_path: Path, fault: str) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    weights = run.adapter_dir / adapter.WEIGHTS_NAME
+    tensors = load_file(weights)
+    name = sorted(tensors)[0]
+    tensor = tensors.pop(name)
+    if fault == "renamed":
+        tensors[name.replace("layers", "blocks")] = tensor
+    elif fault == "shape":
+        tensors[name] = torch.cat([tensor, tensor])
+    save_file(tensors, weights, {"format": "pt"})
+    with pytest.raises(AdapterError, match="does not fit the base model"):
+        stages.measure(run, tiny.quiet)
+
+
+def test_what_was_measured_stays_when_a_later_measure_fails(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    again = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=2, measuring__throughput=True)
+
+    def fail(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(throughput, "generation_rates", fail)
+        with pytest.raises(KeyboardInterrupt):
+            stages.measure(again, tiny.quiet)
+    assert perplexity(run).value > 1
+    said: list[str] = []
+    stages.measure(again, said.append)
+    assert "measuring throughput" in said
+    assert record.read(run.adapter_dir).measures.throughput is not None
+
+
+def test_measuring_without_a_text_keeps_the_perplexity(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    stages.measure(run, tiny.quiet)
+    before = perplexity(run)
+    told = runs.Told(base_path=str(tiny_llama))
+    stages.measure(runs.of_adapter(run.adapter_dir, told, ["measuring.speed.min_seconds=0"]), tiny.quiet)
+    assert perplexity(run) == before
+    assert record.read(run.adapter_dir).measures.throughput is not None
+
+
+def test_text_that_was_trained_on_is_not_measured_as_held_out(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    other = tiny.run("causal-lm", tiny_llama, tmp_path, adapter=str(run.adapter_dir), training__seed=7)
+    with pytest.raises(SettingsError, match="hold out other documents"):
+        stages.measure(other, tiny.quiet)
+
+
+def test_a_text_of_unknown_use_is_not_called_held_out(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    (run.adapter_dir / record.RECORD_NAME).unlink()
+    foreign = tiny.run(
+        "causal-lm", tiny_llama, tmp_path, adapter=str(run.adapter_dir), measuring__throughput=False
+    )
+    stages.measure(foreign, tiny.quiet)
+    assert perplexity(foreign).split == stages.SAMPLE
+    known = record.read(run.adapter_dir)
+    assert known.dataset is not None
+    assert known.dataset.hold_out is None
+
+
+def test_an_adapter_of_another_base_or_method_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    given = {"adapter": str(run.adapter_dir)}
+    with pytest.raises(SettingsError, match="was trained by lora, and method says qlora"):
+        stages.measure(
+            tiny.run("causal-lm", tiny_llama, tmp_path, method={"name": "qlora"}, **given), tiny.quiet
+        )
+    elsewhere = tiny.run("causal-lm", tiny_llama, tmp_path, **given)
+    base = msgspec.structs.replace(elsewhere.settings.base, id="other-org/other-model")
+    other = msgspec.structs.replace(elsewhere.settings, base_model=base)
+    with pytest.raises(SettingsError, match="is an adapter of"):
+        stages.measure(runs.Run(other, *_parts(elsewhere)), tiny.quiet)
+
+
+def _parts(run: runs.Run) -> tuple[Any, ...]:
+    return run.task, run.task_parameters, run.method, run.method_parameters
+
+
+def test_perplexity_is_left_out_where_the_head_is_random(tiny_bert: Path, tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    run = trained("masked-lm", tiny_bert, tmp_path)
+    headless = tmp_path / "headless"
+    AutoModel.from_pretrained(tiny_bert).save_pretrained(headless)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (headless / name).write_bytes((tiny_bert / name).read_bytes())
+    (run.adapter_dir / record.RECORD_NAME).unlink()
+    said: list[str] = []
+    stages.measure(
+        tiny.run("masked-lm", headless, tmp_path, adapter=str(run.adapter_dir), measuring__throughput=False),
+        said.append,
+    )
+    assert any(line.startswith("perplexity left out") for line in said)
+    assert record.read(run.adapter_dir).measures.perplexity is None
+
+
+def test_flags_beat_the_settings_file() -> None:
+    told = runs.Told(base_note="note", files=("a.txt",), context=64, dataset=None)
+    assert {
+        line.partition("=")[0]: json.loads(line.partition("=")[2]) for line in runs.overrides_of(told)
+    } == {
+        "base_model.note": "note",
+        "measuring.context": 64,
+        "dataset": {"eval_files": ["a.txt"]},
+    }
+    named = {
+        text: json.loads(runs.overrides_of(runs.Told(dataset=text))[0].partition("=")[2])
+        for text in ("org/x", "org/x:dev", "org/x:en:dev")
+    }
+    assert named == {
+        "org/x": {"id": "org/x", "config": None, "eval_split": "test"},
+        "org/x:dev": {"id": "org/x", "config": None, "eval_split": "dev"},
+        "org/x:en:dev": {"id": "org/x", "config": "en", "eval_split": "dev"},
+    }
+
+
+def test_what_settings_say_in_words_reaches_the_record_without_measuring_again(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    stages.measure(run, tiny.quiet)
+    noted = msgspec.structs.replace(run.settings.base, note="A note.")
+    told = runs.Run(msgspec.structs.replace(run.settings, base_model=noted), *_parts(run))
+    said: list[str] = []
+    stages.measure(told, said.append)
+    assert said[0].startswith("measured already")
+    known = record.read(run.adapter_dir).base_model
+    assert known is not None
+    assert known.note == "A note."
