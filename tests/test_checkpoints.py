@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
 import tiny
 
-from hubkit import files, record, stages
+from hubkit import adapter, files, record, stages
 from hubkit.errors import HubkitError, TrainingError
 from hubkit.training import checkpoints, fit
 
@@ -129,3 +130,30 @@ def test_the_last_two_checkpoints_are_kept_while_training(
     monkeypatch.setattr(fit, "finish", lambda job: seen.append(names(job.checkpoints)))
     stages.train(tiny.run("causal-lm", tiny_llama, tmp_path, training__save_steps=1), tiny.quiet)
     assert seen == [["checkpoint-3", "checkpoint-4", checkpoints.STAMP]]
+
+
+def test_a_training_whose_record_failed_is_not_trained_further(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise HubkitError("cannot write the record")
+
+    whole_run = tiny.run("causal-lm", tiny_llama, tmp_path, output_dir=str(tmp_path / "whole"))
+    expected = stages.train(whole_run, tiny.quiet)
+    run = tiny.run("causal-lm", tiny_llama, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "write", fail)
+        with pytest.raises(HubkitError, match="cannot write the record"):
+            stages.train(run, tiny.quiet)
+    taken = json.loads((tmp_path / "run/checkpoints/checkpoint-4" / checkpoints.LEGS).read_text())
+    (tmp_path / "run/adapter" / adapter.WEIGHTS_NAME).unlink()
+    directory = stages.train(run, tiny.quiet)
+    for name in (adapter.WEIGHTS_NAME, adapter.CONFIG_NAME):
+        assert (directory / name).read_bytes() == (expected / name).read_bytes()
+    facts, other = record.read(directory).training, record.read(expected).training
+    assert facts is not None
+    assert other is not None
+    assert (facts.steps, facts.tokens_seen, facts.epochs) == (4, other.tokens_seen, other.epochs)
+    assert facts.history == other.history
+    assert (facts.resumed, facts.seconds) == (0, round(taken["seconds"], 1))
+    assert not (tmp_path / "run/checkpoints").exists()

@@ -44,7 +44,7 @@ def find(folder: Path, settings_sha256: str, *, fresh: bool, must_resume: bool) 
     _check_ours(folder)
     if fresh:
         drop(folder)
-    last = max(filter(_is_whole, _all(folder)), key=_step, default=None)
+    last = max(filter(_is_whole, _all(folder)), key=step_of, default=None)
     if last and not is_of(folder, settings_sha256):
         raise TrainingError(
             f"{folder} holds checkpoints of other settings",
@@ -93,20 +93,33 @@ def legs(checkpoint: Path | None) -> Legs:
     """What was run until a checkpoint; a first leg that begins now without one."""
     if checkpoint is None:
         return Legs(datetime.now(UTC).date().isoformat())
-    before = Legs(**json.loads((checkpoint / LEGS).read_text(encoding="utf-8")))
-    return replace(before, resumed=before.resumed + 1)
+    return Legs(**json.loads((checkpoint / LEGS).read_text(encoding="utf-8")))
 
 
 class Clock(TrainerCallback):
-    """Adds this leg's time to that of the legs before it, and writes it beside each checkpoint."""
+    """Adds this leg to those before it, and writes what was run until now beside each checkpoint.
 
-    def __init__(self, before: Legs) -> None:
-        self.before = before
-        self.begun = time.monotonic()
+    A leg begins when training does; where a checkpoint leaves nothing to train, there is none.
+    """
+
+    def __init__(self, checkpoint: Path | None) -> None:
+        self.before = legs(checkpoint)
+        self.resumes = checkpoint is not None
+        self.begun: float | None = None
 
     def legs(self) -> Legs:
         """What was run until now."""
-        return replace(self.before, seconds=self.before.seconds + time.monotonic() - self.begun)
+        if self.begun is None:
+            return self.before
+        return replace(
+            self.before,
+            seconds=self.before.seconds + time.monotonic() - self.begun,
+            resumed=self.before.resumed + self.resumes,
+        )
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """The leg begins."""
+        self.begun = time.monotonic()
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Say that the checkpoint is whole; then older ones can go."""
@@ -115,7 +128,7 @@ class Clock(TrainerCallback):
         now, folder = self.legs(), Path(args.output_dir)
         text = json.dumps(asdict(now))
         files.write_atomically(folder / f"checkpoint-{state.global_step}" / LEGS, text.encode())
-        for path in sorted(filter(_is_whole, _all(folder)), key=_step)[:-KEPT]:
+        for path in sorted(filter(_is_whole, _all(folder)), key=step_of)[:-KEPT]:
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -151,5 +164,6 @@ def _is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The optimizer step that it was written after."""
     return int(checkpoint.name.rpartition("-")[2])

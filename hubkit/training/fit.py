@@ -7,7 +7,6 @@ checkpoint; the same settings go on from it. Checkpoints of other settings are n
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,25 +15,23 @@ from types import ModuleType
 from typing import Any
 
 from safetensors import SafetensorError
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hubkit import adapter as adapters
-from hubkit.errors import HubkitError, Interrupted, TrainingError
+from hubkit.errors import TrainingError
 from hubkit.measures.environment import environment
 from hubkit.measures.memory import Peak
 from hubkit.models import corpus, loading
 from hubkit.record import LogPoint
 from hubkit.record import Training as TrainingFacts
 from hubkit.settings import Base, Training
-from hubkit.training import checkpoints
+from hubkit.training import arguments, checkpoints, running
 from hubkit.training.blocks import Blocks, Epochs
 from hubkit.training.checkpoints import Clock
-from hubkit.training.guard import Guard, signals
+from hubkit.training.guard import Guard
 from hubkit.training.progress import ProgressBar
 from hubkit.training.sparsity import GradualPruning
-
-GO_ON = "free disk or memory, then run the same command again; it goes on from the last checkpoint"
 
 
 @dataclass(frozen=True)
@@ -87,18 +84,18 @@ def fit(
     loaded = loading.load_base(base, job.task, dtype=precision, quantization=quantization, keep=keep)
     model = _adapted(loaded, job)
     train, held = _blocks(loaded.tokenizer, job)
-    clock, peak = Clock(checkpoints.legs(checkpoint)), Peak()
+    clock, peak = Clock(checkpoint), Peak()
     checkpoints.stamp(job.checkpoints, job.settings_sha256)
     trainer = _trainer(model, loaded.tokenizer, train, held, clock, job)
     on = f"{len(train):,} blocks of {job.training.block_size} tokens"
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
-    _run(trainer, checkpoint, job)
+    running.run(trainer, checkpoint, job.checkpoints)
     facts = _facts(job, trainer, precision, clock.legs(), peak)
     adapter_dir = job.output_dir / "adapter"
     try:
         _save(model, loaded, adapter_dir)
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"cannot save the adapter to {adapter_dir}: {error}", GO_ON) from error
+        raise running.failure(f"cannot save the adapter to {adapter_dir}", error) from error
     return Outcome(adapter_dir, facts, loaded.facts, len(train) * job.training.block_size)
 
 
@@ -145,46 +142,12 @@ def _adapted(loaded: loading.Loaded, job: Job) -> Any:
     return model
 
 
-def _arguments(job: Job) -> TrainingArguments:
-    t = job.training
-    return TrainingArguments(
-        output_dir=str(job.checkpoints),
-        per_device_train_batch_size=t.batch_size,
-        per_device_eval_batch_size=t.batch_size,
-        gradient_accumulation_steps=t.gradient_accumulation,
-        num_train_epochs=t.epochs,
-        max_steps=t.max_steps or -1,
-        learning_rate=t.learning_rate,
-        weight_decay=t.weight_decay,
-        warmup_steps=t.warmup_steps,
-        lr_scheduler_type=t.scheduler,
-        max_grad_norm=t.max_grad_norm,
-        optim=t.optimizer,
-        seed=t.seed,
-        gradient_checkpointing=t.gradient_checkpointing,
-        logging_steps=t.log_steps,
-        logging_first_step=True,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps" if t.eval_steps else "no",
-        eval_steps=t.eval_steps,
-        prediction_loss_only=True,
-        save_steps=t.save_steps,
-        save_total_limit=None,  # Clock removes the older ones, once the new one is whole
-        use_cpu=loading.device() == "cpu",
-        dataloader_pin_memory=loading.device() == "cuda",
-        disable_tqdm=True,
-        report_to=[],
-        label_names=["labels"],
-        remove_unused_columns=False,
-    )
-
-
 def _trainer(
     model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: Clock, job: Job
 ) -> Trainer:
     trainer = Trainer(
         model=model,
-        args=_arguments(job),
+        args=arguments.arguments(job.training, job.checkpoints, len(train)),
         train_dataset=train,
         eval_dataset=held,
         data_collator=job.task.collator(tokenizer, job.task_parameters),
@@ -198,47 +161,6 @@ def _trainer(
     if job.watched:
         trainer.add_callback(ProgressBar())
     return trainer
-
-
-def _guard(trainer: Trainer) -> Guard:
-    found: Guard = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Guard))
-    return found
-
-
-def _run(trainer: Trainer, checkpoint: Path | None, job: Job) -> None:
-    guard = _guard(trainer)
-    try:
-        with signals(guard):
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    except HubkitError:
-        raise
-    except MemoryError as error:
-        raise TrainingError(
-            "out of memory", "lower training.batch_size and raise gradient_accumulation"
-        ) from error
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise TrainingError(
-            f"training stopped at step {trainer.state.global_step}: {str(error).splitlines()[0][:300]}",
-            GO_ON,
-        ) from error
-    if guard.broken_at is None and not _is_finite(trainer.model):
-        guard.broken_at = trainer.state.global_step
-    if guard.broken_at is not None:
-        checkpoints.drop(job.checkpoints)  # the same settings lead there again
-        raise TrainingError(
-            f"the loss is not finite at step {guard.broken_at}",
-            "lower training.learning_rate, or set training.precision: float32",
-        )
-    if guard.stopped_by is not None and trainer.state.global_step < trainer.state.max_steps:
-        raise Interrupted(
-            f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is in"
-            f" {job.checkpoints}",
-            "run the same command again to go on",
-        )
-
-
-def _is_finite(model: Any) -> bool:
-    return all(bool(p.isfinite().all()) for p in model.parameters() if p.requires_grad)
 
 
 def _save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
@@ -273,7 +195,7 @@ def _facts(job: Job, trainer: Trainer, precision: str, legs: checkpoints.Legs, p
         for line in state.log_history
         if "loss" in line or "eval_loss" in line
     ]
-    effective = t.batch_size * t.gradient_accumulation * trainer.args.world_size
+    sequences = arguments.sequences_seen(trainer.args, len(trainer.train_dataset), state.global_step)
     eval_losses = [point.eval_loss for point in history if point.eval_loss is not None]
     losses = [point.loss for point in history if point.loss is not None]
     return TrainingFacts(
@@ -282,9 +204,9 @@ def _facts(job: Job, trainer: Trainer, precision: str, legs: checkpoints.Legs, p
         steps=state.global_step,
         batch_size=t.batch_size,
         gradient_accumulation=t.gradient_accumulation,
-        effective_batch_size=effective,
+        effective_batch_size=arguments.effective_batch(trainer.args),
         block_size=t.block_size,
-        tokens_seen=_sequences_seen(trainer, effective) * t.block_size,
+        tokens_seen=sequences * t.block_size,
         learning_rate=t.learning_rate,
         scheduler=t.scheduler,
         warmup_steps=t.warmup_steps,
@@ -302,11 +224,3 @@ def _facts(job: Job, trainer: Trainer, precision: str, legs: checkpoints.Legs, p
         history=history,
         environment=environment(loading.device()),
     )
-
-
-def _sequences_seen(trainer: Trainer, effective: int) -> int:
-    """Sequences that training read; the last batch of an epoch can be smaller than the others."""
-    blocks = len(trainer.train_dataset)
-    per_epoch = math.ceil(blocks / effective)
-    epochs, rest = divmod(trainer.state.global_step, per_epoch)
-    return int(epochs * blocks + rest * effective)
