@@ -8,6 +8,7 @@ can run any code.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
@@ -28,6 +29,11 @@ DTYPE_BITS = {
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
     "F8_E5M2FNUZ": 8, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
 }  # fmt: skip
+# Keys of adapter_config.json that change no number: who wrote it, for what task, and which base is named (the
+# record has the base's own digest).
+NO_EFFECT = frozenset({
+    "auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision", "task_type",
+})  # fmt: skip
 DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
@@ -72,6 +78,12 @@ class Adapter:
         return value if isinstance(value, str) and value else None
 
     @property
+    def modules_to_save(self) -> list[str]:
+        """The modules that were trained whole, as the configuration names them."""
+        named = self.config.get("modules_to_save")
+        return list(map(str, named)) if isinstance(named, list) else []
+
+    @property
     def target_modules(self) -> list[str]:
         """The modules that the weights file really adapts, by their last name, in the file's order.
 
@@ -107,9 +119,32 @@ class Adapter:
             counts[tensor.dtype] = counts.get(tensor.dtype, 0) + tensor.numel
         return counts
 
-    def sha256(self) -> str:
+    def weights_sha256(self) -> str:
         """The digest of the weights file."""
         return files.sha256(self.weights)
+
+    def sha256(self) -> str:
+        """The digest of the adapter: its weights, and the configuration that says how they act."""
+        return hashlib.sha256(f"{self.weights_sha256()} {_effective(self.config)}".encode()).hexdigest()
+
+
+def _effective(config: dict[str, Any]) -> str:
+    """The configuration as canonical JSON, without what is switched off and what changes no number.
+
+    PEFT writes sets of names in any order: lists of names are sorted.
+    """
+
+    def canonical(value: Any) -> Any:
+        if isinstance(value, list) and all(isinstance(part, str) for part in value):
+            return sorted(value)
+        return value
+
+    kept = {
+        key: canonical(value)
+        for key, value in config.items()
+        if key not in NO_EFFECT and value is not None and value not in ("", [], {})
+    }
+    return json.dumps(kept, sort_keys=True)
 
 
 def _is_update(name: str) -> bool:

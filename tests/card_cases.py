@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from hubkit.adapter import read
 from hubkit.record import (
     Author,
     BaseModel,
@@ -83,16 +84,15 @@ def write_adapter(
 
 
 def with_digest(directory: Path, record: Record) -> Record:
-    """The record with every measure taken on the weights in this directory."""
-    import hashlib
-
-    sha256 = hashlib.sha256((directory / "adapter_model.safetensors").read_bytes()).hexdigest()
+    """The record with every measure taken on the adapter in this directory, and its training that of it."""
+    sha256 = read(directory).sha256()
     measures = {
         name: msgspec.structs.replace(value, adapter_sha256=sha256)
         for name in record.measures.__struct_fields__
         if (value := getattr(record.measures, name)) is not None
     }
-    return msgspec.structs.replace(record, measures=Measures(**measures))
+    training = record.training and msgspec.structs.replace(record.training, adapter_sha256=sha256)
+    return msgspec.structs.replace(record, measures=Measures(**measures), training=training)
 
 
 LORA_CONFIG = {
@@ -303,7 +303,14 @@ def hira(directory: Path) -> Path:
         eval_documents=2_891,
     )
     perplexity = msgspec.structs.replace(
-        PERPLEXITY, dataset_name="Salesforce/wikitext", split="test", documents_kept="apart", stride=64
+        PERPLEXITY,
+        dataset_name=dataset.name,
+        dataset_id=dataset.id,
+        dataset_config=dataset.config,
+        dataset_revision=dataset.revision,
+        split="test",
+        documents_kept="apart",
+        stride=64,
     )
     return _recorded(
         directory,
@@ -340,6 +347,7 @@ def masked_qlora(directory: Path) -> Path:
         mask_probability=0.15,
         mask_seed=0,
         documents_kept="apart",
+        stride=126,  # beside [CLS] and [SEP]
     )
     adapter = 2 * 3 * 2 * 8 * 96 + 96 * 96
     measures = Measures(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import struct
 from pathlib import Path
 
-from hubkit import record
+from hubkit import adapter, record
 
 CARD = """\
 ---
@@ -40,7 +39,7 @@ def write(directory: Path, *, seed: int = 0, card: str | None = CARD) -> Path:
     (directory / "adapter_config.json").write_text(json.dumps(config))
     if card is not None:
         (directory / "README.md").write_text(card)
-    measure(directory, hashlib.sha256(content).hexdigest())
+    measure(directory, adapter.read(directory).sha256())
     (directory / "training_args.bin").write_bytes(b"\x80\x04pickle")
     (directory / "optimizer.pt").write_bytes(b"\x80\x04pickle")
     (directory / "checkpoint-10").mkdir(exist_ok=True)
@@ -48,7 +47,7 @@ def write(directory: Path, *, seed: int = 0, card: str | None = CARD) -> Path:
     return directory
 
 
-def measure(directory: Path, weights_sha256: str) -> None:
-    """A record with one measure, taken on the weights with this digest."""
-    size = record.Size(adapter_sha256=weights_sha256, adapter_weights_bytes=1)
+def measure(directory: Path, adapter_sha256: str) -> None:
+    """A record with one measure, taken on the adapter with this digest."""
+    size = record.Size(adapter_sha256=adapter_sha256, adapter_weights_bytes=1)
     record.write(directory, record.Record(measures=record.Measures(size=size)))

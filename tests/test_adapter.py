@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import time
@@ -208,7 +209,37 @@ def test_a_directory(directory: Path) -> None:
     assert found.parameters == 64 * 8
     assert found.parameters_by_dtype == {"float32": 512}
     assert found.target_modules == ["query"]
-    assert len(found.sha256()) == 64
+    assert found.weights_sha256() == hashlib.sha256(found.weights.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"peft_version": "9.9", "inference_mode": False, "base_model_name_or_path": "x/y"}, True),
+        ({"revision": "main", "task_type": "CAUSAL_LM", "auto_mapping": {"parent_library": "x"}}, True),
+        ({"some_new_setting": None, "rank_pattern": {}, "layers_to_transform": []}, True),
+        ({"target_modules": ["value", "query"]}, True),
+        ({"target_modules": ["query"]}, False),
+        ({"lora_alpha": 64}, False),
+        ({"use_dora": True}, False),
+    ],
+)
+def test_the_digest_is_of_weights_and_effective_configuration(
+    change: dict[str, object], same: bool, directory: Path
+) -> None:
+    config = {**LORA, "target_modules": ["query", "value"], "lora_alpha": 16}
+    (directory / adapter.CONFIG_NAME).write_text(json.dumps(config))
+    before = adapter.read(directory).sha256()
+    (directory / adapter.CONFIG_NAME).write_text(json.dumps({**config, **change}))
+    assert (adapter.read(directory).sha256() == before) is same
+
+
+def test_the_digest_changes_with_the_weights(directory: Path) -> None:
+    before = adapter.read(directory).sha256()
+    weights = directory / adapter.WEIGHTS_NAME
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    assert adapter.read(directory).sha256() != before
 
 
 def test_a_pickle_is_refused_and_never_opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,13 +10,13 @@ import pytest
 from card_cases import CASES, CAUSAL, LORA_CONFIG, lora_tensors, with_digest, write_adapter, write_weights
 
 from hubkit import record as records
-from hubkit.card import kinds
+from hubkit.card import front_matter, kinds
 from hubkit.card.citations import BIBTEX
 from hubkit.card.facts import gather
 from hubkit.card.missing import missing
 from hubkit.card.render import render
 from hubkit.errors import BaseModelError, CardError
-from hubkit.record import Author, BaseModel, Method, Parameters, Record
+from hubkit.record import Author, BaseModel, Measures, Method, Parameters, Record
 
 
 def test_a_measure_on_other_weights_is_left_out_and_named(tmp_path: Path) -> None:
@@ -25,12 +25,24 @@ def test_a_measure_on_other_weights_is_left_out_and_named(tmp_path: Path) -> Non
         directory / "adapter_model.safetensors", lora_tensors("model.layers", 2, ["q_proj"], 288, 8)
     )
     facts = gather(directory)
-    assert facts.stale == ("parameters", "size", "perplexity", "throughput")
+    assert facts.stale == ("parameters", "size", "perplexity", "throughput", "training")
     card = render(facts)
     assert "15.06" not in card
     assert "Throughput" not in card
     assert f"{2 * 2 * 8 * 288:,}" in card  # counted from the new file
     assert "perplexity" in dict(missing(facts))
+
+
+def test_what_another_configuration_was_trained_and_measured_to_is_left_out(tmp_path: Path) -> None:
+    directory = CASES["causal-sparse-lora"](tmp_path / "a")
+    config = json.loads((directory / "adapter_config.json").read_text())
+    (directory / "adapter_config.json").write_text(json.dumps({**config, "lora_alpha": 64}))
+    facts = gather(directory)
+    assert facts.stale == ("parameters", "size", "perplexity", "training")
+    card = render(facts)
+    for claim in ("15.06", "Sparse LoRA", "Trained on", "trained for", "Training data", "Training procedure"):
+        assert claim not in card
+    assert facts.weights_sha256[:12] in card
 
 
 def test_a_foreign_adapter_is_read_from_its_files(tmp_path: Path) -> None:
@@ -47,7 +59,7 @@ def test_a_foreign_adapter_is_read_from_its_files(tmp_path: Path) -> None:
 def test_a_total_counted_elsewhere_is_taken_in(tmp_path: Path) -> None:
     facts = gather(CASES["foreign"](tmp_path / "a"))
     counted = Parameters(
-        adapter_sha256=facts.weights_sha256,
+        adapter_sha256=facts.adapter.sha256(),
         adapter=442_368,
         trainable=442_368,
         total=109_956_666,
@@ -156,6 +168,55 @@ def test_a_record_without_training_does_not_say_trained(tmp_path: Path) -> None:
     assert "trained for" not in card
     assert "Trained on" not in card
     assert "Training procedure" not in card
+
+
+def test_a_text_that_was_only_measured_on_is_no_training_data(tmp_path: Path) -> None:
+    directory = CASES["causal-hira"](tmp_path / "a")
+    known = records.read(directory)
+    facts = gather(directory, record=msgspec.structs.replace(known, training=None))
+    card = render(facts)
+    assert "## Evaluation data" in card
+    assert "Training data" not in card
+    assert "datasets" not in front_matter.metadata(facts)
+    assert "type: Salesforce/wikitext" in card
+    assert "training data" in dict(missing(facts))
+    unmeasured = msgspec.structs.replace(known, training=None, measures=Measures())
+    assert "Evaluation data" not in render(gather(directory, record=unmeasured))
+
+
+def test_perplexity_names_its_own_text(tmp_path: Path) -> None:
+    directory = CASES["causal-hira"](tmp_path / "a")
+    known = records.read(directory)
+    other = msgspec.structs.replace(
+        known.measures.perplexity,
+        dataset_name="org/other",
+        dataset_id="org/other",
+        dataset_config="small",
+        dataset_revision=None,
+        split="validation",
+    )
+    measures = msgspec.structs.replace(known.measures, perplexity=other)
+    facts = gather(directory, record=msgspec.structs.replace(known, measures=measures))
+    card = render(facts)
+    link = "[org/other](https://huggingface.co/datasets/org/other)"
+    assert f"On {link} (validation), its perplexity is" in card
+    assert f"| {link}, `small`, validation, `sha256:cd34cd34cd34`" in card
+    metadata = front_matter.metadata(facts)
+    assert metadata["datasets"] == ["Salesforce/wikitext"]
+    assert metadata["model-index"][0]["results"][0]["dataset"] == {
+        "type": "org/other", "name": "org/other", "config": "small", "split": "validation",
+    }  # fmt: skip
+
+
+def test_the_overlap_is_of_the_text_that_was_measured_on(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    known = records.read(directory)
+    assert "perplexity here may be lower" in render(gather(directory))
+    other = msgspec.structs.replace(known.measures.perplexity, dataset_sha256="ef56" * 16)
+    for perplexity in (other, None):
+        measures = msgspec.structs.replace(known.measures, perplexity=perplexity)
+        card = render(gather(directory, record=msgspec.structs.replace(known, measures=measures)))
+        assert "8-word" not in card
 
 
 def test_the_record_names_the_base(tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fake_adapter
+import msgspec
 import pytest
+from card_cases import TRAINING
 from conftest import ALICE
 
 from hubkit import errors, localhub, record
@@ -138,9 +140,17 @@ def test_no_directory_and_a_pickle(tmp_path: Path, hub: Hub) -> None:
 
 def test_stale_numbers(adapter_dir: Path, hub: Hub) -> None:
     fake_adapter.measure(adapter_dir, "0" * 64)
-    with pytest.raises(errors.HubkitError, match="numbers of other weights than these: size") as caught:
+    with pytest.raises(errors.HubkitError, match="numbers of another adapter than this: size") as caught:
         plan(adapter_dir, "alice/x", hub)
     assert caught.value.hint == f"hubkit measure --adapter {adapter_dir}"
+
+
+def test_the_training_of_another_adapter(adapter_dir: Path, hub: Hub) -> None:
+    known = record.read(adapter_dir)
+    training = msgspec.structs.replace(TRAINING, adapter_sha256="0" * 64)
+    record.write(adapter_dir, msgspec.structs.replace(known, training=training))
+    with pytest.raises(errors.HubkitError, match="numbers of another adapter than this: training"):
+        plan(adapter_dir, "alice/x", hub)
 
 
 @pytest.mark.parametrize(

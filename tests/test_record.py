@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubkit import record
+from hubkit import freshness, record
 from hubkit.errors import RecordError
 from hubkit.record import (
     Author,
     BaseModel,
     Dataset,
     Environment,
+    HoldOut,
     LogPoint,
     Measures,
     Method,
@@ -213,11 +214,11 @@ def test_unknown_keys_of_the_same_version_are_ignored(tmp_path: Path) -> None:
 def test_fresh_measures() -> None:
     size = Size(adapter_sha256="new", adapter_weights_bytes=1)
     counted = Parameters(adapter_sha256="old", adapter=1)
-    fresh, stale = record.fresh_measures(Measures(size=size, parameters=counted), "new")
+    fresh, stale = freshness.fresh_measures(Measures(size=size, parameters=counted), "new")
     assert fresh == Measures(size=size)
     assert stale == ["parameters"]
-    assert record.fresh_measures(Measures(), "new") == (Measures(), [])
-    assert record.fresh_measures(Measures(size=size), "new") == (Measures(size=size), [])
+    assert freshness.fresh_measures(Measures(), "new") == (Measures(), [])
+    assert freshness.fresh_measures(Measures(size=size), "new") == (Measures(size=size), [])
 
 
 def test_every_measure_names_its_weights() -> None:
@@ -231,8 +232,8 @@ def test_the_schema_describes_every_key() -> None:
     schema = record.json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     kinds = {
-        Record, Author, BaseModel, Dataset, Environment, LogPoint, Measures, Method, Overlap, Parameters,
-        Perplexity, Rate, Size, Throughput, Training,
+        Record, Author, BaseModel, Dataset, Environment, HoldOut, LogPoint, Measures, Method, Overlap,
+        Parameters, Perplexity, Rate, Size, Throughput, Training,
     }  # fmt: skip
     assert set(schema["$defs"]) == {kind.__name__ for kind in kinds}
     for definition in schema["$defs"].values():

@@ -1,7 +1,7 @@
 """Everything a card may say about one adapter, gathered from its files and its record, without torch.
 
 What the record does not know is read from the files: a foreign adapter has a card too. A measure taken on
-other weights than those in the directory is left out, and named in `stale`.
+another adapter than the one in the directory is left out, and so is its training; `stale` names them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import __version__, base_model, tasks
+from hubkit import __version__, base_model, freshness, tasks
 from hubkit import adapter as adapter_files
 from hubkit import record as records
 from hubkit.adapter import Adapter
@@ -21,7 +21,7 @@ from hubkit.card import kinds
 from hubkit.card.kinds import Kind
 from hubkit.errors import CardError
 from hubkit.hub_rules import LICENSES, is_repo_id
-from hubkit.record import Author, BaseModel, Parameters, Record, Size
+from hubkit.record import Author, BaseModel, Dataset, Overlap, Parameters, Record, Size
 
 QUANTIZATION_NAME = "quantization_config.json"
 TOKENIZER_NAME = "tokenizer_config.json"
@@ -33,7 +33,7 @@ class Facts:
 
     adapter: Adapter
     record: Record
-    stale: tuple[str, ...]  # measures that were taken on other weights
+    stale: tuple[str, ...]  # what the directory's record says of another adapter
     weights_bytes: int
     weights_sha256: str
     parameters: Parameters
@@ -52,6 +52,19 @@ class Facts:
     def author(self) -> Author:
         """The author's words."""
         return self.record.author
+
+    @property
+    def trained_on(self) -> Dataset | None:
+        """The text that the adapter was trained on, where the record says so."""
+        dataset = self.record.dataset
+        return dataset if dataset and (self.record.training or dataset.train_sha256) else None
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """How much of the text that perplexity was measured on stands in the training text."""
+        dataset, measured = self.trained_on, self.record.measures.perplexity
+        same = dataset and measured and measured.dataset_sha256 == dataset.eval_sha256
+        return dataset.overlap if dataset and same else None
 
     @property
     def base_is_quantized(self) -> bool:
@@ -97,10 +110,11 @@ def gather(
     config.json. Raises AdapterError, RecordError, BaseModelError, CardError.
     """
     adapter = adapter_files.read(directory)
-    given = records.read(directory) if record is None else record
+    whole = records.read(directory) if record is None else record
     config = base_model.read_config(base_config) if base_config else None
     sha256 = adapter.sha256()
-    measures, stale = records.fresh_measures(given.measures, sha256)
+    given = freshness.fresh(whole, sha256)
+    measures = given.measures
     task = _task(given, adapter, config)
     quantization = _quantization(directory, given, config)
     base_id = base_model.hub_id(given.base_model.id if given.base_model else adapter.base_model)
@@ -115,12 +129,11 @@ def gather(
             repo_id=repo_id,
             task=task.NAME if task else given.task,
             base_model=_base(given.base_model, base_id, config, quantization),
-            measures=measures,
             author=merge_authors(given.author, author),
         ),
-        stale=tuple(stale),
+        stale=tuple(freshness.stale(whole, sha256)),
         weights_bytes=weights_bytes,
-        weights_sha256=sha256,
+        weights_sha256=adapter.weights_sha256(),
         parameters=measures.parameters or _parameters(adapter, kind, sha256),
         size=measures.size or Size(adapter_sha256=sha256, adapter_weights_bytes=weights_bytes),
         kind=kind,
@@ -130,7 +143,7 @@ def gather(
         quantization=quantization,
         directory_name=directory.resolve().name,
         has_tokenizer=(directory / TOKENIZER_NAME).is_file(),
-        has_record=given != Record(),
+        has_record=whole != Record(),
     )
 
 
@@ -215,7 +228,7 @@ def _all_trainable(adapter: Adapter, kind: Kind) -> bool:
     """
     if not kind.file_is_trainable:
         return False
-    trained = set(map(str, adapter.config.get("modules_to_save") or []))
+    trained = set(adapter.modules_to_save)
     biases = adapter.config.get("bias", "none") != "none"
     return all(
         trained.intersection(tensor.name.split("."))

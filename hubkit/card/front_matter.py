@@ -12,14 +12,14 @@ from typing import Any
 from hubkit.card.facts import Facts
 from hubkit.card.text import CONTROL, plain
 from hubkit.hub_rules import front_matter_problems, is_repo_id
-from hubkit.record import Dataset, Perplexity
+from hubkit.record import Perplexity
 
 METRIC_NAMES = {"causal": "Perplexity", "masked": "Perplexity at masked positions"}
 
 
 def metadata(facts: Facts) -> dict[str, Any]:
     """The metadata in the order it is written. What is not known has no key."""
-    author, dataset = facts.author, facts.record.dataset
+    author, dataset = facts.author, facts.trained_on
     measured = facts.record.measures.perplexity
     found: dict[str, Any] = {
         "base_model": facts.base_id,
@@ -33,7 +33,7 @@ def metadata(facts: Facts) -> dict[str, Any]:
         "datasets": [dataset.id] if dataset and is_repo_id(dataset.id) else [],
         "metrics": ["perplexity"] if measured else [],
         "tags": tags(facts),
-        "model-index": _model_index(facts, dataset, measured) if measured else [],
+        "model-index": _model_index(facts, measured) if measured else [],
     }
     return {key: value for key, value in found.items() if value}
 
@@ -57,15 +57,14 @@ def model_name(facts: Facts) -> str:
     return (facts.repo_id or facts.directory_name).rpartition("/")[2]
 
 
-def _model_index(facts: Facts, dataset: Dataset | None, measured: Perplexity) -> list[dict[str, Any]]:
+def _model_index(facts: Facts, measured: Perplexity) -> list[dict[str, Any]]:
     name = plain(measured.dataset_name) or "evaluation text"
-    known = dataset if dataset and dataset.name == measured.dataset_name else None
     described = {
-        "type": known.id if known and is_repo_id(known.id) else slug(name),
+        "type": measured.dataset_id if is_repo_id(measured.dataset_id) else slug(name),
         "name": name,
-        "config": known.config if known else None,
+        "config": measured.dataset_config,
         "split": measured.split,
-        "revision": known.revision if known else None,
+        "revision": measured.dataset_revision,
     }
     task = {"type": facts.task.PIPELINE_TAG, "name": facts.task.TITLE} if facts.task else {"type": "other"}
     metric = {

@@ -21,7 +21,7 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
             "perplexity of the base alone",
             measure,
         ),
-        (record.dataset is None, "training data", "`dataset` in the settings: hubkit train CONFIG.yaml"),
+        (facts.trained_on is None, "training data", "`dataset` in the settings: hubkit train CONFIG.yaml"),
         (not author.language, "language of the text", "--language CODE, such as --language en"),
         (
             facts.parameters.total is None,

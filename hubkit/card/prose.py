@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hubkit.card import text
+from hubkit.card.evaluation import dataset_name
 from hubkit.card.facts import Facts
 from hubkit.card.passage import paragraph
 from hubkit.card.tables import license_name
@@ -57,8 +58,10 @@ def _what_came_of_it(facts: Facts) -> str:
 def _where_measured(facts: Facts, measured: Perplexity) -> str:
     """The text that perplexity was measured on; short where the sentence before has named the dataset."""
     dataset, split = facts.record.dataset, text.phrase(measured.split or "")
-    if dataset is None or dataset.name != measured.dataset_name or facts.record.training is None:
-        return text.phrase(measured.dataset_name) + (f" ({split})" if split else "")
+    same = dataset and (dataset.id, dataset.name) == (measured.dataset_id, measured.dataset_name)
+    if not same or facts.record.training is None:
+        name = dataset_name(measured.dataset_id, measured.dataset_name)
+        return name + (f" ({split})" if split else "")
     if split == "held out":
         return "text held out from it"
     return f"its {split} split" if split else "it"
@@ -135,7 +138,7 @@ def _limits_of_training(facts: Facts) -> list[str]:
 
 
 def _limits_of_measures(facts: Facts) -> list[str]:
-    measured, dataset = facts.record.measures.perplexity, facts.record.dataset
+    measured, overlap = facts.record.measures.perplexity, facts.overlap
     found = []
     if measured:
         found.append(
@@ -144,11 +147,11 @@ def _limits_of_measures(facts: Facts) -> list[str]:
         )
     else:
         found.append("This card reports no evaluation of its quality.")
-    if dataset and dataset.overlap and dataset.overlap.shared_ngrams:
+    if overlap and overlap.shared_ngrams:
         found.append(
-            f"{text.percent(dataset.overlap.fraction)} of the evaluation text's"
-            f" {dataset.overlap.ngram_words}-word sequences also stand in the training text, so"
-            " perplexity here is lower than it would be on text that shares none."
+            f"{text.percent(overlap.fraction)} of the evaluation text's"
+            f" {overlap.ngram_words}-word sequences also stand in the training text, so"
+            " perplexity here may be lower than it would be on text that shares none."
         )
     if note := base_note(facts):
         found.append(f"The base's weights used here are not, byte for byte, those that its id names: {note}")

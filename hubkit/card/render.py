@@ -15,7 +15,7 @@ import jinja2
 import msgspec
 
 import hubkit
-from hubkit.card import front_matter, passage, prose, regions, results, tables, text
+from hubkit.card import evaluation, front_matter, passage, prose, regions, results, tables, text
 from hubkit.card.citations import BIBTEX
 from hubkit.card.facts import Facts
 from hubkit.card.usage import usage
@@ -60,20 +60,20 @@ def render(facts: Facts, template: Path | None = None) -> str:
     if problems:
         raise CardError("the Hub would refuse this card: " + "; ".join(problems), "mend the card's settings")
     path = template or default_template()
-    loaded, values = _load(path, own=template is None), context(facts)
+    source = _read(path)
+    loaded, values = _load(path, source, own=template is None), context(facts)
     try:
         card = loaded.render(values)
     except Exception as error:  # a template can fail in any way that Python can
         raise _located(error, path) from error
-    return regions.seal(_tidy(card))
+    is_own = template is None or source == _read(default_template())
+    return regions.seal(_tidy(card), None if is_own else source)
 
 
 def context(facts: Facts) -> dict[str, Any]:
     """What a template may use: rows of tables, sentences, snippets, and the record as plain data."""
     author = facts.author
-    measured = facts.record.measures.perplexity
     history_rows, history_head = results.history(facts)
-    perplexity_rows, perplexity_head = results.perplexity(facts)
     return {
         "front_matter": front_matter.to_yaml(front_matter.metadata(facts)),
         "title": prose.title(facts),
@@ -87,17 +87,10 @@ def context(facts: Facts) -> dict[str, Any]:
         "usage": usage(facts),
         "head_is_new": bool(facts.record.base_model and facts.record.base_model.head_newly_initialized),
         "configuration": tables.configuration(facts),
-        "data": results.data(facts),
-        "data_sides": results.data_sides(facts),
-        "data_note": text.phrase((facts.record.dataset.note if facts.record.dataset else None) or ""),
         "training": results.training(facts),
         "history": history_rows,
         "history_head": history_head,
-        "perplexity": perplexity_rows,
-        "perplexity_head": perplexity_head,
-        "perplexity_definition": prose.perplexity_definition(measured) if measured else "",
-        "perplexity_conditions": results.perplexity_conditions(facts),
-        "base_left_out": prose.base_left_out(measured) if measured else None,
+        **_evaluation(facts),
         "base_note": prose.base_note(facts),
         "parameters": tables.parameters(facts),
         "four_bit": facts.four_bit,
@@ -119,6 +112,25 @@ def context(facts: Facts) -> dict[str, Any]:
         "footer": prose.footer(facts),
         "record": msgspec.to_builtins(facts.record),
         "adapter_config": dict(facts.adapter.config),
+    }
+
+
+def _evaluation(facts: Facts) -> dict[str, Any]:
+    """What a template may use of the text, and of the perplexity on it."""
+    measured, dataset = facts.record.measures.perplexity, facts.record.dataset
+    sides_rows, sides_head = evaluation.data_sides(facts)
+    perplexity_rows, perplexity_head = evaluation.perplexity(facts)
+    return {
+        "data": evaluation.data(facts),
+        "data_title": evaluation.data_title(facts),
+        "data_sides": sides_rows,
+        "data_sides_head": sides_head,
+        "data_note": text.phrase((dataset.note if dataset else None) or ""),
+        "perplexity": perplexity_rows,
+        "perplexity_head": perplexity_head,
+        "perplexity_definition": prose.perplexity_definition(measured) if measured else "",
+        "perplexity_conditions": evaluation.perplexity_conditions(facts),
+        "base_left_out": prose.base_left_out(measured) if measured else None,
     }
 
 
@@ -155,14 +167,17 @@ def _compiled(path: Path, source: str, own: bool) -> jinja2.Template:
     return environment.template_class.from_code(environment, code, environment.make_globals(None))
 
 
-def _load(path: Path, own: bool) -> jinja2.Template:
+def _read(path: Path) -> str:
     try:
-        source = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise CardError(
             f"cannot read template {path}: {reason}", "give a readable file to --template"
         ) from error
+
+
+def _load(path: Path, source: str, own: bool) -> jinja2.Template:
     try:
         return _compiled(path, source, own)
     except jinja2.TemplateError as error:

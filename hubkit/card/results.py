@@ -1,14 +1,13 @@
-"""The rows of the card's tables about work done: data, training, perplexity, throughput, environment."""
+"""The rows of the card's tables about work done: training, throughput, environment."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.tables import Row, known
-from hubkit.record import Environment, LogPoint, Perplexity, Rate
+from hubkit.record import Environment, LogPoint, Rate
 
 HISTORY_POINTS = 12
 LIBRARIES = (
@@ -21,66 +20,6 @@ LIBRARIES = (
     "tokenizers",
     "safetensors",
 )
-
-
-def data(facts: Facts) -> list[Row]:
-    """Where the text is from."""
-    dataset = facts.record.dataset
-    if dataset is None:
-        return []
-    name = text.phrase(dataset.name)
-    if dataset.id:
-        name = text.dataset_link(dataset.id) + (f" ({name})" if dataset.name != dataset.id else "")
-    elif dataset.source == "local":
-        name += " (local files)"
-    overlap = dataset.overlap
-    dropped = [
-        text.plural(number, kind)
-        for number, kind in (
-            (dataset.duplicate_documents_dropped, "document"),
-            (dataset.duplicate_paragraphs_dropped, "paragraph"),
-        )
-        if number is not None
-    ]
-    return known(
-        [
-            ("Dataset", name),
-            ("Configuration", text.code(dataset.config) if dataset.config else None),
-            ("Revision", text.code(dataset.revision) if dataset.revision else None),
-            ("Text column", text.code(dataset.text_column) if dataset.text_column else None),
-            ("License of the data", text.phrase(dataset.license) if dataset.license else None),
-            ("Duplicates dropped", text.listed(dropped) or None),
-            (
-                "Evaluation text also in the training text",
-                f"{text.percent(overlap.fraction)} ({text.count(overlap.shared_ngrams)} of"
-                f" {text.count(overlap.evaluation_ngrams)} distinct {overlap.ngram_words}-word sequences)"
-                if overlap
-                else None,
-            ),
-        ]
-    )
-
-
-def data_sides(facts: Facts) -> list[Row]:
-    """How much text was trained on, and how much was kept for evaluation."""
-    dataset = facts.record.dataset
-    if dataset is None:
-        return []
-    rows = (
-        ("Split", *(text.phrase(s) if s else "" for s in (dataset.train_split, dataset.eval_split))),
-        ("Documents", *map(_count, (dataset.train_documents, dataset.eval_documents))),
-        ("Words", *map(_count, (dataset.train_words, dataset.eval_words))),
-        ("Tokens, in packed blocks", _count(dataset.train_tokens), ""),
-        (
-            "Content digest",
-            *(text.digest(d) if d else "" for d in (dataset.train_sha256, dataset.eval_sha256)),
-        ),
-    )
-    return [row for row in rows if any(row[1:])]
-
-
-def _count(number: int | None) -> str:
-    return "" if number is None else text.count(number)
 
 
 def training(facts: Facts) -> list[Row]:
@@ -108,8 +47,8 @@ def training(facts: Facts) -> list[Row]:
             ("Seed", str(run.seed)),
             ("Precision", text.phrase(run.precision)),
             ("Method's own parameters", _method_parameters(facts)),
-            ("Final training loss", _loss(run.final_train_loss) or None),
-            ("Final evaluation loss", _loss(run.final_eval_loss) or None),
+            ("Final training loss", loss(run.final_train_loss) or None),
+            ("Final evaluation loss", loss(run.final_eval_loss) or None),
             ("Duration", text.duration(run.seconds) + resumed),
             ("Peak memory", text.size(run.peak_memory_bytes) if run.peak_memory_bytes else None),
             ("Hardware", hardware(run.environment)),
@@ -145,7 +84,7 @@ def history(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     if len(points) < 2:
         return [], ()
     columns = [
-        (name, [_loss(getattr(p, field)) for p in _spread(points)])
+        (name, [loss(getattr(p, field)) for p in _spread(points)])
         for name, field in (("Training loss", "loss"), ("Evaluation loss", "eval_loss"))
         if any(getattr(p, field) is not None for p in points)
     ]
@@ -164,74 +103,9 @@ def _spread(points: list[LogPoint]) -> list[LogPoint]:
     return [pool[round(i * last / (HISTORY_POINTS - 1))] for i in range(HISTORY_POINTS)]
 
 
-def _loss(value: float | None) -> str:
+def loss(value: float | None) -> str:
+    """A loss to four decimals; empty where it is not known."""
     return "" if value is None else f"{value:.4f}"
-
-
-def perplexity(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
-    """Perplexity of the base and of base and adapter, and the head of their table."""
-    measured = facts.record.measures.perplexity
-    if measured is None:
-        return [], ()
-    unit = "masked position" if measured.definition == "masked" else "token"
-    head = ("", "Perplexity", f"Mean loss, nats per {unit}")
-    value, base = measured.value, measured.base_value
-    own = ("Base model with this adapter", f"**{text.perplexity(value)}**", _nats(value))
-    if base is None:
-        return [own], head
-    change = text.percent(value / base - 1, signed=True)
-    alone = ("Base model alone", text.perplexity(base), _nats(base))
-    return [(*alone, ""), (*own, change)], (*head, "Change of perplexity")
-
-
-def _nats(value: float) -> str:
-    return _loss(math.log(value)) if value > 0 else ""
-
-
-def perplexity_conditions(facts: Facts) -> list[Row]:
-    """Everything that the perplexity depends on."""
-    measured = facts.record.measures.perplexity
-    if measured is None:
-        return []
-    split = f", {text.phrase(measured.split)}" if measured.split else ""
-    return known(
-        [
-            ("Text", f"{text.phrase(measured.dataset_name)}{split}, {text.digest(measured.dataset_sha256)}"),
-            ("Documents", f"{text.count(measured.documents)}, {_documents_kept(measured)}"),
-            ("Tokens scored", f"{text.count(measured.tokens_scored)} of {text.count(measured.tokens_total)}"),
-            ("Context", f"{text.count(measured.context)} tokens at most"),
-            ("Stride", _stride(measured)),
-            ("Mask", _mask(measured)),
-            ("Batch", text.plural(measured.batch_size, "window")),
-            ("Computed in", f"{measured.dtype} on {_device(measured.device, measured.environment)}"),
-            ("Duration", text.duration(measured.seconds) if measured.seconds else None),
-            ("Date", text.phrase(measured.date) if measured.date else None),
-        ]
-    )
-
-
-def _documents_kept(measured: Perplexity) -> str:
-    if measured.documents_kept == "apart":
-        return "each scored apart, none with another's text before it"
-    return "packed one after the other"
-
-
-def _stride(measured: Perplexity) -> str:
-    if measured.stride >= measured.context:
-        return f"{text.count(measured.stride)} tokens: windows do not overlap"
-    shared = text.count(measured.context - measured.stride)
-    return (
-        f"{text.count(measured.stride)} tokens scored per window, with up to {shared} before them as context"
-    )
-
-
-def _mask(measured: Perplexity) -> str | None:
-    if measured.definition != "masked" or measured.mask_probability is None:
-        return None
-    seed = f", seed {measured.mask_seed}" if measured.mask_seed is not None else ""
-    return (
-        f"probability {text.number(measured.mask_probability)}{seed}, the same positions for base and adapter"
-    )
 
 
 def throughput(facts: Facts) -> list[Row]:
@@ -272,7 +146,7 @@ def throughput_conditions(facts: Facts) -> list[Row]:
             ("Sequence length", f"{text.count(measured.sequence_length)} tokens"),
             ("New tokens", text.count(measured.new_tokens) if measured.new_tokens else None),
             ("Warm-up runs", text.count(measured.warmup)),
-            ("Computed in", f"{measured.dtype} on {_device(measured.device, environment)}"),
+            ("Computed in", f"{measured.dtype} on {device(measured.device, environment)}"),
             ("Threads", text.count(environment.threads) if environment and environment.threads else None),
             ("Load of the machine at the start", _load(environment)),
             ("Peak memory", text.size(memory) + kind if memory else None),
@@ -297,9 +171,10 @@ def _load(environment: Environment | None) -> str | None:
     return f"{environment.load_average:.2f}{cores} (one-minute load average)"
 
 
-def _device(device: str, environment: Environment | None) -> str:
-    name = environment and (environment.accelerator if device != "cpu" else environment.cpu)
-    return f"{text.phrase(device)} ({text.phrase(name)})" if name else text.phrase(device)
+def device(where: str, environment: Environment | None) -> str:
+    """The device with the name of its processor: `cpu (Intel Xeon)`."""
+    name = environment and (environment.accelerator if where != "cpu" else environment.cpu)
+    return f"{text.phrase(where)} ({text.phrase(name)})" if name else text.phrase(where)
 
 
 def hardware(environment: Environment | None) -> str | None:

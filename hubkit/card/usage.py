@@ -74,7 +74,7 @@ def _as_trained(facts: Facts) -> dict[str, Any]:
     Naming modules to skip switches off the default, which skips the output embeddings: they are named too.
     """
     given = dict(facts.quantization or {})
-    saved = [str(name) for name in facts.adapter.config.get("modules_to_save") or []]
+    saved = facts.adapter.modules_to_save
     if saved and not given.get("llm_int8_skip_modules"):
         given["llm_int8_skip_modules"] = list(dict.fromkeys([*saved, "lm_head"]))
     return given

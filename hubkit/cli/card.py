@@ -129,11 +129,16 @@ def _counted(facts: Facts, base_config: Path, quiet: bool) -> Facts:
 
 
 def _remember(directory: Path, known: Record, facts: Facts) -> None:
-    """Write the record with what was told now; measures stay as they are, but for a new count."""
+    """Write the record with what was told now; what was measured or trained stays, but for a new count."""
     counted = facts.record.measures.parameters
     measures = msgspec.structs.replace(known.measures, parameters=counted or known.measures.parameters)
     told = msgspec.structs.replace(
-        facts.record, measures=measures, hubkit_version=known.hubkit_version or __version__
+        facts.record,
+        method=known.method,
+        dataset=known.dataset,
+        training=known.training,
+        measures=measures,
+        hubkit_version=known.hubkit_version or __version__,
     )
     if told != known:
         record.write(directory, told)
@@ -178,7 +183,7 @@ def _report(directory: Path, facts: Facts, outcome: str, as_json: bool, quiet: b
     common.hint(f"Wrote {path}" if outcome == "written" else f"{path} is up to date", quiet)
     if facts.stale:
         common.hint(
-            f"Left out, measured on other weights: {', '.join(facts.stale)}."
+            f"Left out, of other weights or another configuration than these: {', '.join(facts.stale)}."
             f" Next: hubkit measure --adapter {shlex.quote(str(directory))}",
             quiet,
         )

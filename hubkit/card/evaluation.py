@@ -1,0 +1,171 @@
+"""The rows of the card's tables about text: what was trained on, and what perplexity was measured on."""
+
+from __future__ import annotations
+
+import math
+
+from hubkit.card import results, text
+from hubkit.card.facts import Facts
+from hubkit.card.tables import Row, known
+from hubkit.record import Dataset, Perplexity
+
+
+def data_title(facts: Facts) -> str:
+    """The heading of the section about the text."""
+    return "Training data" if facts.trained_on else "Evaluation data"
+
+
+def _described(facts: Facts) -> Dataset | None:
+    """The text to describe: what was trained on, else what perplexity was measured on."""
+    return facts.trained_on or (facts.record.dataset if facts.record.measures.perplexity else None)
+
+
+def dataset_name(repo_id: str | None, name: str) -> str:
+    """A dataset's id, linked, with the name it is called by where that is another."""
+    if not repo_id:
+        return text.phrase(name)
+    return text.dataset_link(repo_id) + (f" ({text.phrase(name)})" if name != repo_id else "")
+
+
+def data(facts: Facts) -> list[Row]:
+    """Where the text is from."""
+    dataset = _described(facts)
+    if dataset is None:
+        return []
+    dropped = [
+        text.plural(number, kind)
+        for number, kind in (
+            (dataset.duplicate_documents_dropped, "document"),
+            (dataset.duplicate_paragraphs_dropped, "paragraph"),
+        )
+        if number is not None
+    ]
+    local = " (local files)" if dataset.source == "local" and not dataset.id else ""
+    return known(
+        [
+            ("Dataset", dataset_name(dataset.id, dataset.name) + local),
+            ("Configuration", text.code(dataset.config) if dataset.config else None),
+            ("Revision", text.code(dataset.revision) if dataset.revision else None),
+            ("Text column", text.code(dataset.text_column) if dataset.text_column else None),
+            ("License of the data", text.phrase(dataset.license) if dataset.license else None),
+            ("Duplicates dropped", text.listed(dropped) or None),
+            ("Evaluation text also in the training text", _overlap(facts)),
+        ]
+    )
+
+
+def _overlap(facts: Facts) -> str | None:
+    overlap = facts.overlap
+    if overlap is None:
+        return None
+    return (
+        f"{text.percent(overlap.fraction)} ({text.count(overlap.shared_ngrams)} of"
+        f" {text.count(overlap.evaluation_ngrams)} distinct {overlap.ngram_words}-word sequences)"
+    )
+
+
+def data_sides(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
+    """How much text was trained on and how much was kept for evaluation, and the head of their table."""
+    dataset = _described(facts)
+    if dataset is None:
+        return [], ()
+    rows: tuple[Row, ...] = (
+        ("Split", *(text.phrase(s) if s else "" for s in (dataset.train_split, dataset.eval_split))),
+        ("Documents", *map(_count, (dataset.train_documents, dataset.eval_documents))),
+        ("Words", *map(_count, (dataset.train_words, dataset.eval_words))),
+        ("Tokens, in packed blocks", _count(dataset.train_tokens), ""),
+        (
+            "Content digest",
+            *(text.digest(d) if d else "" for d in (dataset.train_sha256, dataset.eval_sha256)),
+        ),
+    )
+    if facts.trained_on is None:
+        return [(label, evaluated) for label, _, evaluated in rows if evaluated], ("", "Evaluation")
+    return [row for row in rows if any(row[1:])], ("", "Training", "Evaluation")
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else text.count(number)
+
+
+def perplexity(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
+    """Perplexity of the base and of base and adapter, and the head of their table."""
+    measured = facts.record.measures.perplexity
+    if measured is None:
+        return [], ()
+    unit = "masked position" if measured.definition == "masked" else "token"
+    head = ("", "Perplexity", f"Mean loss, nats per {unit}")
+    value, base = measured.value, measured.base_value
+    own = ("Base model with this adapter", f"**{text.perplexity(value)}**", _nats(value))
+    if base is None:
+        return [own], head
+    change = text.percent(value / base - 1, signed=True)
+    alone = ("Base model alone", text.perplexity(base), _nats(base))
+    return [(*alone, ""), (*own, change)], (*head, "Change of perplexity")
+
+
+def _nats(value: float) -> str:
+    return results.loss(math.log(value)) if value > 0 else ""
+
+
+def perplexity_conditions(facts: Facts) -> list[Row]:
+    """Everything that the perplexity depends on."""
+    measured = facts.record.measures.perplexity
+    if measured is None:
+        return []
+    return known(
+        [
+            ("Text", _text(measured)),
+            ("Documents", f"{text.count(measured.documents)}, {_documents_kept(measured)}"),
+            ("Tokens scored", f"{text.count(measured.tokens_scored)} of {text.count(measured.tokens_total)}"),
+            ("Context", f"{text.count(measured.context)} tokens at most"),
+            ("Stride", _stride(measured)),
+            ("Mask", _mask(measured)),
+            ("Batch", text.plural(measured.batch_size, "window")),
+            ("Computed in", f"{measured.dtype} on {results.device(measured.device, measured.environment)}"),
+            ("Duration", text.duration(measured.seconds) if measured.seconds else None),
+            ("Date", text.phrase(measured.date) if measured.date else None),
+        ]
+    )
+
+
+def _text(measured: Perplexity) -> str:
+    """What was scored, so that a reader can find the very same."""
+    revision = f"revision {text.code(measured.dataset_revision[:12])}" if measured.dataset_revision else ""
+    parts = (
+        dataset_name(measured.dataset_id, measured.dataset_name),
+        text.code(measured.dataset_config) if measured.dataset_config else "",
+        text.phrase(measured.split) if measured.split else "",
+        revision,
+        text.digest(measured.dataset_sha256),
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _documents_kept(measured: Perplexity) -> str:
+    if measured.documents_kept == "apart":
+        return "each scored apart, none with another's text before it"
+    return "packed one after the other"
+
+
+def _stride(measured: Perplexity) -> str:
+    if measured.definition == "masked":
+        return (
+            f"{text.count(measured.stride)} tokens of text per window, between `[CLS]` and `[SEP]`;"
+            " windows do not overlap"
+        )
+    if measured.stride >= measured.context:
+        return f"{text.count(measured.stride)} tokens: windows do not overlap"
+    shared = text.count(measured.context - measured.stride)
+    return (
+        f"{text.count(measured.stride)} tokens scored per window, with up to {shared} before them as context"
+    )
+
+
+def _mask(measured: Perplexity) -> str | None:
+    if measured.definition != "masked" or measured.mask_probability is None:
+        return None
+    seed = f", seed {measured.mask_seed}" if measured.mask_seed is not None else ""
+    return (
+        f"probability {text.number(measured.mask_probability)}{seed}, the same positions for base and adapter"
+    )
