@@ -154,6 +154,11 @@ class Hub:
             if isinstance(entry, RepoFile)
         }
 
+    def messages(self, repo_id: str, commit: str) -> list[str]:
+        """What the commits up to this one say below their titles, the newest first."""
+        with self.calling(repo_id):
+            return [made.message for made in self.api.list_repo_commits(repo_id, revision=commit)]
+
     def read(self, repo_id: str, path: str, commit: str) -> bytes:
         """The bytes of a small file at a commit, as the Hub serves them."""
         from huggingface_hub import hf_hub_url, hf_raise_for_status

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from hubkit.hub_client import AnswerLost
 
 Storage = Literal["xet", "lfs"]
+MOST_PULL_REQUESTS = 20  # open ones that are looked at, the newest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class _Push:
     parent: str
     revision: str
     create_pr: bool
+    description: str
     pull_requests: frozenset[str] = field(default_factory=frozenset)  # refs that were there before
 
 
@@ -66,6 +68,7 @@ def make_commit(
     parent: str,
     revision: str = hub_rules.DEFAULT_BRANCH,
     create_pr: bool = False,
+    description: str = "",
 ) -> Commit:
     """Make one commit on top of `parent`, or open one pull request with it.
 
@@ -73,11 +76,26 @@ def make_commit(
     commit did not land, and the other HubErrors when the Hub says no.
     """
     before = frozenset(_pull_requests(hub, repo_id)) if create_pr else frozenset()
-    push = _Push(hub, repo_id, files, title, parent, revision, create_pr, before)
+    push = _Push(hub, repo_id, files, title, parent, revision, create_pr, description, before)
     additions = [_addition(file) for file in files]
     storage, notes = _upload(push, additions)
     made = _commit_once(push, additions)
     return Commit(made.oid, made.url, made.pull_request, storage, notes)
+
+
+def open_pull_request(hub: Hub, repo_id: str, files: Sequence[LocalFile]) -> Commit | None:
+    """An open pull request that proposes these files already."""
+    with hub.calling(repo_id):
+        found = hub.api.get_repo_discussions(
+            repo_id, discussion_type="pull_request", discussion_status="open"
+        )
+        newest = list(itertools.islice(found, MOST_PULL_REQUESTS))
+    for pull in newest:
+        head = hub.repo(repo_id, f"refs/pr/{pull.num}")
+        there = hub.files(repo_id, head.head) if head and head.head else {}
+        if head and head.head and all(file.equals(there.get(file.path)) for file in files):
+            return Commit(head.head, url := f"{hub.endpoint}/{repo_id}/discussions/{pull.num}", url)
+    return None
 
 
 def _addition(file: LocalFile) -> CommitOperationAdd:
@@ -119,6 +137,7 @@ def _post(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
             push.repo_id,
             additions,
             commit_message=push.title,
+            commit_description=push.description,
             revision=push.revision,
             parent_commit=push.parent,
             create_pr=push.create_pr,

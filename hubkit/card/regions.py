@@ -1,7 +1,8 @@
 """The card on disk: which README.md may be replaced, and which holds somebody's own work.
 
 A card of hubkit's ends with a comment that holds the digest of everything before it. While the digest is
-right, nobody has edited the file, and it can be made anew.
+right, nobody has edited the file, and it can be made anew. The comment also tells which template made the
+card, where that was not hubkit's own.
 """
 
 from __future__ import annotations
@@ -15,24 +16,39 @@ from hubkit import files
 from hubkit.errors import CardError
 
 CARD_NAME = "README.md"
-_MARKER = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64}) -->\n*\Z")
+_MARKER = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64})(?: template=([0-9a-f]{12}))? -->\n*\Z")
 _PLACEHOLDER = "[More Information Needed]"
 _MANY_PLACEHOLDERS = 10  # PEFT's template has 39; an author who began to fill it in leaves fewer
 
 Outcome = Literal["written", "unchanged"]
 
 
-def seal(body: str) -> str:
-    """The card with its marker; the result ends with one newline."""
+def seal(body: str, template: str | None = None) -> str:
+    """The card with its marker; the result ends with one newline.
+
+    `template` is the text of the template that made it, when that is not hubkit's own.
+    """
     body = body.rstrip("\n") + "\n\n"
-    return f"{body}<!-- hubkit:card sha256={_digest(body)} -->\n"
+    made_by = f" template={_digest(template)[:12]}" if template is not None else ""
+    return f"{body}<!-- hubkit:card sha256={_digest(body)}{made_by} -->\n"
 
 
 def is_sealed(card: str) -> bool:
     """Whether this is a card of hubkit's that nobody has edited since."""
-    card = card.replace("\r\n", "\n")  # git may have checked it out with CRLF
+    card = normal(card)
     found = _MARKER.search(card)
     return found is not None and found[1] == _digest(card[: found.start()])
+
+
+def has_own_template(card: str) -> bool:
+    """Whether a sealed card was made by a template other than hubkit's."""
+    found = _MARKER.search(normal(card))
+    return found is not None and found[2] is not None
+
+
+def normal(card: str) -> str:
+    """The card with LF line ends: git may have checked it out with CRLF."""
+    return card.replace("\r\n", "\n")
 
 
 def is_boilerplate(card: str) -> bool:

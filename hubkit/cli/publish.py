@@ -13,6 +13,11 @@ from hubkit.cli import common
 @click.command("publish")
 @common.adapter_option
 @common.push_options
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace a card that was written or edited on the Hub; its history keeps it.",
+)
 @common.json_option
 @common.quiet_option
 def command(adapter_dir: Path, as_json: bool, quiet: bool, **push: Any) -> None:

@@ -22,7 +22,8 @@ def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> Pu
             said[name] = getattr(settings, name)
     said["create_pr"] = bool(said["create_pr"])
     said["local_hub"] = Path(said["local_hub"]) if said["local_hub"] else None
-    return PushOptions(**said, watched=common.watched(), progress=common.watched() and not quiet)
+    watched = common.watched()
+    return PushOptions(**said, watched=watched, progress=watched and not quiet, insist=common.hint)
 
 
 def report(outcome: Plan | Published | Forecast, as_json: bool, quiet: bool) -> None:

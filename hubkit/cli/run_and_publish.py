@@ -17,7 +17,9 @@ from hubkit.cli import common
 @common.push_options
 @click.option("--fresh", is_flag=True, help="Drop checkpoints and train anew.")
 @click.option(
-    "--force", is_flag=True, help="Replace a card that is not hubkit's; it is kept as README.md.orig."
+    "--force",
+    is_flag=True,
+    help="Replace a card that is not hubkit's: it is kept as README.md.orig, and in the history of the Hub.",
 )
 @common.json_option
 @common.quiet_option
@@ -40,7 +42,7 @@ def command(
     from hubkit.cli.push import push_options, report
 
     run = common.prepared(config, overrides, adapter_dir)
-    options = push_options(push, run.settings.hub, quiet)
+    options = push_options({**push, "force": force}, run.settings.hub, quiet)
     say = common.speaker(quiet)
     outcome = pipeline.run_and_publish(run, options, localhub.start, say, fresh=fresh, force=force)
     if not (quiet or as_json or options.dry_run):

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit.errors import HeadMoved, HubError, HubkitError, RepoMissing
+from hubkit.errors import CardError, HeadMoved, HubError, HubkitError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile
-from hubkit.hub_commit import Commit, Storage, make_commit
+from hubkit.hub_commit import Commit, Storage, make_commit, open_pull_request
 from hubkit.hub_rules import DEFAULT_BRANCH
+from hubkit.publishing import remote_card
 from hubkit.publishing.contents import CARD_NAME
-from hubkit.publishing.plan import Plan
+from hubkit.publishing.plan import Plan, check_visibility
 
 MOST_RETRIES = 3
 
@@ -36,10 +37,14 @@ def apply(plan: Plan, hub: Hub) -> Published:
     """Make the commit of a plan, or none when the Hub holds it all.
 
     When somebody commits meanwhile, the plan is carried over to the new head, three times at most, and only
-    if none of its files was touched. Otherwise HeadMoved is raised, and nothing is overwritten.
+    if none of its files was touched. Otherwise HeadMoved is raised, and nothing is overwritten. Raises
+    CardError for a plan that says itself that it may not be carried out.
     """
+    if plan.refused:
+        raise CardError(plan.refused, plan.refused_hint)
     started = time.monotonic()
     files = [file.local(plan.directory) for file in plan.files]
+    card = next(file for file in files if file.path == CARD_NAME)
     _check_unchanged(files)
     head = _prepare(plan, hub)
     before = hub.files(plan.repo_id, plan.head) if plan.head else {}
@@ -49,6 +54,8 @@ def apply(plan: Plan, hub: Hub) -> Published:
         changed = [file for file in files if not file.equals(remote.get(file.path))]
         if not changed:
             return _published(plan, head, started)
+        if plan.create_pr and (there := open_pull_request(hub, plan.repo_id, files)):
+            return _published(plan, there.oid, started, pull_request=there.url)
         try:
             commit = make_commit(
                 hub,
@@ -58,6 +65,7 @@ def apply(plan: Plan, hub: Hub) -> Published:
                 parent=head,
                 revision=plan.revision,
                 create_pr=plan.create_pr,
+                description=remote_card.description(card.sha256),
             )
         except HeadMoved:
             if not retries_left:
@@ -84,6 +92,7 @@ def _require_head(plan: Plan, hub: Hub, revision: str) -> str:
     repo = hub.repo(plan.repo_id, revision)
     if repo is None or repo.head is None:
         raise RepoMissing(f"{plan.repo_id} has no revision {revision} any more", "run the command again")
+    check_visibility(repo, plan.private)  # somebody may have created it since the plan was made
     return repo.head
 
 
@@ -126,19 +135,22 @@ def _verify(plan: Plan, hub: Hub, files: list[LocalFile], commit: Commit) -> Non
 
 
 def _published(
-    plan: Plan, head: str, started: float, commit: Commit | None = None, new_bytes: int = 0
+    plan: Plan,
+    head: str,
+    started: float,
+    commit: Commit | None = None,
+    new_bytes: int = 0,
+    pull_request: str | None = None,
 ) -> Published:
-    address = f"{plan.endpoint}/{plan.repo_id}"
-    if commit and commit.pull_request:
-        address = commit.pull_request
+    pull_request = commit.pull_request if commit else pull_request
     return Published(
         repo_id=plan.repo_id,
-        address=address,
+        address=pull_request or f"{plan.endpoint}/{plan.repo_id}",
         commit=head,
         nothing_to_do=commit is None,
         new_bytes=new_bytes,
         seconds=round(time.monotonic() - started, 3),
-        pull_request=commit.pull_request if commit else None,
+        pull_request=pull_request,
         storage=commit.storage if commit else None,
         notes=[*plan.notes, *(commit.notes if commit else ())],
     )

@@ -6,6 +6,7 @@ What is not named here stays where it is: checkpoints, optimizer states, trainin
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -44,17 +45,39 @@ class Contents:
 
     files: tuple[LocalFile, ...]
     left_out: tuple[str, ...]
+    drafts: Mapping[str, bytes]  # what stands in for files of these names, or is not written yet
+
+    @property
+    def names(self) -> set[str]:
+        """The paths of the files."""
+        return {file.path for file in self.files}
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one of the files."""
+        if name in self.drafts:
+            return self.drafts[name]
+        source = next(file.source for file in self.files if file.path == name)
+        try:
+            return source.read_bytes()
+        except OSError as error:
+            raise AdapterError(f"cannot read {source}: {error.strerror}") from error
 
 
-def collect(directory: Path) -> Contents:
-    """Find and hash what is published of a directory. Raises AdapterError for a link that leads out of it."""
+def collect(directory: Path, drafts: Mapping[str, bytes] | None = None) -> Contents:
+    """Find and hash what is published of a directory. Raises AdapterError for a link that leads out of it.
+
+    `drafts` are files that would be written before a push, and stand in for what lies there now.
+    """
+    drafts = drafts or {}
     root = directory.resolve()
-    chosen, left_out = [], []
+    chosen, left_out = [_drafted(name, directory / name, content) for name, content in drafts.items()], []
     for path in sorted([*directory.iterdir(), *directory.glob(f"{FIGURES}/*")]):
         name = path.relative_to(directory).as_posix()
         if not is_published(name):
             if name != FIGURES:
                 left_out.append(f"{name}/" if path.is_dir() else name)
+        elif name in drafts:
+            continue
         elif not path.resolve().is_relative_to(root):
             raise AdapterError(
                 f"{path} is a link that leads out of the directory", "put a copy of the file in its place"
@@ -63,7 +86,8 @@ def collect(directory: Path) -> Contents:
             raise AdapterError(f"{path} is not a file", "remove it, or put the file in its place")
         else:
             chosen.append(local_file(name, path))
-    return Contents(tuple(chosen), tuple(left_out))
+    chosen.sort(key=lambda file: file.path)
+    return Contents(tuple(chosen), tuple(left_out), drafts)
 
 
 def is_published(name: str) -> bool:
@@ -76,8 +100,14 @@ def is_text(name: str) -> bool:
     return not name.endswith(BINARY_SUFFIXES)
 
 
+def _drafted(name: str, path: Path, content: bytes) -> LocalFile:
+    """A file that is not written yet: the time of writing, 0, keeps it from being pushed."""
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return LocalFile(name, path, len(content), hashlib.sha256(content).hexdigest(), blob)
+
+
 def local_file(name: str, path: Path) -> LocalFile:
-    """A file with its digests, read once; the Hub keeps large files by SHA-256, so only small ones gettwo."""
+    """A file with its digests, read once; the Hub keeps large ones by SHA-256, so only small ones get two."""
     size, modified_ns = path.stat().st_size, path.stat().st_mtime_ns
     sha256 = hashlib.sha256()
     blob = hashlib.sha1(b"blob %d\0" % size) if size <= hub_rules.REGULAR_FILE_MAX else None

@@ -7,21 +7,18 @@ as JSON, and needs no right to write.
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from hubkit import adapter, hub_rules, record
-from hubkit.errors import CardError, HubError, HubkitError, RepoMissing
+from hubkit.errors import HubError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
-from hubkit.publishing import secrets
-from hubkit.publishing.contents import CARD_NAME, Contents, collect, is_text
-
-FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
-LARGEST_DIFF = 1_000_000  # bytes of a card that a diff is made of
+from hubkit.publishing import checks, remote_card
+from hubkit.publishing.contents import CARD_NAME, Contents
+from hubkit.publishing.draft import Draft
 
 
 class PlannedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,6 +55,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     create_pr: bool = False
     remote_only: list[str] = []  # on the Hub and not here: left alone
     left_out: list[str] = []  # here, and not published
+    refused: str | None = None  # why the card on the Hub may not be replaced
+    refused_hint: str | None = None
     notes: list[str] = []
 
     @property
@@ -86,19 +85,29 @@ def plan(
     create_pr: bool = False,
     commit_message: str | None = None,
     watched: bool = False,
+    force: bool = False,
+    draft: Draft | None = None,
 ) -> Plan:
     """Compare a directory with a repo. Raises HubkitError for what must not or cannot be published.
 
+    A card on the Hub that somebody wrote or edited there is not replaced without `force`: the plan says so,
+    and cannot be carried out. `draft` stands in for record and card: that plan too can only be looked at.
     A repo that is to be created is private when neither the user said otherwise nor anybody is watching.
     """
     repo_id = full_repo_id(repo_id, hub.user)
     revision = revision or hub_rules.DEFAULT_BRANCH
-    contents = read(directory)
+    contents = checks.read(directory, draft)
     repo = hub.repo(repo_id, revision)
     _check_pull_request(create_pr, revision, repo_id, repo)
+    check_visibility(repo, private)
     head = _head(hub, repo, revision)
     remote = hub.files(repo_id, head) if head else {}
     files = [_planned(file, remote.get(file.path)) for file in contents.files]
+    replaces = any(file.path == CARD_NAME and file.change == "changed" for file in files)
+    theirs = remote_card.fetch(hub, repo_id, head, remote) if replaces else None
+    no = None
+    if replaces and not (force or create_pr):
+        no = remote_card.refusal(hub, repo_id, head, remote, theirs)
     wanted = True if private is None and not watched else private
     return Plan(
         endpoint=hub.endpoint,
@@ -115,8 +124,10 @@ def plan(
         files=files,
         remote_only=sorted(set(remote) - {file.path for file in files}),
         left_out=list(contents.left_out),
-        card_diff=_card_diff(directory, hub, repo_id, head, remote, files),
-        notes=[*_notes(directory, repo_id, repo, private), *_opinion(directory, hub, repo_id, files)],
+        card_diff=_card_diff(directory, repo_id, contents, theirs, files),
+        notes=[*_notes(directory, repo_id, repo, private, draft), *_opinion(hub, repo_id, contents, files)],
+        refused=no.message if no else None,
+        refused_hint=no.hint if no else None,
     )
 
 
@@ -129,56 +140,13 @@ def full_repo_id(repo_id: str, user: Callable[[], str]) -> str:
     return repo_id if "/" in repo_id else f"{user()}/{repo_id}"
 
 
-def read(directory: Path) -> Contents:
-    """The files to publish, all of them fit to be. Raises HubkitError, with the command that mends it."""
-    adapter.read(directory)
-    if not (directory / CARD_NAME).is_file():
-        raise CardError(f"there is no {CARD_NAME} in {directory}", f"hubkit card --adapter {directory}")
-    contents = collect(directory)
-    _check_measures(directory, contents)
-    _check_front_matter(directory)
-    found = [
-        secret
-        for file in contents.files
-        if is_text(file.path)
-        for secret in secrets.scan(file.path, file.source.read_bytes())
-    ]
-    if found:
-        places = ", ".join(f"{secret.path}:{secret.line} ({secret.kind})" for secret in found[:5])
-        raise HubkitError(
-            f"{directory} holds what looks like a secret: {places}",
-            "take it out, and revoke it if it was real",
+def check_visibility(repo: Repo | None, private: bool | None) -> None:
+    """Files that are meant to be private do not go to a repo that is public. Raises HubError."""
+    if repo and private and not repo.private:
+        raise HubError(
+            f"{repo.id} exists and is public, and --private cannot change that",
+            "make it private on its settings page, or leave --private out",
         )
-    return contents
-
-
-def _check_measures(directory: Path, contents: Contents) -> None:
-    """A number that was measured on other weights is never published."""
-    weights = next(file for file in contents.files if file.path == adapter.WEIGHTS_NAME)
-    _, stale = record.fresh_measures(record.read(directory).measures, weights.sha256)
-    if stale:
-        raise HubkitError(
-            f"{directory / record.RECORD_NAME} holds numbers of other weights than these: {', '.join(stale)}",
-            f"hubkit measure --adapter {directory}",
-        )
-
-
-def _check_front_matter(directory: Path) -> None:
-    """Hold the card's front matter to the Hub's rules, before the Hub does."""
-    import yaml
-
-    path = directory / CARD_NAME
-    mend = f"hubkit card --adapter {directory}"
-    try:
-        found = FRONT_MATTER.search(path.read_text(encoding="utf-8"))
-        metadata = yaml.safe_load(found[1]) if found else None
-    except UnicodeDecodeError as error:
-        raise CardError(f"{path} is not UTF-8 text", mend) from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise CardError(f"the front matter of {path} is not YAML: {error}", mend) from error
-    problems = hub_rules.front_matter_problems(metadata) if metadata is not None else []
-    if problems:
-        raise CardError(f"the Hub would refuse {path}: {'; '.join(problems)}", mend)
 
 
 def _check_pull_request(create_pr: bool, revision: str, repo_id: str, repo: Repo | None) -> None:
@@ -228,41 +196,37 @@ def _title(files: list[PlannedFile]) -> str:
 
 
 def _card_diff(
-    directory: Path,
-    hub: Hub,
-    repo_id: str,
-    head: str | None,
-    remote: Mapping[str, RemoteFile],
-    files: list[PlannedFile],
+    directory: Path, repo_id: str, contents: Contents, theirs: bytes | None, files: list[PlannedFile]
 ) -> str:
     """The unified diff from the Hub's card to this one."""
     ours = next(file for file in files if file.path == CARD_NAME)
-    theirs = remote.get(CARD_NAME)
-    if ours.change == "unchanged" or max(ours.size, theirs.size if theirs else 0) > LARGEST_DIFF:
+    too_large = ours.size > remote_card.LARGEST or (ours.change == "changed" and theirs is None)
+    if ours.change == "unchanged" or too_large:
         return ""
-    old = hub.read(repo_id, CARD_NAME, head).decode("utf-8", "replace") if theirs and head else ""
-    new = (directory / CARD_NAME).read_text(encoding="utf-8")
+    old, new = (theirs or b"").decode("utf-8", "replace"), contents.read(CARD_NAME).decode("utf-8")
     names = (f"{repo_id}/{CARD_NAME}", str(directory / CARD_NAME))
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="")
     return "\n".join(lines)
 
 
-def _opinion(directory: Path, hub: Hub, repo_id: str, files: list[PlannedFile]) -> list[str]:
+def _opinion(hub: Hub, repo_id: str, contents: Contents, files: list[PlannedFile]) -> list[str]:
     """What the Hub itself warns about in a card that is new to it. Raises HubError when it refuses it."""
     if all(file.change == "unchanged" for file in files if file.path == CARD_NAME):
         return []
-    card = (directory / CARD_NAME).read_text(encoding="utf-8")
+    card = contents.read(CARD_NAME).decode("utf-8")
     return [f"the Hub warns about the card: {warning}" for warning in hub.validate_card(repo_id, card)]
 
 
-def _notes(directory: Path, repo_id: str, repo: Repo | None, private: bool | None) -> list[str]:
+def _notes(
+    directory: Path, repo_id: str, repo: Repo | None, private: bool | None, draft: Draft | None
+) -> list[str]:
     notes = []
     if repo and repo.id != repo_id:
         notes.append(f"{repo_id} was renamed to {repo.id}, which is published to")
     if repo and private is not None and private != repo.private:
         is_now = "private" if repo.private else "public"
         notes.append(f"{repo.id} exists and stays {is_now}; its settings page changes that")
-    named = record.read(directory).repo_id
+    named = (draft.record if draft else record.read(directory)).repo_id
     if named and named != repo_id:
         notes.append(
             f"the card was written for {named}; write it for this repo with"

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit import adapter, record
+from hubkit import record
+from hubkit.publishing import checks
 from hubkit.publishing.apply import Published, apply
+from hubkit.publishing.contents import CARD_NAME
+from hubkit.publishing.draft import Draft, for_repo
 from hubkit.publishing.plan import Plan, plan
 from hubkit.publishing.target import PushOptions, StartLocalHub, Target, open_target, resolve_repo_id
 
@@ -23,7 +26,7 @@ def publish(
     default_name: str | None = None,
 ) -> Published | Plan:
     """Publish an adapter directory; with `dry_run`, only plan it. `say` gets the lines meant for a person."""
-    adapter.read(directory)  # before anything is started or made for it
+    checks.read(directory)  # before anything is started or made for it
     recorded = record.read(directory).repo_id
     with open_target(options, start_local_hub) as target:
         repo_id = resolve_repo_id(options, target, default_name or directory.resolve().name, recorded)
@@ -31,11 +34,24 @@ def publish(
 
 
 def publish_to(
-    target: Target, directory: Path, repo_id: str, options: PushOptions, say: Say
+    target: Target,
+    directory: Path,
+    repo_id: str,
+    options: PushOptions,
+    say: Say,
+    draft: Draft | None = None,
 ) -> Published | Plan:
-    """The same to a target that is open, under an id that is known."""
+    """The same to a target that is open, under an id that is known.
+
+    A card of hubkit's that names another repo, or none, is written anew first. A dry run writes nothing: it
+    plans with the draft of the card, which may also be given.
+    """
     if target.line:
-        say(target.line)
+        (options.insist or say)(target.line)
+    draft = draft or for_repo(directory, repo_id)
+    if draft and not options.dry_run:
+        draft.write(directory)
+        say(f"wrote {directory / CARD_NAME} anew for {repo_id}")
     planned = plan(
         directory,
         repo_id,
@@ -45,6 +61,8 @@ def publish_to(
         create_pr=options.create_pr,
         commit_message=options.commit_message,
         watched=options.watched or target.local_hub is not None,  # on this machine nothing gets out
+        force=options.force,
+        draft=draft if options.dry_run else None,
     )
     if options.dry_run:
         return planned

@@ -22,6 +22,8 @@ def show_plan(plan: Plan) -> str:
     if plan.left_out:
         lines.append(f"Not published: {', '.join(plan.left_out)}")
     lines += [f"Note: {note}" for note in plan.notes]
+    if plan.refused:
+        lines.append(f"Would be refused: {plan.refused}. Next: {plan.refused_hint}")
     if plan.card_diff:
         lines += ["", plan.card_diff]
     return "\n".join(lines)
@@ -29,6 +31,8 @@ def show_plan(plan: Plan) -> str:
 
 def show_published(done: Published) -> str:
     """What a push did, in one line."""
+    if done.nothing_to_do and done.pull_request:
+        return f"Nothing to propose: {done.pull_request} holds all of it already (commit {done.commit[:12]})"
     if done.nothing_to_do:
         return f"Nothing to change: {done.repo_id} holds all of it already (commit {done.commit[:12]})"
     way = {"xet": " by Xet", "lfs": " by LFS"}.get(done.storage or "", "")

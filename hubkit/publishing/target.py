@@ -17,7 +17,8 @@ from typing import Protocol
 from hubkit import hub_rules
 from hubkit.errors import HubError, NotAuthorised, RepoMissing
 from hubkit.hub import Hub, find_token
-from hubkit.publishing.plan import full_repo_id
+from hubkit.publishing import remote_card
+from hubkit.publishing.plan import check_visibility, full_repo_id
 
 LOCAL_USER = "local"  # the user of a local Hub when none is named
 FALLBACK = Path("local-hub")
@@ -47,7 +48,11 @@ StartLocalHub = Callable[[Path], LocalHub]
 
 @dataclass(frozen=True, kw_only=True)
 class PushOptions:
-    """What the user said about a push. `watched`: by a person at a terminal; `progress`: with bars on it."""
+    """What the user said about a push. `watched`: by a person at a terminal; `progress`: with bars on it.
+
+    `force` replaces a card on the Hub that somebody wrote or edited there. `insist` says to the user what
+    must be said even where everything else is silent.
+    """
 
     repo_id: str | None = None
     revision: str | None = None
@@ -60,6 +65,8 @@ class PushOptions:
     dry_run: bool = False
     watched: bool = False
     progress: bool = False
+    force: bool = False
+    insist: Callable[[str], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +84,24 @@ class Target:
         return self.local_user or self.hub.user()
 
     def check(self, repo_id: str, options: PushOptions) -> None:
-        """Find out early, before hours of work, that the push would be refused. Raises HubError."""
+        """Find out early, before hours of work, that the push would be refused.
+
+        Raises HubError, and CardError where the card on the Hub is somebody's and may not be replaced.
+        """
+        repo = self.hub.repo(repo_id, options.revision or hub_rules.DEFAULT_BRANCH)
+        check_visibility(repo, options.private)
         if options.create_pr:
-            if self.hub.repo(repo_id) is None:
+            if repo is None:
                 raise RepoMissing(
                     f"there is no repo {repo_id} to open a pull request at", "publish without --create-pr"
                 )
         elif not options.dry_run:
             self.hub.check_writable(repo_id)
+        if repo and repo.head and not (options.create_pr or options.force or options.dry_run):
+            files = self.hub.files(repo_id, repo.head)
+            card = remote_card.fetch(self.hub, repo_id, repo.head, files)
+            if no := remote_card.refusal(self.hub, repo_id, repo.head, files, card):
+                raise no
 
     def address(self, repo_id: str) -> str:
         """Where a repo's page is, or will be once `serve_command` runs."""
@@ -101,6 +118,11 @@ class Target:
 def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterator[Target]:
     """Open the Hub that the options ask for: `--local-hub`, else the real one if there is a token or an
     `--endpoint`, else the local Hub in ./local-hub, and then `line` says so."""
+    if options.token is not None and not options.token.strip():
+        raise NotAuthorised(
+            "--token is empty; a secret that is not set comes so",
+            "set it, or leave --token out to use HF_TOKEN or the token of: hf auth login",
+        )
     if options.local_hub is not None and options.endpoint is not None:
         raise HubError("--local-hub and --endpoint name two Hubs", "leave one of them out")
     if options.local_hub is not None:

@@ -1,0 +1,49 @@
+"""Record and card as they would be written for a repo: written before a push, only shown by a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hubkit import record
+from hubkit.card import facts, regions
+from hubkit.card.render import render
+from hubkit.record import Author, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A record and the card that it makes."""
+
+    record: Record
+    card: str
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """The bytes of both, by name."""
+        return {record.RECORD_NAME: record.to_bytes(self.record), regions.CARD_NAME: self.card.encode()}
+
+    def write(self, directory: Path, force: bool = False) -> regions.Outcome:
+        """Write both, the record where it says something new. Raises CardError before either is touched."""
+        regions.check_replaceable(directory, self.card, force)
+        if self.record != record.read(directory):
+            record.write(directory, self.record)
+        return regions.write_card(directory, self.card, force)
+
+
+def draft(directory: Path, repo_id: str, author: Author | None = None, template: Path | None = None) -> Draft:
+    """The record with this repo and what `author` adds, and the card of that."""
+    known = record.read(directory)
+    told = msgspec.structs.replace(known, repo_id=repo_id, author=facts.merge_authors(known.author, author))
+    return Draft(told, render(facts.gather(directory, record=told), template))
+
+
+def for_repo(directory: Path, repo_id: str) -> Draft | None:
+    """The draft for a repo where the card is hubkit's and was written for another one, or for none."""
+    card = regions.on_disk(directory)
+    if card is None or not regions.is_sealed(card) or regions.has_own_template(card):
+        return None
+    return draft(directory, repo_id) if record.read(directory).repo_id != repo_id else None
