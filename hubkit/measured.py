@@ -125,3 +125,9 @@ class Measures(Part):
     size: Size | None = None
     perplexity: Perplexity | None = None
     throughput: Throughput | None = None
+
+    @property
+    def were_taken(self) -> bool:
+        """Whether any was taken on a loaded model, and not counted from files."""
+        counted = self.parameters is not None and self.parameters.counted_on == "loaded model"
+        return bool(counted or self.size or self.perplexity or self.throughput)

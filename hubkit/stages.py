@@ -154,6 +154,11 @@ def _check_subject(run: Run, found: adapter.Adapter, known: Record) -> None:
             f"{run.adapter_dir} is an adapter of {named}, and base_model says {wanted}",
             "name the base it was trained on, or another adapter",
         )
+    if known.training and known.task and known.task != run.task.NAME:
+        raise SettingsError(
+            f"{run.adapter_dir} was trained for {known.task}, and task says {run.task.NAME}",
+            f"task: {known.task}",
+        )
     trained_with = known.method.name if known.training and known.method else None
     if run.settings.adapter and trained_with and trained_with != run.method.NAME:
         raise SettingsError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from card_cases import BERT_CONFIG, CASES, LORA_CONFIG, lora_tensors, write_adapter
 
 from hubkit import record as records
+from hubkit.adapter import read
 from hubkit.cli import card as card_command
 from hubkit.cli.main import run
 from hubkit.errors import MissingExtra
@@ -201,6 +203,46 @@ def test_bad_options_are_one_line(
     assert said.err.count("\n") == 1
     assert not (adapter / "README.md").exists()
     assert (adapter / "hubkit.json").read_bytes() == record
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "same"),
+    [
+        ("--base-model", "google-bert/bert-base-uncased", "HuggingFaceTB/SmolLM2-135M-Instruct"),
+        ("--task", "masked-lm", "causal-lm"),
+    ],
+)
+def test_numbers_stay_with_their_base_and_task(
+    option: str, value: str, same: str, adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (adapter / "hubkit.json").read_bytes()
+    for keep in ("measures", "training"):
+        known = records.read(adapter)
+        part = {"measures": {"training": None}, "training": {"measures": records.Measures()}}[keep]
+        records.write(adapter, msgspec.structs.replace(known, **part))
+        for way in ([], ["--stdout"]):
+            assert card(adapter, option, value, *way) == 2
+            said = capsys.readouterr()
+            assert f"not of {value}" in said.err
+            assert said.err.count("\n") == 1
+            assert said.out == ""
+        (adapter / "hubkit.json").write_bytes(before)
+    assert card(adapter, option, same) == 0
+
+
+def test_a_base_that_was_named_wrong_can_be_named_anew(tmp_path: Path) -> None:
+    adapter, _ = foreign(tmp_path)
+    assert card(adapter, "--base-model", "org/wrong") == 0
+    known = records.read(adapter)
+    counted = Parameters(
+        adapter_sha256=read(adapter).sha256(), adapter=1, total=9, counted_on="base configuration"
+    )
+    records.write(adapter, msgspec.structs.replace(known, measures=records.Measures(parameters=counted)))
+    assert card(adapter, "--base-model", "org/right") == 0
+    base = records.read(adapter).base_model
+    assert base is not None
+    assert base.id == "org/right"
+    assert records.read(adapter).measures.parameters is None
 
 
 def test_bad_adapters_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

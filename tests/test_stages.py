@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from hubkit import adapter, freshness, record, runs, stages
+from hubkit import adapter, freshness, record, runs, stages, tasks
+from hubkit.errors import SettingsError
 from hubkit.measures import throughput
 from hubkit.training import fit
 
@@ -134,6 +136,15 @@ def test_another_configuration_is_measured_again_and_its_training_forgotten(
     assert second.dataset is not None
     assert second.dataset.train_sha256 is None
     assert first.measures.perplexity != second.measures.perplexity
+
+
+def test_an_adapter_is_measured_for_the_task_it_was_trained_for(tiny_llama: Path, tmp_path: Path) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
+    adapter_dir = stages.train(run, tiny.quiet)
+    before = record.read(adapter_dir)
+    with pytest.raises(SettingsError, match="was trained for causal-lm, and task says masked-lm"):
+        stages.measure(replace(run, task=tasks.get("masked-lm")), tiny.quiet)
+    assert record.read(adapter_dir) == before
 
 
 def test_another_base_means_training_again(done: Path, tmp_path: Path, counted: list[str]) -> None:

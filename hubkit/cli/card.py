@@ -18,7 +18,7 @@ from hubkit.card.facts import Facts
 from hubkit.card.missing import missing
 from hubkit.card.render import render
 from hubkit.cli import common
-from hubkit.errors import BaseModelError, CheckFailed, MissingExtra
+from hubkit.errors import BaseModelError, CardError, CheckFailed, MissingExtra
 from hubkit.record import Author, BaseModel, Record
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -109,9 +109,25 @@ def _with_options(known: Record, **given: Any) -> Record:
             raise BaseModelError(
                 f"{given['base_model']!r} is no model id of the Hub", "write it as user/name"
             )
-        base = known.base_model or BaseModel(id=given["base_model"])
-        told.base_model = msgspec.structs.replace(base, id=given["base_model"])
+        if known.base_model is None or known.base_model.id != given["base_model"]:
+            told.base_model = BaseModel(id=given["base_model"])
+            # what was counted from the other's configuration
+            told.measures = msgspec.structs.replace(told.measures, parameters=None)
+    _check_same(known, given["base_model"], given["task"])
     return told
+
+
+def _check_same(known: Record, base_id: str | None, task: str | None) -> None:
+    """Numbers stay with the base and the task that they were trained and measured on. Raises CardError."""
+    if not (known.training or known.measures.were_taken):
+        return
+    had = known.base_model.id if known.base_model else None
+    for what, before, now in (("base model", had, base_id), ("task", known.task, task)):
+        if before and now and before != now:
+            raise CardError(
+                f"the numbers in {record.RECORD_NAME} are of the {what} {before}, not of {now}",
+                f"leave out --{what.replace(' ', '-')}",
+            )
 
 
 def _counted(facts: Facts, base_config: Path, quiet: bool) -> Facts:
@@ -130,8 +146,10 @@ def _counted(facts: Facts, base_config: Path, quiet: bool) -> Facts:
 
 def _remember(directory: Path, known: Record, facts: Facts) -> None:
     """Write the record with what was told now; what was measured or trained stays, but for a new count."""
-    counted = facts.record.measures.parameters
-    measures = msgspec.structs.replace(known.measures, parameters=counted or known.measures.parameters)
+    base, counted = facts.record.base_model, facts.record.measures.parameters
+    if known.base_model is None or (base and base.id == known.base_model.id):
+        counted = counted or known.measures.parameters
+    measures = msgspec.structs.replace(known.measures, parameters=counted)
     told = msgspec.structs.replace(
         facts.record,
         method=known.method,
