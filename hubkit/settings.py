@@ -64,7 +64,7 @@ class Training(Section, frozen=True):
     """How to train."""
 
     epochs: Annotated[float, Meta(gt=0)] = 3
-    max_steps: Positive | None = None  # ends training earlier than `epochs` would
+    max_steps: Positive | None = None  # ends training where `epochs` would end it later
     batch_size: Positive = 16
     gradient_accumulation: Positive = 1
     learning_rate: Annotated[float, Meta(gt=0)] = 3e-4
@@ -81,6 +81,11 @@ class Training(Section, frozen=True):
     eval_steps: Positive | None = None  # evaluate during training every so many steps
     save_steps: Positive = 100
     threads: Positive | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what transformers would leave out in silence."""
+        if self.scheduler == "constant" and self.warmup_steps:
+            raise ValueError("scheduler constant has no warm-up steps; use constant_with_warmup for them")
 
 
 class ThroughputSettings(Section, frozen=True):

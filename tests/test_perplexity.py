@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
 from hubkit import record, stages
-from hubkit.errors import MeasureError
+from hubkit.errors import MeasureError, SettingsError
 from hubkit.measures import perplexity
 from hubkit.measures.perplexity import IGNORE, Score, Window, causal_windows, masked_windows, score, streams
 
@@ -249,7 +249,7 @@ def test_nothing_to_score_is_an_error(causal: Case, masked: Case) -> None:
 def test_conditions_that_do_not_fit_are_errors(causal: Case) -> None:
     with pytest.raises(MeasureError, match=r"stride \(33\) exceeds the context \(32\)"):
         causal.measured(context=32, stride=33)
-    with pytest.raises(MeasureError, match="longer than the model's 128 positions"):
+    with pytest.raises(SettingsError, match="longer than the model's 128 positions"):
         causal.measured(context=129)
 
 

@@ -16,7 +16,7 @@ from hubkit.errors import MeasureError
 from hubkit.measures import memory, perplexity, throughput
 from hubkit.measures.environment import environment
 from hubkit.measures.sparsity import count_zeros
-from hubkit.models import counting, loading
+from hubkit.models import counting, limits, loading
 from hubkit.models.corpus import Corpus, digest
 from hubkit.record import BaseModel, Environment, Measures, Parameters, Perplexity, Throughput
 from hubkit.settings import Base, Measuring
@@ -57,6 +57,7 @@ def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
         quantization=subject.quantization,
         keep=adapter.modules_to_save,
     )
+    _check_lengths(loaded.model, subject)
     text, alone = None, None
     if settings.perplexity and subject.text and subject.task.PERPLEXITY:
         text = _tokens(loaded, subject)
@@ -115,7 +116,7 @@ def _tokens(loaded: loading.Loaded, subject: Subject) -> Tokens:
     assert subject.text is not None
     settings = subject.settings
     documents = subject.text.evaluation[: settings.max_eval_documents]
-    context = _context(loaded.model, settings.context or subject.context)
+    context = settings.context or subject.context
     stride = settings.stride or context
     if stride > context:
         raise MeasureError(
@@ -193,15 +194,17 @@ def _windows(
     return causal, stride, {}
 
 
-def _context(model: Any, wanted: int) -> int:
-    """The context, at most what the model's position table holds."""
-    longest = getattr(model.config, "max_position_embeddings", None)
-    if longest and wanted > longest:
-        raise MeasureError(
-            f"a context of {wanted} tokens is longer than the model's {longest} positions",
-            "lower measuring.context",
-        )
-    return wanted
+def _check_lengths(model: Any, subject: Subject) -> None:
+    """Find out before any work what the model has no positions for. Raises SettingsError."""
+    settings, speed = subject.settings, subject.settings.speed
+    if settings.perplexity and subject.text and subject.task.PERPLEXITY:
+        setting = "measuring.context" if settings.context else "training.block_size"
+        limits.check_length(model, setting, settings.context or subject.context)
+    if settings.throughput:
+        setting, tokens = "measuring.speed.sequence_length", speed.sequence_length
+        if subject.task.PERPLEXITY == "causal":
+            setting, tokens = f"{setting} and new_tokens", tokens + speed.new_tokens
+        limits.check_length(model, setting, tokens)
 
 
 def _throughput(model: Any, subject: Subject, dtype: str) -> Throughput:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from hubkit.errors import SettingsError
+
 
 def positions(model: Any) -> int | None:
     """How many tokens a sequence may have for this model; None where it sets no limit.
@@ -19,6 +21,16 @@ def positions(model: Any) -> int | None:
         if name.endswith("position_embeddings") and isinstance(padding, int):
             return min(told, int(module.num_embeddings) - padding - 1)
     return told
+
+
+def check_length(model: Any, setting: str, tokens: int) -> None:
+    """Refuse sequences that are longer than the model's positions. Raises SettingsError."""
+    longest = positions(model)
+    if longest and tokens > longest:
+        raise SettingsError(
+            f"{setting}: {tokens:,} tokens are longer than the model's {longest:,} positions",
+            f"lower {setting}",
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -22,7 +22,7 @@ from hubkit import adapter as adapters
 from hubkit.errors import TrainingError
 from hubkit.measures.environment import environment
 from hubkit.measures.memory import Peak
-from hubkit.models import corpus, loading
+from hubkit.models import corpus, limits, loading
 from hubkit.record import LogPoint
 from hubkit.record import Training as TrainingFacts
 from hubkit.settings import Base, Training
@@ -74,6 +74,7 @@ def fit(
     """
     import torch
 
+    arguments.check_optimizer(job.training.optimizer)
     if job.training.threads:
         torch.set_num_threads(job.training.threads)
     checkpoint = checkpoints.find(job.checkpoints, job.settings_sha256, fresh=fresh, must_resume=must_resume)
@@ -82,11 +83,13 @@ def fit(
     quantization = job.method.quantization(job.method_parameters)
     keep = job.method_parameters.modules_to_save
     loaded = loading.load_base(base, job.task, dtype=precision, quantization=quantization, keep=keep)
+    limits.check_length(loaded.model, "training.block_size", job.training.block_size)
     model = _adapted(loaded, job)
     train, held = _blocks(loaded.tokenizer, job)
     clock, peak = Clock(checkpoint), Peak()
-    checkpoints.stamp(job.checkpoints, job.settings_sha256)
     trainer = _trainer(model, loaded.tokenizer, train, held, clock, job)
+    arguments.check_available(trainer)
+    checkpoints.stamp(job.checkpoints, job.settings_sha256)
     on = f"{len(train):,} blocks of {job.training.block_size} tokens"
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
     running.run(trainer, checkpoint, job.checkpoints)
