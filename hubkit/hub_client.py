@@ -28,7 +28,7 @@ from huggingface_hub.utils._http import hf_request_event_hook, set_client_factor
 from hubkit.errors import HubError, HubUnreachable
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-COMMIT_PATH = re.compile(r"/api/models/[^/]+/[^/]+/commit/[^/]+")
+COMMIT_PATH = re.compile(r"/api/models/[^/]+/[^/]+/commit/.+")  # a branch may have slashes, decoded here
 # Before its first request huggingface_hub asks huggingface.co, whatever the endpoint is, for a list with
 # which it completes its user agent. A push to another Hub must not wait for that; nothing needs the answer.
 COURTESY_PATH = "/api/agent-harnesses"
@@ -153,7 +153,7 @@ def is_commit(request: httpx2.Request) -> bool:
 
 def _passing(status: int) -> bool:
     """Whether a refusal with this status may be gone the next time."""
-    return status in (408, 429) or (status >= 500 and status not in (501, 505))
+    return status in (408, 429) or (status >= 500 and status not in (501, 505, 507))
 
 
 def _no_answer(request: httpx2.Request, error: Exception) -> str:
@@ -177,7 +177,7 @@ def _refusal(request: httpx2.Request, response: httpx2.Response, retry_after: fl
 def _retry_after(response: httpx2.Response) -> float | None:
     """The seconds that `Retry-After` asks for, given as a number or as a date."""
     value = response.headers.get("Retry-After", "").strip()
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     with contextlib.suppress(ValueError, TypeError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())

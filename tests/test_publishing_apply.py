@@ -338,6 +338,17 @@ def test_a_commit_whose_answer_was_lost_is_found(
     assert HfApi(proxy.upstream, ALICE).model_info(repo).sha == done.commit
 
 
+def test_a_commit_to_a_branch_with_a_slash_is_not_repeated_blindly(
+    adapter_dir: Path, repo: str, alice_hub: RunningHub, impatient: Patience
+) -> None:
+    with FaultyProxy(alice_hub.endpoint) as proxy:
+        proxy.fail("POST", "/commit/", Fault.DROP)
+        hub = Hub(proxy.endpoint, ALICE, patience=impatient)
+        push(adapter_dir, repo, hub, revision="feature/x")
+        assert proxy.count("POST", "/commit/") == 1
+    assert titles(alice_hub.endpoint, repo, "feature/x") == ["initial commit", "Add adapter and model card"]
+
+
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.STATUS, Fault.HANG], ids=lambda fault: fault.name)
 def test_a_commit_that_did_not_land_is_made_again(
     fault: Fault, adapter_dir: Path, repo: str, proxy: FaultyProxy, impatient: Patience
