@@ -31,6 +31,7 @@ BY_STATUS: dict[int, tuple[Callable[[str, str], HubError], str, str]] = {
     413: (HubError, "the Hub finds the files for {repo} too large: {said}", "publish fewer or smaller files"),
     422: (HubError, "the Hub finds this invalid for {repo}: {said}", "check --repo-id and --revision"),
     429: (HubError, "the Hub was asked too often", "run the command again in some minutes"),
+    507: (HubError, "the Hub cannot keep {repo}: {said}", "free some space where it keeps its files"),
 }  # fmt: skip
 
 

@@ -204,9 +204,19 @@ def test_a_private_repo_shows_after_signing_in(hub):
     cookie = headers["Set-Cookie"].split(";")[0]
     assert get(hub, "/local/secret", cookie=cookie)[0] == 200
     assert "local/secret" in get(hub, "/", cookie=cookie)[2]
+    # Browsers share cookies over ports: another Hub on this machine has another name for its own.
+    assert cookie.startswith(f"hubkit_token_{hub.endpoint.rpartition(':')[2]}=")
     # The cookie shows pages; it opens no endpoint of the API.
     assert get(hub, "/api/models/local/secret", cookie=cookie)[0] == 401
     assert get(hub, "/api/repos/create", method="POST", body='{"name": "x"}', cookie=cookie)[0] == 401
+
+
+@pytest.mark.parametrize("number", ["%C2%B2", "%D9%A3", "9" * 5000, "-1", "x"])
+def test_what_is_no_number_of_a_discussion(hub, number):
+    assert get(hub, f"/local/adapter/discussions/{number}")[0] == 404
+    assert get(hub, f"/api/models/local/adapter/discussions/{number}")[0] == 404
+    assert get(hub, f"/api/models/local/adapter/discussions?p={number}")[0] == 200
+    assert get(hub, f"/api/models?limit={number}&cursor={number}")[0] == 200
 
 
 def test_uploads_cannot_run_in_the_pages(hub):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -339,3 +342,43 @@ def test_the_directory_is_read_before_a_hub_is_made(
         (plain / "tokenizer_config.json").write_text('{"name_or_path": "/x"}')
     assert run(["publish", "--adapter", "none" if fault == "missing" else "plain"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+
+
+def test_a_file_where_the_local_hub_keeps_its_repos(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "repos").write_text("in the way")
+    code, err = command_line("publish", "--adapter", str(plain), "--local-hub", str(tmp_path / "hub"))
+    assert code == 2
+    assert "The local Hub cannot use its directory (" in err
+    assert err.count("\n") == 1
+
+
+FULL = """
+import errno, os, sys
+from hubkit.cli.main import run
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+assert run(sys.argv[1:]) == 0
+os.fsync = full
+open(sys.argv[3] + "/README.md", "a").write("More.\\n")
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_full_disk_under_the_local_hub_is_one_line(plain: Path, tmp_path: Path) -> None:
+    code, err = command_line(
+        "publish", "--adapter", str(plain), "--local-hub", str(tmp_path / "hub"), "-q", code=FULL
+    )
+    assert code == 2
+    assert "No space left on device" in err
+    assert err.count("\n") == 1
+
+
+def command_line(
+    *arguments: str, code: str = "from hubkit.cli.main import entry; entry()"
+) -> tuple[int, str]:
+    """The exit code of hubkit in a process of its own, where no handler of pytest's takes the log."""
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert time.monotonic() - started < 20  # it does not ask again and again
+    return done.returncode, done.stderr

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlencode
 
 from starlette.responses import Response
 
-from hubkit.localhub.call import Call, Refusal, reply
+from hubkit.localhub.call import Call, Refusal, count, reply
 from hubkit.localhub.card import file_entry, model_info, parse_card
 from hubkit.localhub.history import last_commits
 from hubkit.localhub.repo import NotThere, Repo, Tree, check_ref_name, now
@@ -137,7 +137,7 @@ def _matches(model: dict[str, Any], call: Call, filters: list[str]) -> bool:
 
 
 def _number(text: str, default: int) -> int:
-    return int(text) if text.isascii() and text.isdigit() and int(text[:9]) > 0 else default
+    return count(text) or default
 
 
 def _page(call: Call, items: list[Any], size: int) -> Response:

@@ -12,7 +12,6 @@ from typing import Literal
 
 TOKEN_FILE = "token"
 DEFAULT_USER = "local"
-COOKIE = "hubkit_token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +25,11 @@ class Token:
     def owns(self, namespace: str) -> bool:
         """Whether a namespace belongs to this user."""
         return namespace == self.user or namespace in self.organizations
+
+
+def cookie_name(endpoint: str) -> str:
+    """The cookie with a visitor's token; browsers share cookies over ports, so its name has the port."""
+    return f"hubkit_token_{endpoint.rpartition(':')[2]}"
 
 
 def find_token(tokens: Mapping[str, Token], secret: str) -> Token | None:

@@ -14,13 +14,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from hubkit.localhub.auth import COOKIE, Token, find_token
+from hubkit.localhub.auth import Token, cookie_name, find_token
 from hubkit.localhub.objects import Damaged
 from hubkit.localhub.repo import Exists, NotThere, Refused, Repo, Stale
 from hubkit.localhub.store import Store
 
 JSON_MAX = 8_000_000
 log = logging.getLogger("hubkit.localhub")
+log.addHandler(logging.NullHandler())  # beside a command that publishes; `hubkit serve` shows it
 
 
 @dataclass(slots=True)
@@ -65,6 +66,11 @@ def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(text.encode(), status, headers, "application/json")
 
 
+def count(text: str) -> int | None:
+    """A number of an address: ASCII digits, and few enough of them."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
 def refusal_reply(refusal: Refusal) -> Response:
     """The answer to a refused request, in the Hub's form."""
     one_line = " ".join(refusal.message.split()).encode("ascii", "replace").decode()
@@ -90,6 +96,10 @@ def as_refusal(error: Exception) -> Refusal:
             return Refusal(400, str(error))
         case ClientDisconnect():
             return Refusal(400, "The client went away")
+        case OSError():  # the disk is full, or something else lies where a file should go
+            where = f": {error.filename}" if error.filename else ""
+            reason = error.strerror or type(error).__name__
+            return Refusal(507, f"The local Hub cannot use its directory ({reason}{where})")
         case _:
             log.exception("the local Hub failed to answer", exc_info=error)
             return Refusal(500, "Internal error of the local Hub; its log says more.")
@@ -116,7 +126,7 @@ class Call:
         secret = header.removeprefix("Bearer ") if header else None
         if secret is None and self.from_browser:
             # A browser shows pages with a cookie; it never changes anything, so no page can make it do so.
-            secret = self.request.cookies.get(COOKIE)
+            secret = self.request.cookies.get(cookie_name(self.hub.endpoint))
         if not secret:
             return None
         token = find_token(self.hub.tokens, secret)

@@ -10,7 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from hubkit.hub_rules import DEFAULT_BRANCH
-from hubkit.localhub.call import Call, Refusal, reply
+from hubkit.localhub.call import Call, Refusal, count, reply
 from hubkit.localhub.history import Changes, changes_between, file_diff
 from hubkit.localhub.repo import Discussion, Exists, Repo, Stale, Tree, now
 
@@ -116,17 +116,16 @@ def listing(call: Call) -> Response:
         or discussion.is_pull_request == (wanted == "pull_request")
     ]
     found = [d for d in found if (not author or d.author == author) and (not closed or d.status in closed)]
-    page = call.query("p", "0")
-    start = (int(page) if page.isdigit() else 0) * PAGE
+    start = (count(call.query("p")) or 0) * PAGE
     shown = [_summary(repo, d) for d in found[start : start + PAGE]]
     return reply({"discussions": shown, "count": len(found), "start": start})
 
 
 def _number(call: Call) -> int:
-    text = call.param("num")
-    if not text.isdigit():
+    number = count(call.param("num"))
+    if number is None:
         raise Refusal(404, "Discussion not found")
-    return int(text)
+    return number
 
 
 def details(call: Call) -> Response:

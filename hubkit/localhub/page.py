@@ -12,8 +12,8 @@ from starlette.responses import RedirectResponse, Response
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.localhub import page_facts as facts
 from hubkit.localhub import page_files
-from hubkit.localhub.auth import COOKIE, find_token
-from hubkit.localhub.call import Call
+from hubkit.localhub.auth import cookie_name, find_token
+from hubkit.localhub.call import Call, count
 from hubkit.localhub.card import as_list, card_of, model_info
 from hubkit.localhub.community import pull_request_changes
 from hubkit.localhub.markdown import render_markdown, repo_address
@@ -98,10 +98,10 @@ def _talk_line(repo: Repo, num: int) -> dict[str, Any]:
 def discussion(call: Call) -> Response:
     """One pull request or discussion."""
     repo = call.repo()
-    number = call.param("num")
-    if not number.isdigit():
+    number = count(call.param("num"))
+    if number is None:
         raise NotThere("discussion", "There is no such discussion")
-    item = repo.discussion(int(number))
+    item = repo.discussion(number)
     blocks = facts.diff_blocks(repo, pull_request_changes(repo, item)) if item.is_pull_request else []
     return repo_page(
         call,
@@ -149,7 +149,7 @@ def login(call: Call) -> Response:
             call, "message.html.j2", 401, title="Sign in", text="This Hub knows no such token.", form=True
         )
     answer = RedirectResponse("/", 303)
-    answer.set_cookie(COOKIE, secret, httponly=True, samesite="strict")
+    answer.set_cookie(cookie_name(call.hub.endpoint), secret, httponly=True, samesite="strict")
     return answer
 
 

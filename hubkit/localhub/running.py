@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import secrets
 import signal
@@ -21,7 +22,7 @@ import uvicorn
 from hubkit.errors import HubError
 from hubkit.localhub import xet as xet_uploads
 from hubkit.localhub.auth import DEFAULT_USER, TOKEN_FILE, Token, default_secret
-from hubkit.localhub.call import Hub
+from hubkit.localhub.call import Hub, log
 from hubkit.localhub.handle import RunningHub
 from hubkit.localhub.objects import write_json
 from hubkit.localhub.server import application
@@ -174,6 +175,7 @@ def serve(directory: Path, port: int, part_size: int, on_ready: Callable[[Runnin
         raise HubError(
             f"{directory} is served already, at {opened.endpoint}", "use that one, or stop it first"
         )
+    log.addHandler(logging.StreamHandler())
     # uvicorn stops at a signal and then raises it again, for the handler that was there before.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
