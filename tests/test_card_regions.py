@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import huggingface_hub
+import jinja2
 import pytest
 
 from hubkit.card import regions
+from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import CardError, HubkitError
 
 CARD = regions.seal("# A card\n\nText 🤗.\n")
-BOILERPLATE = (
-    "---\nbase_model: x/y\nlibrary_name: peft\n---\n\n# Model Card for Model ID\n"
-    + "\n[More Information Needed]\n" * 39
-)
+TEMPLATE = Path(huggingface_hub.__file__).parent / "templates" / "modelcard_template.md"
+FRONT = """\
+base_model: x/y
+library_name: peft
+pipeline_tag: text-generation
+tags:
+- base_model:adapter:x/y
+- lora"""
+
+
+def boilerplate(front: str = FRONT, **filled: str) -> str:
+    """The card as PEFT writes it from the Hub client's own template."""
+    source = re.sub(r"\A---\n(?:#.*\n)*", "---\n", TEMPLATE.read_text(encoding="utf-8"))
+    card = jinja2.Template(source, keep_trailing_newline=True).render(card_data=front, **filled)
+    return card.rstrip("\n") + "\n### Framework versions\n\n- PEFT 0.21.2"
+
+
+BOILERPLATE = boilerplate()
+BITS = "The following `bitsandbytes` quantization config was used during training:\n- load_in_4bit: True"
 
 
 def readme(directory: Path) -> Path:
@@ -28,12 +47,29 @@ def test_a_card_is_written_and_then_unchanged(tmp_path: Path) -> None:
     assert readme(tmp_path).read_bytes() == CARD.encode()
 
 
-@pytest.mark.parametrize("present", [CARD, CARD.replace("\n", "\r\n"), BOILERPLATE, "", " \n"])
+@pytest.mark.parametrize(
+    "present", [CARD, CARD.replace("\n", "\r\n"), BOILERPLATE, BOILERPLATE.replace("\n", "\r\n"), "", " \n"]
+)
 def test_what_is_nobodys_work_is_replaced(present: str, tmp_path: Path) -> None:
     readme(tmp_path).write_bytes(present.encode())
     assert regions.write_card(tmp_path, regions.seal("# New\n")) == "written"
     assert "# New" in readme(tmp_path).read_text(encoding="utf-8")
-    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    kept = [path.read_bytes() for path in tmp_path.iterdir() if path.name == "README.md.orig"]
+    assert kept == ([present.encode()] if "Model ID" in present else [])
+
+
+def test_pefts_card_is_known_by_its_template() -> None:
+    assert BOILERPLATE.count("[More Information Needed]") == 39
+    assert is_boilerplate(BOILERPLATE)
+    assert is_boilerplate(BOILERPLATE.replace("### Framework", f"{BITS}\n### Framework"))
+    fields = re.findall(r"{{ (\w+) \| default", TEMPLATE.read_text(encoding="utf-8"))
+    assert len(fields) > 40
+    for field in fields:
+        assert not is_boilerplate(boilerplate(**{field: "A word of mine."})), field
+    for line in ("license: mit", "language: en", "datasets:\n- a/b", "model-index: []"):
+        assert not is_boilerplate(boilerplate(f"{FRONT}\n{line}")), line
+    for more in ("# My own part\n", "One sentence.\n", "- a point\n", "```\ncode\n```\n"):
+        assert not is_boilerplate(f"{BOILERPLATE}\n\n{more}"), more
 
 
 @pytest.mark.parametrize(
@@ -42,7 +78,7 @@ def test_what_is_nobodys_work_is_replaced(present: str, tmp_path: Path) -> None:
         (CARD.replace("Text", "Text of mine"), "was edited since"),
         (CARD + "\nMore.\n", "was edited since"),
         ("# Mine\n", "was not written by hubkit"),
-        (BOILERPLATE.replace("[More Information Needed]", "filled in", 35), "was not written by hubkit"),
+        (boilerplate(training_data="My own letters."), "was not written by hubkit"),
     ],
 )
 def test_somebodys_work_is_refused(present: str, why: str, tmp_path: Path) -> None:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Literal
 
 from hubkit import files
+from hubkit.card.boilerplate import is_boilerplate as is_boilerplate
 from hubkit.errors import CardError
 
 CARD_NAME = "README.md"
 _MARKER = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64})(?: template=([0-9a-f]{12}))? -->\n*\Z")
-_PLACEHOLDER = "[More Information Needed]"
-_MANY_PLACEHOLDERS = 10  # PEFT's template has 39; an author who began to fill it in leaves fewer
 
 Outcome = Literal["written", "unchanged"]
 
@@ -49,15 +48,6 @@ def has_own_template(card: str) -> bool:
 def normal(card: str) -> str:
     """The card with LF line ends: git may have checked it out with CRLF."""
     return card.replace("\r\n", "\n")
-
-
-def is_boilerplate(card: str) -> bool:
-    """Whether this is the card that PEFT's save_pretrained writes, with nothing filled in."""
-    return (
-        card.count(_PLACEHOLDER) >= _MANY_PLACEHOLDERS
-        and re.search(r"^library_name: peft$", card, re.MULTILINE) is not None
-        and "Model Card for Model ID" in card
-    )
 
 
 def _digest(body: str) -> str:
@@ -100,7 +90,7 @@ def _refused(directory: Path, why: str) -> CardError:
 
 
 def write_card(directory: Path, card: str, force: bool = False) -> Outcome:
-    """Write the card, atomically. With `force`, a card that is not hubkit's is kept as README.md.orig.
+    """Write the card, atomically. A card that is replaced and was not hubkit's is kept as README.md.orig.
 
     Raises CardError where the README.md there holds somebody's own work.
     """
@@ -108,14 +98,14 @@ def write_card(directory: Path, card: str, force: bool = False) -> Outcome:
     if outcome == "unchanged":
         return outcome
     path = directory / CARD_NAME
-    if force and path.is_file() and not _is_ours(on_disk(directory)):
+    if path.is_file() and not _is_ours(on_disk(directory)):
         files.write_atomically(_free_name(directory), path.read_bytes())
     files.write_atomically(path, card.encode())
     return outcome
 
 
 def _is_ours(card: str | None) -> bool:
-    return card is None or (_is_utf8(card) and is_sealed(card))
+    return card is None or not card.strip() or (_is_utf8(card) and is_sealed(card))
 
 
 def _is_utf8(card: str) -> bool:
