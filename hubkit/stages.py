@@ -14,11 +14,11 @@ import msgspec
 
 from hubkit import __version__, adapter, base_model, files, freshness, record, runs
 from hubkit.base_model import weight_files
+from hubkit.card.facts import merge_authors
 from hubkit.errors import SettingsError
 from hubkit.extras import require_train
-from hubkit.record import Author, Measures, Method, Record
+from hubkit.record import Measures, Method, Record
 from hubkit.runs import Run
-from hubkit.settings import Card
 
 if TYPE_CHECKING:
     from hubkit.models.corpus import Corpus
@@ -44,6 +44,8 @@ def train(
         say(f"trained already with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
+    if not fresh:
+        _check_replaceable(run, shaped_by)
     job = fit.Job(
         training=run.settings.training,
         task=run.task,
@@ -68,7 +70,7 @@ def train(
             training=msgspec.structs.replace(
                 outcome.facts, adapter_sha256=adapter.read(outcome.adapter_dir).sha256()
             ),
-            author=author(run.settings.card),
+            author=merge_authors(known.author, run.settings.card),
         ),
     )
     fit.finish(job)
@@ -233,6 +235,8 @@ def forecast(run: Run, *, fresh: bool = False) -> list[str]:
             raise no_dataset()
         shaped_by = runs.training_sha256(run, text.facts.train_sha256)
         if fresh or not _is_trained(run, known, shaped_by):
+            if not fresh:
+                _check_replaceable(run, shaped_by)
             words = text.facts.train_words or 0
             todo.append(
                 f"train {run.method.TITLE} on {words:,} words of {text.facts.name}, into {run.adapter_dir}"
@@ -258,11 +262,6 @@ def no_dataset() -> SettingsError:
     )
 
 
-def author(card: Card) -> Author:
-    """The author's words of the settings, as the record keeps them."""
-    return Author(**{name: getattr(card, name) for name in Author.__struct_fields__})
-
-
 def _is_trained(run: Run, known: Record, shaped_by: str) -> bool:
     """Whether the adapter that these settings describe lies there, whole."""
     names = (adapter.WEIGHTS_NAME, adapter.CONFIG_NAME)
@@ -272,8 +271,27 @@ def _is_trained(run: Run, known: Record, shaped_by: str) -> bool:
     return freshness.is_trained(known, adapter.read(run.adapter_dir).sha256())
 
 
+def _check_replaceable(run: Run, shaped_by: str) -> None:
+    """Refuse to train over an adapter of other settings; what a stop left of these ones may go.
+
+    Raises SettingsError.
+    """
+    if not (run.adapter_dir / adapter.WEIGHTS_NAME).is_file():
+        return
+    from hubkit.training import checkpoints
+
+    if not checkpoints.is_of(run.output_dir / checkpoints.FOLDER, shaped_by):
+        raise SettingsError(
+            f"{run.adapter_dir} holds an adapter that was not trained with these settings",
+            "give another output_dir, or --fresh to train anew over it",
+        )
+
+
 def _method(run: Run) -> Method:
-    return Method(name=run.method.NAME, parameters=msgspec.to_builtins(run.method_parameters))
+    """The method with all its parameters: those that were left at their defaults too."""
+    parameters = msgspec.to_builtins(run.method_parameters)
+    said = {name: value for name, value in parameters.items() if value is not None}
+    return Method(name=run.method.NAME, parameters=said)
 
 
 def _cited(base: record.BaseModel, run: Run) -> record.BaseModel:

@@ -34,10 +34,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def both(run: runs.Run) -> list[str]:
+def both(run: runs.Run, *, fresh: bool = False) -> list[str]:
     said: list[str] = []
     if not run.settings.adapter:
-        stages.train(run, said.append)
+        stages.train(run, said.append, fresh=fresh)
     stages.measure(run, said.append)
     return said
 
@@ -91,8 +91,12 @@ def test_only_what_a_change_touches_is_done_again(
 ) -> None:
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     other = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1, **changed)
-    forecast = stages.forecast(other)
-    both(other)
+    fresh = "train" in expected
+    if fresh:  # noticed, and not done over what lies there
+        with pytest.raises(SettingsError, match="not trained with these settings"):
+            stages.train(other, tiny.quiet)
+    forecast = stages.forecast(other, fresh=fresh)
+    both(other, fresh=fresh)
     assert counted == expected
     assert len(forecast) == len(expected)
 
@@ -150,7 +154,10 @@ def test_an_adapter_is_measured_for_the_task_it_was_trained_for(tiny_llama: Path
 def test_another_base_means_training_again(done: Path, tmp_path: Path, counted: list[str]) -> None:
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     other = tiny.llama(tmp_path / "other", tied=False)
-    both(tiny.run("causal-lm", other, tmp_path, training__max_steps=1))
+    run = tiny.run("causal-lm", other, tmp_path, training__max_steps=1)
+    with pytest.raises(SettingsError, match="not trained with these settings"):
+        stages.train(run, tiny.quiet)
+    both(run, fresh=True)
     assert counted == ["train", "measure"]
 
 

@@ -1,0 +1,59 @@
+"""Training into a directory that holds an adapter: none is lost that was not meant to go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+
+from hubkit import adapter, record, stages
+from hubkit.errors import HubkitError, SettingsError
+
+
+def made(base: Path, directory: Path, **changes: Any) -> Any:
+    return tiny.run("causal-lm", base, directory, **{"training__max_steps": 1, **changes})
+
+
+def test_an_adapter_of_other_settings_is_not_replaced(tiny_llama: Path, tmp_path: Path) -> None:
+    first = stages.train(made(tiny_llama, tmp_path, card={"title": "One", "tags": ["a"]}), tiny.quiet)
+    before = (first / adapter.WEIGHTS_NAME).read_bytes()
+    other = made(tiny_llama, tmp_path, training__max_steps=2, card={"title": "Two"})
+    for go in (stages.train, lambda run, _: stages.forecast(run)):
+        with pytest.raises(SettingsError, match="not trained with these settings") as caught:
+            go(other, tiny.quiet)
+        assert "another output_dir" in (caught.value.hint or "")
+        assert "--fresh" in (caught.value.hint or "")
+    assert (first / adapter.WEIGHTS_NAME).read_bytes() == before
+    assert stages.forecast(other, fresh=True)
+    stages.train(other, tiny.quiet, fresh=True)
+    known = record.read(first)
+    assert known.training is not None
+    assert known.training.steps == 2
+    assert (known.author.title, known.author.tags) == ("Two", ["a"])
+
+
+def test_weights_without_a_record_are_not_replaced(tiny_llama: Path, tmp_path: Path) -> None:
+    run = made(tiny_llama, tmp_path)
+    (stages.train(run, tiny.quiet) / record.RECORD_NAME).unlink()
+    with pytest.raises(SettingsError, match="not trained with these settings"):
+        stages.train(run, tiny.quiet)
+    stages.train(run, tiny.quiet, fresh=True)
+
+
+def test_what_a_failure_left_of_the_same_training_is_gone_on_with(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object) -> None:
+        raise HubkitError("cannot write the record")
+
+    stages.train(made(tiny_llama, tmp_path), tiny.quiet)
+    other = made(tiny_llama, tmp_path, training__max_steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(record, "write", fail)
+        with pytest.raises(HubkitError, match="cannot write"):
+            stages.train(other, tiny.quiet, fresh=True)
+    facts = record.read(stages.train(other, tiny.quiet)).training
+    assert facts is not None
+    assert facts.steps == 2
