@@ -119,3 +119,13 @@ def test_sealing_is_one_newline_at_the_end() -> None:
     assert regions.seal("x\n\n\n") == regions.seal("x")
     assert regions.seal("x").endswith("-->\n")
     assert regions.is_sealed(regions.seal("x"))
+
+
+def test_a_seal_tells_of_another_template() -> None:
+    mine = regions.seal("# A card\n", "a template")
+    assert regions.is_sealed(mine)
+    assert regions.has_own_template(mine)
+    assert regions.has_own_template(mine.replace("\n", "\r\n"))
+    assert "template=" not in CARD
+    assert not regions.has_own_template(CARD)
+    assert not regions.is_sealed(mine.replace("A card", "My card"))

@@ -106,6 +106,13 @@ def test_a_dry_run_leaves_nothing_behind(tiny_llama: Path, tmp_path: Path) -> No
     done = commits(hub, "local/run")
     outcome, _ = publish(run, hub, dry_run=True)
     assert isinstance(outcome, Plan)
+    assert outcome.nothing_to_do
+    other = tiny.run(
+        "causal-lm", tiny_llama, tmp_path, training__max_steps=1, card={"description": "Another."}
+    )
+    outcome, _ = publish(other, hub, dry_run=True)  # the plan holds the card that would be written
+    assert isinstance(outcome, Plan)
+    assert "\n+Another." in outcome.card_diff
     assert {path: path.stat().st_mtime_ns for path in run.output_dir.rglob("*")} == files
     assert [c.commit_id for c in commits(hub, "local/run")] == [c.commit_id for c in done]
 
