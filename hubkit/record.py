@@ -135,7 +135,8 @@ class Training(Part):
     started: str  # date, UTC
     adapter_sha256: str | None = None  # digest of weights and configuration as they were saved
     resumed: int = 0  # how many times it went on from a checkpoint
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: int | None = None  # the highest of all parts of a training that was resumed
+    memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
     final_train_loss: float | None = None  # mean over the last logging interval
     final_eval_loss: float | None = None
     history: list[LogPoint] = []

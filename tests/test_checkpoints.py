@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
+from safetensors.torch import save_file
 
 from hubkit import adapter, files, record, stages
 from hubkit.errors import HubkitError, TrainingError
-from hubkit.training import checkpoints, fit
+from hubkit.training import checkpoints, fit, running
 
 SHA = "a" * 64
 
@@ -157,3 +159,40 @@ def test_a_training_whose_record_failed_is_not_trained_further(
     assert facts.history == other.history
     assert (facts.resumed, facts.seconds) == (0, round(taken["seconds"], 1))
     assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_the_highest_memory_of_all_legs_is_kept_with_its_kind(tmp_path: Path) -> None:
+    before = whole(tmp_path, 2)
+    told = {"started": "2020-01-02", "seconds": 5.0, "peak_memory_bytes": 2**60, "memory_kind": "before"}
+    (before / checkpoints.LEGS).write_text(json.dumps(told))
+    clock = checkpoints.Clock(before)
+    assert (clock.legs().seconds, clock.legs().resumed) == (5.0, 0)
+    clock.on_train_begin(None, None, None)
+    assert (clock.legs().peak_memory_bytes, clock.legs().memory_kind) == (2**60, "before")
+    (before / checkpoints.LEGS).write_text(json.dumps(told | {"peak_memory_bytes": 1}))
+    clock = checkpoints.Clock(before)
+    clock.on_train_begin(None, None, None)
+    legs = clock.legs()
+    assert legs.resumed == 1
+    assert (legs.peak_memory_bytes or 0) > 1
+    assert legs.memory_kind != "before"
+
+
+def test_the_record_says_what_the_peak_memory_is_of(tiny_llama: Path, tmp_path: Path) -> None:
+    facts = record.read(stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet)).training
+    assert facts is not None
+    assert facts.peak_memory_bytes
+    assert "peak" in (facts.memory_kind or "")
+
+
+def test_a_broken_loss_leaves_the_last_checkpoint_with_finite_weights(tmp_path: Path) -> None:
+    folder = stamped(tmp_path / "checkpoints")
+    for step, value in ((2, 1.0), (4, float("inf"))):
+        save_file({"a": torch.tensor([0.5, value])}, whole(folder, step) / adapter.WEIGHTS_NAME)
+    error = running._broken(5, folder)
+    assert "not finite at step 5" in error.message
+    assert error.message.endswith("checkpoint-2")
+    assert names(folder) == ["checkpoint-2", checkpoints.STAMP]
+    save_file({"a": torch.tensor([float("nan")])}, folder / "checkpoint-2" / adapter.WEIGHTS_NAME)
+    assert "checkpoint" not in running._broken(5, folder).message
+    assert not folder.exists()

@@ -7,7 +7,8 @@ from typing import Any
 from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.tables import Row, known
-from hubkit.record import Environment, LogPoint, Rate
+from hubkit.measured import Throughput
+from hubkit.record import Environment, LogPoint, Rate, Training
 
 HISTORY_POINTS = 12
 LIBRARIES = (
@@ -50,11 +51,19 @@ def training(facts: Facts) -> list[Row]:
             ("Final training loss", loss(run.final_train_loss) or None),
             ("Final evaluation loss", loss(run.final_eval_loss) or None),
             ("Duration", text.duration(run.seconds) + resumed),
-            ("Peak memory", text.size(run.peak_memory_bytes) if run.peak_memory_bytes else None),
+            ("Peak memory", _memory(run)),
             ("Hardware", hardware(run.environment)),
             ("Date", text.phrase(run.started)),
         ]
     )
+
+
+def _memory(taken: Training | Throughput) -> str | None:
+    """The highest memory, and of what it is."""
+    if not taken.peak_memory_bytes:
+        return None
+    kind = f" ({text.phrase(taken.memory_kind)})" if taken.memory_kind else ""
+    return text.size(taken.peak_memory_bytes) + kind
 
 
 def _method_parameters(facts: Facts) -> str | None:
@@ -138,8 +147,6 @@ def throughput_conditions(facts: Facts) -> list[Row]:
     if measured is None:
         return []
     environment = measured.environment
-    memory = measured.peak_memory_bytes
-    kind = f" ({text.phrase(measured.memory_kind)})" if measured.memory_kind else ""
     return known(
         [
             ("Batch", text.plural(measured.batch_size, "sequence")),
@@ -149,7 +156,7 @@ def throughput_conditions(facts: Facts) -> list[Row]:
             ("Computed in", f"{measured.dtype} on {device(measured.device, environment)}"),
             ("Threads", text.count(environment.threads) if environment and environment.threads else None),
             ("Load of the machine at the start", _load(environment)),
-            ("Peak memory", text.size(memory) + kind if memory else None),
+            ("Peak memory", _memory(measured)),
             ("Date", text.phrase(measured.date) if measured.date else None),
         ]
     )

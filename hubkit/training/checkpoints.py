@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
 from transformers import TrainerCallback
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 
 from hubkit import files
 from hubkit.errors import TrainingError
+from hubkit.measures.memory import Peak
 
 FOLDER = "checkpoints"
 STAMP = "settings.sha256"
@@ -37,6 +39,8 @@ class Legs:
     started: str  # date, UTC
     seconds: float = 0.0
     resumed: int = 0
+    peak_memory_bytes: int | None = None  # the highest of them
+    memory_kind: str | None = None
 
 
 def find(folder: Path, settings_sha256: str, *, fresh: bool, must_resume: bool) -> Path | None:
@@ -77,6 +81,16 @@ def is_of(folder: Path, settings_sha256: str) -> bool:
     return stamp.is_file() and stamp.read_text() == settings_sha256
 
 
+def last_finite(folder: Path) -> Path | None:
+    """The last checkpoint whose weights are all numbers; those after it are removed."""
+    for path in sorted(filter(_is_whole, _all(folder)), key=step_of, reverse=True):
+        weights = load_file(path / ADAPTER_SAFE_WEIGHTS_NAME)
+        if all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            return path
+        shutil.rmtree(path, ignore_errors=True)
+    return None
+
+
 def drop(folder: Path) -> None:
     """Remove what training wrote, and the folder where that was all."""
     if not (folder / STAMP).is_file():
@@ -106,15 +120,20 @@ class Clock(TrainerCallback):
         self.before = legs(checkpoint)
         self.resumes = checkpoint is not None
         self.begun: float | None = None
+        self.peak = Peak()
 
     def legs(self) -> Legs:
         """What was run until now."""
         if self.begun is None:
             return self.before
+        here, there = self.peak.read(), (self.before.peak_memory_bytes, self.before.memory_kind)
+        highest, kind = max(here, there, key=lambda peak: peak[0] or 0)
         return replace(
             self.before,
             seconds=self.before.seconds + time.monotonic() - self.begun,
             resumed=self.before.resumed + self.resumes,
+            peak_memory_bytes=highest,
+            memory_kind=kind,
         )
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:

@@ -21,7 +21,6 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from hubkit import adapter as adapters
 from hubkit.errors import TrainingError
 from hubkit.measures.environment import environment
-from hubkit.measures.memory import Peak
 from hubkit.models import corpus, limits, loading
 from hubkit.record import LogPoint
 from hubkit.record import Training as TrainingFacts
@@ -86,14 +85,14 @@ def fit(
     limits.check_length(loaded.model, "training.block_size", job.training.block_size)
     model = _adapted(loaded, job)
     train, held = _blocks(loaded.tokenizer, job)
-    clock, peak = Clock(checkpoint), Peak()
+    clock = Clock(checkpoint)
     trainer = _trainer(model, loaded.tokenizer, train, held, clock, job)
     arguments.check_available(trainer)
     checkpoints.stamp(job.checkpoints, job.settings_sha256)
     on = f"{len(train):,} blocks of {job.training.block_size} tokens"
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
     running.run(trainer, checkpoint, job.checkpoints)
-    facts = _facts(job, trainer, precision, clock.legs(), peak)
+    facts = _facts(job, trainer, precision, clock.legs())
     adapter_dir = job.output_dir / "adapter"
     try:
         _save(model, loaded, adapter_dir)
@@ -186,7 +185,7 @@ def _save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
             path.replace(adapter_dir / name)
 
 
-def _facts(job: Job, trainer: Trainer, precision: str, legs: checkpoints.Legs, peak: Peak) -> TrainingFacts:
+def _facts(job: Job, trainer: Trainer, precision: str, legs: checkpoints.Legs) -> TrainingFacts:
     t, state = job.training, trainer.state
     history = [
         LogPoint(
@@ -221,7 +220,8 @@ def _facts(job: Job, trainer: Trainer, precision: str, legs: checkpoints.Legs, p
         seconds=round(legs.seconds, 1),
         started=legs.started,
         resumed=legs.resumed,
-        peak_memory_bytes=peak.read()[0],
+        peak_memory_bytes=legs.peak_memory_bytes,
+        memory_kind=legs.memory_kind,
         final_train_loss=losses[-1] if losses else None,
         final_eval_loss=eval_losses[-1] if eval_losses else None,
         history=history,

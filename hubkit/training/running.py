@@ -38,17 +38,26 @@ def run(trainer: Trainer, checkpoint: Path | None, folder: Path) -> None:
     if guard.broken_at is None and not _is_finite(trainer.model):
         guard.broken_at = trainer.state.global_step
     if guard.broken_at is not None:
-        checkpoints.drop(folder)  # the same settings lead there again
-        raise TrainingError(
-            f"the loss is not finite at step {guard.broken_at}",
-            "lower training.learning_rate, or set training.precision: float32",
-        )
+        raise _broken(guard.broken_at, folder)
     if guard.stopped_by is not None and trainer.state.global_step < trainer.state.max_steps:
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is in"
             f" {folder}",
             "run the same command again to go on",
         )
+
+
+def _broken(step: int, folder: Path) -> TrainingError:
+    """The loss broke: what can be kept is kept, for the same settings lead there again from anywhere."""
+    message = f"the loss is not finite at step {step}"
+    hint = "lower training.learning_rate, or set training.precision: float32"
+    kept = checkpoints.last_finite(folder)
+    if kept is None:
+        checkpoints.drop(folder)
+        return TrainingError(message, hint)
+    return TrainingError(
+        f"{message}; the last checkpoint with finite weights is {kept}", f"{hint}, with another output_dir"
+    )
 
 
 def _take(trainer: Trainer, checkpoint: Path) -> None:
