@@ -34,6 +34,11 @@ DTYPE_BITS = {
 NO_EFFECT = frozenset({
     "auto_mapping", "base_model_name_or_path", "inference_mode", "peft_version", "revision", "task_type",
 })  # fmt: skip
+# PEFT's types that put vectors before the input or the layers, and adapt no module.
+PROMPT_TYPES = frozenset({
+    "ADAPTION_PROMPT", "CARTRIDGE", "CPT", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING",
+    "PROMPT_TUNING",
+})  # fmt: skip
 DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
@@ -126,6 +131,15 @@ class Adapter:
     def sha256(self) -> str:
         """The digest of the adapter: its weights, and the configuration that says how they act."""
         return hashlib.sha256(f"{self.weights_sha256()} {_effective(self.config)}".encode()).hexdigest()
+
+
+def check_measurable(adapter: Adapter) -> None:
+    """Refuse what cannot be counted and measured as a base with adapted modules. Raises AdapterError."""
+    if adapter.peft_type in PROMPT_TYPES:
+        raise AdapterError(
+            f"{adapter.directory} holds a {adapter.peft_type} adapter, which hubkit does not measure",
+            f"write its card from its files: hubkit card --adapter {adapter.directory}",
+        )
 
 
 def _effective(config: dict[str, Any]) -> str:

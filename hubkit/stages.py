@@ -83,6 +83,7 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     What was measured before on the same weights and base, and is not measured now, stays.
     """
     found = adapter.read(run.adapter_dir)
+    adapter.check_measurable(found)
     known = freshness.fresh(record.read(run.adapter_dir), found.sha256())
     _check_subject(run, found, known)
     require_train(watched)
@@ -289,7 +290,7 @@ def _check_replaceable(run: Run, shaped_by: str) -> None:
 
 def _method(run: Run) -> Method:
     """The method with all its parameters: those that were left at their defaults too."""
-    parameters = msgspec.to_builtins(run.method_parameters)
+    parameters = msgspec.structs.asdict(run.method_parameters)
     said = {name: value for name, value in parameters.items() if value is not None}
     return Method(name=run.method.NAME, parameters=said)
 

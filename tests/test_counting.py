@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 import tiny
 import torch
-from peft import HiraConfig, LoraConfig, get_peft_model
+from peft import (
+    HiraConfig,
+    IA3Config,
+    LNTuningConfig,
+    LoHaConfig,
+    LoraConfig,
+    OFTConfig,
+    PromptTuningConfig,
+    VeraConfig,
+    get_peft_model,
+)
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -20,7 +30,7 @@ from transformers import (
     BitsAndBytesConfig,
 )
 
-from hubkit import adapter
+from hubkit import adapter, stages
 from hubkit.errors import AdapterError, BaseModelError
 from hubkit.measures import memory
 from hubkit.models import counting, loading
@@ -182,6 +192,80 @@ def test_sizes_are_counted_in_bytes(tiny_bert: Path, tmp_path: Path) -> None:
     config = (tmp_path / "adapter_config.json").stat().st_size
     assert size.adapter_directory_bytes == size.adapter_weights_bytes + config
     assert (size.base_weights_bytes, size.quantization_constants_bytes) == (7, None)
+
+
+FOREIGN: list[Any] = [
+    IA3Config(
+        task_type="CAUSAL_LM", target_modules=["k_proj", "down_proj"], feedforward_modules=["down_proj"]
+    ),
+    OFTConfig(task_type="CAUSAL_LM", oft_block_size=8, target_modules=["q_proj"]),
+    VeraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"]),
+    LoHaConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"]),
+    LNTuningConfig(task_type="CAUSAL_LM", target_modules=["input_layernorm"]),
+    LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], trainable_token_indices=[1, 2]),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Unsupported layer type:UserWarning")
+@pytest.mark.parametrize("config", FOREIGN, ids=lambda config: str(config.peft_type.value))
+def test_the_base_weighs_the_same_under_any_adapter(config: Any, tiny_llama: Path, tmp_path: Path) -> None:
+    def base() -> Any:
+        return AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+
+    get_peft_model(base(), copy.deepcopy(config)).save_pretrained(tmp_path)
+    found, alone = adapter.read(tmp_path), base()
+    model = loading.load_adapter(base(), found)
+    size = memory.size(model, found, BaseModel(id="a/b", dtype="float32"))
+    buffers = sum(buffer.numel() * buffer.element_size() for buffer in alone.buffers())
+    assert size.base_memory_bytes == 4 * by_hand(alone) + buffers
+    assert size.merged_bytes == 4 * by_hand(alone)
+    everything = sum(b.numel() * b.element_size() for b in model.buffers()) + 4 * by_hand(model)
+    assert size.adapter_memory_bytes == everything - size.base_memory_bytes > 0
+
+
+def test_a_base_of_another_size_is_an_error(tmp_path: Path) -> None:
+    directory = lora_file(tmp_path / "adapter", layers=2, hidden=16, r=2)
+    config = tmp_path / "config.json"
+    small = {"model_type": "bert", "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 50}
+    config.write_text(json.dumps({**small, "num_hidden_layers": 2, "hidden_size": 16}))
+    assert counting.count_with_base(directory, config, "masked-lm").total
+    for other, words in (
+        ({"num_hidden_layers": 2, "hidden_size": 32}, "has another shape for base_model"),
+        (
+            {"num_hidden_layers": 1, "hidden_size": 16},
+            "has no place for base_model.*layer.1",
+        ),
+        ({"num_hidden_layers": 3, "hidden_size": 16}, "lacks base_model.*layer.2"),
+    ):
+        config.write_text(json.dumps({**small, **other}))
+        with pytest.raises(AdapterError, match=words) as caught:
+            counting.count_with_base(directory, config, "masked-lm")
+        assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_measured_is_refused_in_one_line(tiny_llama: Path, tmp_path: Path) -> None:
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    get_peft_model(base, config).save_pretrained(tmp_path)
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, adapter=str(tmp_path))
+    with pytest.raises(AdapterError, match="a PROMPT_TUNING adapter, which hubkit does not measure"):
+        stages.measure(run, tiny.quiet)
+    with pytest.raises(AdapterError, match="a PROMPT_TUNING adapter, which hubkit does not measure"):
+        counting.count_with_base(tmp_path, tiny_llama / "config.json", "causal-lm")
+
+
+def test_what_peft_does_not_tell_is_one_line(tiny_llama: Path, tmp_path: Path) -> None:
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"])
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    model = get_peft_model(base, config)
+    model.save_pretrained(tmp_path)
+
+    def refuse(*arguments: Any, **named: Any) -> None:
+        raise AttributeError("no such thing\nand more")
+
+    model.set_requires_grad = refuse
+    with pytest.raises(AdapterError, match=r"does not tell what LORA trains: no such thing \("):
+        counting.count(model, adapter.read(tmp_path))
 
 
 def test_a_base_that_does_not_fit_is_an_error(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
 
     A base in 4 bits merges into its compute dtype.
     """
-    own = {name for name, _ in unique_parameters(model) if _of_adapter(name)}
+    own = adapter_names(model)
     base_bytes = constants = adapter_bytes = merged = 0
     dtype = (base.quantization or {}).get("bnb_4bit_compute_dtype") or base.dtype
     width = _width(dtype)
@@ -47,7 +47,12 @@ def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
         base_bytes += tensor_bytes(parameter)
         constants += quantization_bytes(parameter)
         merged += numel(parameter) * width
-    base_bytes += constants + sum(tensor_bytes(buffer) for _, buffer in model.named_buffers())
+    for name, buffer in model.named_buffers():
+        if name in own:
+            adapter_bytes += tensor_bytes(buffer)
+        else:
+            base_bytes += tensor_bytes(buffer)
+    base_bytes += constants
     files = [p for p in adapter.directory.iterdir() if p.is_file() and p.name not in NOT_ADAPTER]
     return Size(
         adapter_sha256=adapter.sha256(),
@@ -62,10 +67,28 @@ def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
     )
 
 
-def _of_adapter(name: str) -> bool:
-    """Whether a parameter of a PeftModel belongs to the adapter and not to the base."""
-    parts = name.split(".")
-    return "modules_to_save" in parts or any(part.startswith(("lora_", "hira_")) for part in parts)
+def adapter_names(model: Any) -> set[str]:
+    """The names of the parameters and buffers of a PeftModel that belong to the adapter and not to the base.
+
+    PEFT keeps a base's module inside the layer that adapts it, as `base_layer`, or inside the wrapper that
+    replaces it, as `original_module`. What adapted layers share (VeRA's matrices) stands beside the base.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    parameters = model.named_parameters(remove_duplicate=False)
+    everything = {name for name, _ in (*parameters, *model.named_buffers())}
+    own = {name for name in everything if not name.startswith("base_model.model.")}
+    for path, module in model.named_modules():
+        if isinstance(module, (BaseTunerLayer, AuxiliaryTrainingWrapper)):
+            inside = [name for name in everything if name.startswith(f"{path}.")]
+            own |= {name for name in inside if not _is_of_base(name.removeprefix(f"{path}.").split("."))}
+    return own
+
+
+def _is_of_base(parts: list[str]) -> bool:
+    """Whether a name within a layer of PEFT's leads to the base's module that it wraps."""
+    return parts[0] != "modules_to_save" and not {"base_layer", "original_module"}.isdisjoint(parts)
 
 
 def _width(dtype: str | None) -> int:

@@ -16,6 +16,7 @@ from hubkit import adapter as adapters
 from hubkit import base_model, tasks
 from hubkit.errors import AdapterError, BaseModelError
 from hubkit.extras import require_train
+from hubkit.models import loading
 from hubkit.record import Parameters
 
 
@@ -70,7 +71,14 @@ def count(model: Any, adapter: adapters.Adapter) -> Parameters:
 def _trainable_names(model: Any) -> set[str]:
     """The names of the parameters that PEFT would train, whether or not it was loaded for training."""
     before = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    model.set_requires_grad(model.active_adapters, requires_grad=True)
+    try:
+        model.set_requires_grad(model.active_adapters, requires_grad=True)
+    except (AttributeError, NotImplementedError, TypeError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise AdapterError(
+            f"PEFT does not tell what {model.peft_type.value} trains: {reason}",
+            "hubkit card makes its card without it",
+        ) from error
     names = {n for n, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(before[name])
@@ -88,6 +96,7 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
     from peft import PeftConfig, get_peft_model
 
     found = adapters.read(adapter_dir)
+    adapters.check_measurable(found)
     plain = base_model.read_config(base_config)
     task = tasks.get(task_name) if task_name else tasks.of_adapter(found.config, plain)
     auto_class = getattr(transformers, task.AUTO_CLASS if task else "AutoModel")
@@ -103,6 +112,7 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
             model = get_peft_model(base, peft_config)
     except (ValueError, TypeError, KeyError) as error:
         raise AdapterError(f"{adapter_dir} does not fit {base_config}: {error}") from error
+    loading.check_fit(model, found)
     counted = count(model, found)
     return type(counted)(
         **{name: getattr(counted, name) for name in ("adapter_sha256", "adapter", "adapter_by_dtype")},

@@ -122,11 +122,11 @@ def load_adapter(model: Any, adapter: Adapter) -> Any:
             "check base_model and adapter_config.json",
         ) from error
     guard_4bit(adapted)
-    _check_fit(adapted, adapter)
+    check_fit(adapted, adapter)
     return adapted.eval()
 
 
-def _check_fit(model: Any, adapter: Adapter) -> None:
+def check_fit(model: Any, adapter: Adapter) -> None:
     """Every tensor of the file must have found its place: PEFT only warns of those that do not.
 
     Raises AdapterError.

@@ -48,11 +48,12 @@ def parse(value: str | dict[str, Any], source: Source) -> tuple[ModuleType, Any]
 def of_adapter(config: dict[str, Any], base_config: dict[str, Any] | None) -> ModuleType | None:
     """The task that an adapter's own files tell, or None where they do not.
 
-    PEFT's task_type tells it where it is specific; `auto_mapping` or the base's `architectures` name a class.
+    PEFT's task_type tells it where it is specific, and then nothing else does: a sequence classifier is none
+    of these tasks on whatever base. Without one, `auto_mapping` or the base's `architectures` name a class.
     """
-    for module in TASKS.values():
-        if module.PEFT_TASK_TYPE and config.get("task_type") == module.PEFT_TASK_TYPE:
-            return module
+    told = config.get("task_type")
+    if told not in (None, "", "FEATURE_EXTRACTION"):
+        return next((module for module in TASKS.values() if told == module.PEFT_TASK_TYPE), None)
     mapping, known = config.get("auto_mapping"), (base_config or {}).get("architectures")
     mapped = mapping.get("base_model_class") if isinstance(mapping, dict) else None
     classes = [mapped] if mapped else known if isinstance(known, list) else []
