@@ -114,7 +114,16 @@ def test_underscores_are_accepted(tmp_path: Path, capsys: Captured) -> None:
     adapter = str(CASES["causal-lora"](tmp_path / "adapter"))
     assert run(["run_and_publish", "-h"]) == 0
     capsys.readouterr()
-    options = ["--hub_model_id", "a/b", "--base_model", "c/d", "--license_name", "N", "--license_link", "L"]
+    options = [
+        "--hub_model_id",
+        "a/b",
+        "--base_model",
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "--license_name",
+        "N",
+        "--license_link",
+        "L",
+    ]
     assert run(["card", "--adapter", adapter, "--stdout", "--task", "causal_lm", *options]) == 0
     assert "a/b" in capsys.readouterr().out
 

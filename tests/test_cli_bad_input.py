@@ -119,6 +119,8 @@ WITH_ADAPTER = {
 @pytest.mark.parametrize("command", WITH_ADAPTER)
 def test_broken_adapters(command: str, fault: str, place: Path, capsys: Captured) -> None:
     break_it, words = BROKEN[fault]
+    if command.startswith("publish"):
+        (place / "adapter" / "README.md").write_text(fake_adapter.CARD)
     break_it(place / "adapter")
     assert words in refused([*WITH_ADAPTER[command], "--adapter", "adapter"], place, capsys)
 
