@@ -113,24 +113,25 @@ def legs(checkpoint: Path | None) -> Legs:
 class Clock(TrainerCallback):
     """Adds this leg to those before it, and writes what was run until now beside each checkpoint.
 
-    A leg begins when training does; where a checkpoint leaves nothing to train, there is none.
+    A leg counts from when this is made; where a checkpoint leaves nothing to train, there is none.
     """
 
     def __init__(self, checkpoint: Path | None) -> None:
         self.before = legs(checkpoint)
         self.resumes = checkpoint is not None
-        self.begun: float | None = None
+        self.made = time.monotonic()
+        self.has_begun = False
         self.peak = Peak()
 
     def legs(self) -> Legs:
         """What was run until now."""
-        if self.begun is None:
+        if not self.has_begun:
             return self.before
         here, there = self.peak.read(), (self.before.peak_memory_bytes, self.before.memory_kind)
         highest, kind = max(here, there, key=lambda peak: peak[0] or 0)
         return replace(
             self.before,
-            seconds=self.before.seconds + time.monotonic() - self.begun,
+            seconds=self.before.seconds + time.monotonic() - self.made,
             resumed=self.before.resumed + self.resumes,
             peak_memory_bytes=highest,
             memory_kind=kind,
@@ -138,7 +139,7 @@ class Clock(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """The leg begins."""
-        self.begun = time.monotonic()
+        self.has_begun = True
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Say that the checkpoint is whole; then older ones can go."""
