@@ -80,6 +80,7 @@ def write_adapter(
     write_weights(directory / "adapter_model.safetensors", tensors)
     if tokenizer:
         (directory / "tokenizer_config.json").write_text("{}")
+        (directory / "tokenizer.json").write_text("{}")
     return directory
 
 
@@ -348,6 +349,7 @@ def masked_qlora(directory: Path) -> Path:
         mask_seed=0,
         documents_kept="apart",
         stride=126,  # beside [CLS] and [SEP]
+        dtype="bfloat16",
     )
     adapter = 2 * 3 * 2 * 8 * 96 + 96 * 96
     measures = Measures(
@@ -367,8 +369,8 @@ def masked_qlora(directory: Path) -> Path:
             base_memory_bytes=55_116_800,
             quantization_constants_bytes=171_072,
             adapter_memory_bytes=adapter * 4,
-            merged_bytes=90_391_624,
-            merged_dtype="float32",
+            merged_bytes=45_195_812,
+            merged_dtype="bfloat16",
         ),
         perplexity=perplexity,
         throughput=Throughput(

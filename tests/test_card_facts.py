@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -229,3 +230,41 @@ def test_the_record_names_the_base(tmp_path: Path) -> None:
     assert facts.base_id == "org/base"
     assert "./local" not in render(facts)
     assert json.loads((directory / "adapter_config.json").read_text())["base_model_name_or_path"] == "./local"
+
+
+@pytest.mark.parametrize(
+    ("config", "shown", "hidden"),
+    [
+        ({"peft_type": "LORA", "r": 8, "lora_alpha": 16}, ["LoRA, rank 8", "(scale alpha / r = 2)"], []),
+        (
+            {"peft_type": "OFT", "r": 0, "oft_block_size": 32},
+            ["Block size | `32`"],
+            ["rank", "Rank", "Blocks"],
+        ),
+        ({"peft_type": "OFT", "r": 4}, ["Blocks (r)"], ["rank", "Rank"]),
+        (
+            {"peft_type": "ADALORA", "r": 8, "init_r": 12, "target_r": 6, "lora_alpha": 32},
+            ["Rank at the start (init_r)", "Mean rank at the end (target_r)"],
+            ["rank 8", "Rank (r)", "scale alpha"],
+        ),
+        ({"peft_type": "LOKR", "r": 8, "alpha": 8}, ["LoKr, rank 8", "(scale alpha / r = 1)"], []),
+        ({"peft_type": "IA3"}, ["An (IA)³ adapter"], ["rank", "Rank"]),
+        ({"peft_type": "LORA", "r": True, "lora_alpha": 1}, [], ["rank True", "alpha / r"]),
+    ],
+)
+def test_rank_and_alpha_mean_what_the_type_says(
+    config: dict[str, object], shown: list[str], hidden: list[str], tmp_path: Path
+) -> None:
+    tensors: dict[str, tuple[str, list[int]]] = {"base_model.model.x.q_proj.lora_A.weight": ("F32", [8, 16])}
+    card = re.sub(" +", " ", render(gather(write_adapter(tmp_path / "a", config, tensors))))
+    body = card.partition("## Citation")[0]
+    for words in shown:
+        assert words in body
+    for words in hidden:
+        assert words not in body
+
+
+def test_lora_that_trains_more_does_not_say_that_the_base_is_frozen(tmp_path: Path) -> None:
+    config = {**LORA_CONFIG, "bias": "all", "modules_to_save": ["lm_head"]}
+    tensors = lora_tensors("model.layers", 1, ["q_proj"], 8, 2)
+    assert "frozen" not in render(gather(write_adapter(tmp_path / "a", config, tensors)))

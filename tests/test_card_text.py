@@ -70,7 +70,14 @@ def test_sizes_are_decimal_and_exact(size: int, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(4.21, "4.2 s"), (59.4, "59 s"), (173.4, "2 min 53 s"), (59.7, "60 s"), (7_500, "2 h 5 min")],
+    [
+        (4.21, "4.2 s"),
+        (59.4, "59 s"),
+        (173.4, "2 min 53 s"),
+        (59.7, "1 min 0 s"),
+        (9.97, "10 s"),
+        (7_500, "2 h 5 min"),
+    ],
 )
 def test_durations(seconds: float, shown: str) -> None:
     assert text.duration(seconds) == shown
@@ -170,3 +177,24 @@ def test_an_ordinary_passage_stays_as_it_is(kept: str) -> None:
 
 def test_an_open_fence_shows_as_text() -> None:
     assert passage("before\n```python\nx = 1") == "before\n&#96;``python\nx = 1"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(9.9996, "10.00"), (9.9994, "9.999"), (1.0, "1.000"), (99.996, "100.00")]
+)
+def test_rounding_a_perplexity_keeps_its_digits(value: float, shown: str) -> None:
+    assert text.perplexity(value) == shown
+
+
+@given(st.floats(min_value=1e-9, max_value=1, exclude_max=True))
+def test_a_part_is_neither_all_nor_nothing(fraction: float) -> None:
+    shown = text.percent(fraction)
+    assert 0 < float(shown.rstrip("%")) < 100 or fraction > 1 - 1e-15
+    assert float(shown.rstrip("%")) == pytest.approx(100 * fraction, rel=0.06, abs=0)
+
+
+def test_shares_close_to_all() -> None:
+    assert text.percent(0.99999) == "99.999%"
+    assert text.percent(0.9994) == "99.9%"
+    assert text.percent(1) == "100.0%"
+    assert text.percent(0.09999) == "10.0%"

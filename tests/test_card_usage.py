@@ -14,8 +14,10 @@ import pytest
 from card_cases import CASES, CAUSAL, LORA_CONFIG, lora_tensors, with_digest, write_adapter
 
 from hubkit.card.facts import gather
+from hubkit.card.render import render
 from hubkit.card.usage import quantization_arguments, usage
-from hubkit.record import Author, Record
+from hubkit.publishing.contents import is_published
+from hubkit.record import Author, Record, read
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "foreign"])
@@ -69,6 +71,95 @@ def test_a_base_published_in_4_bits_is_not_quantized_again(tmp_path: Path) -> No
     again = gather(directory, record=facts.record)  # from the record alone
     assert again.kind == facts.kind
     assert usage(again) == found
+
+
+def test_a_quantized_base_is_loaded_in_the_dtype_it_was_measured_in(tmp_path: Path) -> None:
+    CASES["masked-qlora"](tmp_path / "a")
+    found = usage(gather(tmp_path / "a"))
+    assert found is not None
+    assert '    quantization_config=quantization,\n    dtype="bfloat16",\n' in found.load
+    assert "device_map" not in found.load
+
+
+def test_a_model_measured_on_a_gpu_is_loaded_there(tmp_path: Path) -> None:
+    CASES["causal-lora"](tmp_path / "a")
+    known = read(tmp_path / "a")
+    throughput = msgspec.structs.replace(known.measures.throughput, device="cuda")
+    measures = msgspec.structs.replace(known.measures, throughput=throughput)
+    found = usage(gather(tmp_path / "a", record=msgspec.structs.replace(known, measures=measures)))
+    assert found is not None
+    assert 'device_map="cuda"' in found.load
+
+
+def test_code_of_the_bases_repo_is_allowed_where_it_was(tmp_path: Path) -> None:
+    CASES["causal-hira"](tmp_path / "a")
+    known = read(tmp_path / "a")
+    base = msgspec.structs.replace(known.base_model, trust_remote_code=True)
+    found = usage(gather(tmp_path / "a", record=msgspec.structs.replace(known, base_model=base)))
+    assert found is not None
+    assert found.load.count("trust_remote_code=True") == 2
+    assert "trust_remote_code" not in str(usage(gather(tmp_path / "a")))
+
+
+@pytest.mark.parametrize("method", ["gptq", "awq"])
+def test_a_base_in_another_format_needs_no_bitsandbytes(method: str, tmp_path: Path) -> None:
+    directory = write_adapter(tmp_path / "a", LORA_CONFIG, lora_tensors("model.layers", 1, ["q_proj"], 8, 2))
+    config = tmp_path / "config.json"
+    quantization = {"quant_method": method, "bits": 4}
+    config.write_text(json.dumps({"model_type": "llama", "quantization_config": quantization}))
+    facts = gather(directory, base_config=config)
+    found = usage(facts)
+    assert found is not None
+    assert found.packages == ("transformers", "peft")
+    assert f"published in the format `{method}`" in render(facts)
+
+
+def test_an_example_without_a_mask_gives_way(tmp_path: Path) -> None:
+    CASES["masked-qlora"](tmp_path / "a")
+    for example, shown in (("No mask.", "The capital of France"), ("My {mask}.", '"My "')):
+        found = usage(gather(tmp_path / "a", author=Author(example=example)))
+        assert found is not None
+        assert shown in found.example
+
+
+@pytest.mark.parametrize(
+    ("names", "whole"),
+    [
+        ([], False),
+        (["tokenizer.json"], True),
+        (["vocab.txt"], True),
+        (["vocab.json"], False),
+        (["vocab.json", "merges.txt"], True),
+        (["spiece.model"], True),
+        (["special_tokens_map.json"], False),
+    ],
+)
+def test_the_tokenizer_is_the_adapters_only_where_it_is_whole(
+    names: list[str], whole: bool, tmp_path: Path
+) -> None:
+    CASES["causal-lora"](tmp_path / "a")
+    (tmp_path / "a" / "tokenizer.json").unlink()
+    for name in names:
+        (tmp_path / "a" / name).write_text("")
+    assert all(is_published(name) for name in names)
+    assert gather(tmp_path / "a").has_tokenizer is whole
+
+
+def test_a_repo_of_a_local_hub_is_called_one(tmp_path: Path) -> None:
+    CASES["causal-lora"](tmp_path / "a")
+    assert "is on a local Hub" in render(gather(tmp_path / "a", repo_id="local/mine"))
+    assert "local Hub" not in render(gather(tmp_path / "a"))
+
+
+def test_the_note_on_speed_names_what_differs(tmp_path: Path) -> None:
+    CASES["causal-lora"](tmp_path / "a")
+    known = read(tmp_path / "a")
+    assert "as the snippet above loads it, but for the base's weights: dequant" in render(
+        gather(tmp_path / "a")
+    )
+    base = msgspec.structs.replace(known.base_model, note=None)
+    card = render(gather(tmp_path / "a", record=msgspec.structs.replace(known, base_model=base)))
+    assert "as the snippet above loads it.\n" in card
 
 
 def test_defaults_of_the_quantization_are_not_printed() -> None:

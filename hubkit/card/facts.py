@@ -24,7 +24,12 @@ from hubkit.hub_rules import LICENSES, is_repo_id
 from hubkit.record import Author, BaseModel, Dataset, Overlap, Parameters, Record, Size
 
 QUANTIZATION_NAME = "quantization_config.json"
-TOKENIZER_NAME = "tokenizer_config.json"
+# A tokenizer is there where its configuration is, and all files of one of these.
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TOKENIZER_FILES = (
+    ("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("tokenizer.model",),
+    ("sentencepiece.bpe.model",), ("spiece.model",),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -142,8 +147,14 @@ def gather(
         base_id=base_id,
         quantization=quantization,
         directory_name=directory.resolve().name,
-        has_tokenizer=(directory / TOKENIZER_NAME).is_file(),
+        has_tokenizer=_has_tokenizer(directory),
         has_record=whole != Record(),
+    )
+
+
+def _has_tokenizer(directory: Path) -> bool:
+    return (directory / TOKENIZER_CONFIG).is_file() and any(
+        all((directory / name).is_file() for name in names) for names in TOKENIZER_FILES
     )
 
 

@@ -31,7 +31,7 @@ def lead(facts: Facts) -> str:
 
 def _what_it_is(facts: Facts) -> str:
     dataset = facts.record.dataset
-    article = "An" if facts.kind.title[0] in "AEIO" else "A"
+    article = "An" if facts.kind.title.lstrip("(")[0] in "AEIO" else "A"
     base = f" for {text.model_link(facts.base_id)}" if facts.base_id else ""
     done = facts.record.training is not None and dataset is not None
     for_task = f", {'trained ' if done else ''}for {facts.task.TITLE}" if facts.task else ""
@@ -98,6 +98,15 @@ def base_note(facts: Facts) -> str | None:
     return text.phrase(note).rstrip(".") + "." if note else None
 
 
+def throughput_note(facts: Facts) -> str:
+    """How the timed model was loaded, and in what that differs from what a reader would load."""
+    said = "Timed with the adapter attached and not merged"
+    if facts.base_id and facts.task:
+        said += ", as the snippet above loads it"
+    note = base_note(facts)
+    return f"{said}, but for the base's weights: {note}" if note else f"{said}."
+
+
 def limitations(facts: Facts) -> list[str]:
     """What is limited by construction, one sentence or two each."""
     name = _short(facts.base_id) if facts.base_id else "its base model"
@@ -123,7 +132,7 @@ def _limits_of_training(facts: Facts) -> list[str]:
     if dataset and dataset.train_words and run:
         words = text.count(dataset.train_words)
         found.append(
-            f"All it was trained on is {words} words of one dataset; other kinds of text are unknown to it."
+            f"All it was trained on is from a text of {words} words; other kinds of text are unknown to it."
         )
     if base and base.head_newly_initialized:
         found.append(

@@ -97,6 +97,7 @@ def context(facts: Facts) -> dict[str, Any]:
         "counted_on": facts.parameters.counted_on,
         "sizes": tables.sizes(facts),
         "throughput": results.throughput(facts),
+        "throughput_note": prose.throughput_note(facts),
         "throughput_conditions": results.throughput_conditions(facts),
         "noisy": results.noisy(facts),
         "limitations": prose.limitations(facts),

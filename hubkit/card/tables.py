@@ -19,6 +19,7 @@ DATA_TYPES = {"nf4": "4-bit NF4", "fp4": "4-bit FP4"}
 # not shown; dropout and bias are, since a reader asks for them.
 CONFIGURATION: tuple[tuple[str, str], ...] = (
     ("num_virtual_tokens", "Virtual tokens"),
+    ("oft_block_size", "Block size"),
     ("feedforward_modules", "Feed-forward modules"),
     ("exclude_modules", "Excluded modules"),
     ("layers_to_transform", "Layers"),
@@ -32,6 +33,10 @@ CONFIGURATION: tuple[tuple[str, str], ...] = (
     ("task_type", "PEFT task type"),
     ("peft_version", "Saved by PEFT"),
 )
+
+
+RANKED = frozenset({"LORA", "HIRA", "LOHA", "LOKR", "VERA"})  # whose `r` is the rank of each update
+SCALED_BY_RANK = frozenset({"LORA", "LOHA", "LOKR"})
 
 
 def known(rows: Iterable[tuple[str, str | None]]) -> list[Row]:
@@ -73,8 +78,8 @@ def at_a_glance(facts: Facts) -> list[Row]:
     """What a reader of ten seconds sees."""
     dataset, measures = facts.record.dataset, facts.record.measures
     parameters = facts.parameters
-    rank = facts.adapter.config.get("r")
-    method = text.phrase(facts.kind.title) + (f", rank {rank}" if isinstance(rank, int) else "")
+    rank = _rank(facts.adapter.config)
+    method = text.phrase(facts.kind.title) + (f", rank {rank}" if rank else "")
     name = None
     if dataset and facts.record.training:
         name = text.dataset_link(dataset.id) if dataset.id else text.phrase(dataset.name)
@@ -157,7 +162,7 @@ def configuration(facts: Facts) -> list[Row]:
     bias = config.get("bias")
     rows: list[tuple[str, str | None]] = [
         ("PEFT type", text.code(facts.adapter.peft_type)),
-        ("Rank (r)", text.count(config["r"]) if isinstance(config.get("r"), int) else None),
+        *_ranks(config),
         ("Alpha", _alpha(config)),
         ("Dropout", text.number(dropout) if isinstance(dropout, (int, float)) else None),
         ("Adapted modules", adapted or None),
@@ -169,13 +174,41 @@ def configuration(facts: Facts) -> list[Row]:
     return known(rows)
 
 
+def _peft_type(config: dict[str, Any]) -> str:
+    return str(config["peft_type"]).upper()
+
+
+def _positive(value: Any) -> int | None:
+    return value if type(value) is int and value > 0 else None
+
+
+def _rank(config: dict[str, Any]) -> int | None:
+    """The rank of every update, for the types whose `r` is one."""
+    return _positive(config.get("r")) if _peft_type(config) in RANKED else None
+
+
+def _ranks(config: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """What `r` and its kin say: AdaLoRA shares out a budget of ranks, OFT counts blocks."""
+    if _peft_type(config) == "ADALORA":
+        first, last = _positive(config.get("init_r")), _positive(config.get("target_r"))
+        return [
+            ("Rank at the start (init_r)", text.count(first) if first else None),
+            ("Mean rank at the end (target_r)", text.count(last) if last else None),
+        ]
+    label = (
+        "Rank (r)" if _peft_type(config) in RANKED else "Blocks (r)" if _peft_type(config) == "OFT" else "r"
+    )
+    found = _positive(config.get("r"))
+    return [(label, text.count(found) if found else None)]
+
+
 def _alpha(config: dict[str, Any]) -> str | None:
     """Alpha, and the scale that it makes of the update."""
     alpha = config.get("lora_alpha", config.get("alpha"))
-    rank = config.get("r")
-    if not isinstance(alpha, (int, float)):
+    rank = _rank(config)
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
         return None
-    if not isinstance(rank, int) or rank < 1:
+    if rank is None or _peft_type(config) not in SCALED_BY_RANK:
         return text.number(alpha)
     if config.get("use_rslora"):
         return f"{text.number(alpha)} (scale alpha / √r = {text.number(alpha / math.sqrt(rank))})"

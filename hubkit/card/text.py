@@ -38,15 +38,18 @@ def number(value: float) -> str:
 
 def perplexity(value: float) -> str:
     """Two decimals, and at least four significant digits."""
-    digits = 2 if not 0 < value < 10 else 3 - math.floor(math.log10(value))
+    rounded = float(f"{value:.3e}")  # 9.9996 is 10.00, and not 10.000
+    digits = 2 if not 0 < rounded < 10 else 3 - math.floor(math.log10(rounded))
     return f"{value:,.{digits}f}"
 
 
 def percent(fraction: float, signed: bool = False) -> str:
-    """A share as a percentage: 12.3%, 0.40%, 0.0012%."""
+    """A share as a percentage: 12.3%, 0.40%, 0.0012%; 100% and 0% only where it is all or nothing."""
     value = 100 * fraction
     size = abs(value)
-    digits = 1 if size >= 10 else 2 if size >= 0.1 or size == 0 else 1 - math.floor(math.log10(size))
+    digits = 1 if size >= 9.995 else 2 if size >= 0.1 or size == 0 else 1 - math.floor(math.log10(size))
+    while size < 100 and digits < 15 and round(size, digits) >= 100:
+        digits += 1
     return f"{value:{'+' if signed else ''}.{digits}f}%"
 
 
@@ -76,9 +79,9 @@ def exact_size(number_of_bytes: int) -> str:
 
 def duration(seconds: float) -> str:
     """4.2 s, 3 min 12 s, 2 h 5 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -7,6 +7,7 @@ what was measured.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 from hubkit.card.facts import Facts
@@ -19,6 +20,8 @@ _QUANTIZATION_KEYS = (
 )  # fmt: skip
 _DEFAULTS = {"load_in_8bit": False, "load_in_4bit": False, "bnb_4bit_quant_storage": "uint8",
              "llm_int8_threshold": 6.0, "llm_int8_skip_modules": None}  # fmt: skip
+_BITSANDBYTES = ("bitsandbytes", "bits_and_bytes")
+LOCAL_NAMESPACE = "local/"  # of a local Hub's user, where none is named
 _LINE_LENGTH = 88
 
 
@@ -29,7 +32,11 @@ class Usage:
     load: str
     example: str
     run_from: str | None  # the directory whose parent the snippet runs in, where there is no repo id
+    local_hub: bool  # the repo id is one of a Hub on its user's own machine
     packages: tuple[str, ...]  # what to install
+    base_format: (
+        str | None
+    )  # the quantized format of the base, where it needs packages that are not known here
 
 
 def usage(facts: Facts) -> Usage | None:
@@ -38,14 +45,27 @@ def usage(facts: Facts) -> Usage | None:
         return None
     adapter = facts.repo_id or facts.directory_name
     load = "\n".join(_load_lines(facts, facts.base_id, adapter))
-    text = facts.author.example or facts.task.EXAMPLE_TEXT
-    bitsandbytes = ("bitsandbytes",) if facts.quantization else ()
+    by_bitsandbytes = facts.quantization is not None and _format(facts) in (None, *_BITSANDBYTES)
     return Usage(
         load=load,
-        example=str(facts.task.example(text)),
+        example=str(facts.task.example(_example_text(facts, facts.task))),
         run_from=None if facts.repo_id else facts.directory_name,
-        packages=("transformers", "peft", *bitsandbytes),
+        local_hub=adapter.startswith(LOCAL_NAMESPACE) and facts.repo_id is not None,
+        packages=("transformers", "peft", *(("bitsandbytes",) if by_bitsandbytes else ())),
+        base_format=None if by_bitsandbytes else _format(facts),
     )
+
+
+def _format(facts: Facts) -> str | None:
+    """The format that the base is published in, where it is a quantized one."""
+    named = (facts.quantization or {}).get("quant_method")
+    return str(named).rpartition(".")[2].lower() if named else None
+
+
+def _example_text(facts: Facts, task: ModuleType) -> str:
+    """The author's example; the task's own where that one lacks the mask that the task needs."""
+    given, own = facts.author.example, str(task.EXAMPLE_TEXT)
+    return given if given and ("{mask}" in given or "{mask}" not in own) else own
 
 
 def dtype(facts: Facts) -> str | None:
@@ -56,6 +76,13 @@ def dtype(facts: Facts) -> str | None:
     if base and base.dtype:
         return base.dtype
     return measures.perplexity.dtype if measures.perplexity else None
+
+
+def device(facts: Facts) -> str | None:
+    """The device to load the base on, where it was measured on another than the processor."""
+    measures = facts.record.measures
+    taken = measures.throughput or measures.perplexity
+    return taken.device if taken and taken.device != "cpu" else None
 
 
 def quantization_arguments(quantization: dict[str, Any]) -> dict[str, Any]:
@@ -85,15 +112,19 @@ def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
     names = [facts.task.AUTO_CLASS, "AutoTokenizer"]
     arguments = [quoted(base_id)]
     base = facts.record.base_model
-    pinned = [f"revision={quoted(base.revision)}"] if base and base.revision else []
+    source_of = [f"revision={quoted(base.revision)}"] if base and base.revision else []
+    trusted = ["trust_remote_code=True"] if base and base.trust_remote_code else []
+    pinned = [*source_of, *trusted]
     lines: list[str] = []
     if facts.quantization and not facts.base_is_quantized:
         names.append("BitsAndBytesConfig")
         given = [f"{k}={_literal(v)}" for k, v in quantization_arguments(_as_trained(facts)).items()]
         lines += _call("quantization = BitsAndBytesConfig", given)
         pinned.append("quantization_config=quantization")
-    elif measured := dtype(facts):
+    if measured := dtype(facts):
         pinned.append(f"dtype={quoted(measured)}")
+    if where := device(facts):
+        pinned.append(f"device_map={quoted(where)}")
     imports = [
         "from peft import PeftModel",
         f"from transformers import {', '.join(sorted(names))}",
@@ -102,8 +133,8 @@ def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
     lines += _call(f"base = {facts.task.AUTO_CLASS}.from_pretrained", arguments + pinned)
     lines += _call("model = PeftModel.from_pretrained", ["base", quoted(adapter)])
     source = adapter if facts.has_tokenizer else base_id
-    revision = [] if facts.has_tokenizer else [p for p in pinned if p.startswith("revision=")]
-    lines += _call("tokenizer = AutoTokenizer.from_pretrained", [quoted(source), *revision])
+    own = [] if facts.has_tokenizer else source_of
+    lines += _call("tokenizer = AutoTokenizer.from_pretrained", [quoted(source), *own, *trusted])
     return imports + lines
 
 

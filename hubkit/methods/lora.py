@@ -8,7 +8,7 @@ from hubkit.methods.parameters import LowRank
 
 NAME = "lora"
 TITLE = "LoRA"
-SUMMARY = "LoRA trains two small matrices beside each adapted weight and leaves the base model frozen."
+SUMMARY = "LoRA trains two small matrices beside each adapted weight, and leaves that weight as it is."
 PAPERS = ("lora",)
 TAGS = ("lora",)
 

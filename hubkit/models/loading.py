@@ -255,6 +255,7 @@ def _facts(
         weights_sha256=files.sha256_of(weights) if weights and base.path else None,
         weights_bytes=sum(path.stat().st_size for path in weights) or None,
         dtype=dtype,
+        trust_remote_code=base.trust_remote_code,
         quantization=quantization or _own_quantization(config),
         head_newly_initialized=new_head,
     )

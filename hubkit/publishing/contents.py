@@ -25,6 +25,8 @@ PUBLISHED = (
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
