@@ -9,8 +9,9 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit import adapter, record, stages
+from hubkit import adapter, hub_rules, record, stages
 from hubkit.card import regions
+from hubkit.errors import CardError
 from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id
 from hubkit.publishing.draft import draft
 from hubkit.publishing.target import StartLocalHub
@@ -60,7 +61,17 @@ def run_and_publish(
 
 
 def check_first(run: Run, force: bool) -> None:
-    """Find what would stop the run at its end before hours are spent: a card that may not be replaced."""
+    """Find what would stop the run at its end before hours are spent.
+
+    A card that may not be replaced, a template that is not there, a licence that the Hub does not know.
+    """
+    card = run.settings.card
+    if card.template and not Path(card.template).is_file():
+        raise CardError(f"there is no template {card.template}", "check card.template")
+    said = {"license": card.license, "license_name": card.license_name, "license_link": card.license_link}
+    said = {key: value for key, value in said.items() if value}
+    if card.license and (wrong := hub_rules.front_matter_problems(said)):
+        raise CardError(f"card.license: {wrong[0]}", "check card.license")
     if run.settings.adapter:
         adapter.read(run.adapter_dir)
     elif run.settings.data is None:

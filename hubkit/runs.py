@@ -163,10 +163,10 @@ def _base_digest(run: Run) -> Any:
 
 def training_sha256(run: Run, train_sha256: str | None) -> str:
     """A digest of what shapes an adapter: base, task, method, training settings and text."""
-    shape = msgspec.to_builtins(run.settings.training)
+    shape = _whole(run.settings.training)
     for harmless in ("save_steps", "log_steps", "threads"):
         shape.pop(harmless, None)
-    method = [run.method.NAME, msgspec.to_builtins(run.method_parameters)]
+    method = [run.method.NAME, _whole(run.method_parameters)]
     return _sha256([_base_digest(run), _task(run), method, shape, train_sha256])
 
 
@@ -174,13 +174,20 @@ def measuring_sha256(
     run: Run, adapter_sha256: str, eval_sha256: str | None, bits: dict[str, Any] | None
 ) -> str:
     """A digest of what shapes its measures: weights, base and its bits, task, measuring settings and text."""
-    settings = msgspec.to_builtins(run.settings.measuring)
-    settings.setdefault("context", run.settings.training.block_size)
+    settings = _whole(run.settings.measuring)
+    settings["context"] = settings["context"] or run.settings.training.block_size
     return _sha256([adapter_sha256, eval_sha256, _base_digest(run), bits, _task(run), settings])
 
 
 def _task(run: Run) -> Any:
-    return [run.task.NAME, msgspec.to_builtins(run.task_parameters)]
+    return [run.task.NAME, _whole(run.task_parameters)]
+
+
+def _whole(part: Any) -> Any:
+    """Settings as plain data, defaults too: a default of another version is another setting."""
+    if isinstance(part, msgspec.Struct):
+        return {name: _whole(getattr(part, name)) for name in part.__struct_fields__}
+    return part
 
 
 def _sha256(what: Any) -> str:

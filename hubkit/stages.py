@@ -15,7 +15,7 @@ import msgspec
 from hubkit import __version__, adapter, base_model, files, freshness, record, runs
 from hubkit.base_model import weight_files
 from hubkit.card.facts import merge_authors
-from hubkit.errors import SettingsError
+from hubkit.errors import MeasureError, SettingsError
 from hubkit.extras import require_train
 from hubkit.record import Measures, Method, Record
 from hubkit.runs import Run
@@ -90,6 +90,7 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     import torch
 
     from hubkit.measures import run as measuring
+    from hubkit.models import limits
 
     text = _evaluation_text(run, known)
     bits = _quantization(run, known)
@@ -115,7 +116,14 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         measured = _measured(run, known, measures, _cited(base, run), text.facts if text else None)
         _write(run, measured, known)
 
-    measuring.measure(subject, _still_valid(run, found, known, bits), say, keep)
+    try:
+        measuring.measure(subject, _still_valid(run, found, known, bits), say, keep)
+    except (RuntimeError, MemoryError) as error:
+        if not limits.is_out_of_memory(error):
+            raise
+        raise MeasureError(
+            "out of memory while measuring", "lower measuring.batch_size or context"
+        ) from error
     done = msgspec.structs.replace(record.read(run.adapter_dir), measuring_sha256=taken_with)
     record.write(run.adapter_dir, done)
     return run.adapter_dir

@@ -84,7 +84,12 @@ def test_measuring_without_a_text_keeps_the_perplexity(tiny_llama: Path, tmp_pat
     stages.measure(run, tiny.quiet)
     before = perplexity(run)
     told = runs.Told(base_path=str(tiny_llama))
-    stages.measure(runs.of_adapter(run.adapter_dir, told, ["measuring.speed.min_seconds=0"]), tiny.quiet)
+    stages.measure(
+        runs.of_adapter(
+            run.adapter_dir, told, ["measuring.speed={min_seconds: 0, sequence_length: 8, new_tokens: 8}"]
+        ),
+        tiny.quiet,
+    )
     assert perplexity(run) == before
     assert record.read(run.adapter_dir).measures.throughput is not None
 
@@ -178,3 +183,19 @@ def test_what_settings_say_in_words_reaches_the_record_without_measuring_again(
     known = record.read(run.adapter_dir).base_model
     assert known is not None
     assert known.note == "A note."
+
+
+def test_full_memory_is_told_with_what_to_lower(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hubkit.errors import MeasureError
+    from hubkit.measures import perplexity as measure
+
+    run = trained("causal-lm", tiny_llama, tmp_path)
+
+    def full(*_: Any) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(measure, "score", full)
+    with pytest.raises(MeasureError, match="out of memory"):
+        stages.measure(run, tiny.quiet)

@@ -148,3 +148,22 @@ def test_an_interrupted_run_goes_on_and_publishes(
     outcome, said = publish(run, hub)
     assert said[0].startswith("going on from")
     assert isinstance(outcome, Published)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"template": "no-such-template.j2"}, "there is no template"),
+        ({"license": "apache"}, "license"),
+        ({"license": "other"}, "license_name"),
+    ],
+)
+def test_a_card_that_cannot_be_made_is_found_before_training(
+    tiny_llama: Path, tmp_path: Path, card: dict[str, str], message: str
+) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, card=card)
+    options = PushOptions(local_hub=tmp_path / "hub")
+    with pytest.raises(CardError, match=message):
+        pipeline.run_and_publish(run, options, localhub.start, tiny.quiet)
+    assert not run.output_dir.exists()
+    assert not (tmp_path / "hub").exists()
