@@ -268,3 +268,15 @@ def test_lora_that_trains_more_does_not_say_that_the_base_is_frozen(tmp_path: Pa
     config = {**LORA_CONFIG, "bias": "all", "modules_to_save": ["lm_head"]}
     tensors = lora_tensors("model.layers", 1, ["q_proj"], 8, 2)
     assert "frozen" not in render(gather(write_adapter(tmp_path / "a", config, tensors)))
+
+
+def test_a_head_that_nobody_brings_is_called_random(tmp_path: Path) -> None:
+    directory = CASES["masked-qlora"](tmp_path / "a")
+    card = render(gather(directory))
+    assert "the adapter brings one that was trained." in card
+    assert "warns of a newly initialized head" in card
+    config = json.loads((directory / "adapter_config.json").read_text())
+    (directory / "adapter_config.json").write_text(json.dumps({**config, "modules_to_save": None}))
+    card = render(gather(directory))
+    assert "it is drawn at random." in card
+    assert "warns of a newly initialized head" not in card

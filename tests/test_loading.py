@@ -108,6 +108,12 @@ def test_the_facts_cite_the_id_and_never_the_path(tiny_llama: Path, quantization
     assert not loaded.model.training
 
 
+def test_the_facts_say_whether_code_of_the_repo_was_allowed(tiny_llama: Path) -> None:
+    for trust in (True, False):
+        base = Base(id=tiny.LLAMA_ID, path=str(tiny_llama), trust_remote_code=trust)
+        assert loading.load_base(base, CAUSAL, dtype="float32").facts.trust_remote_code is trust
+
+
 def test_a_random_head_is_found(tiny_bert: Path, tmp_path: Path) -> None:
     headless = tiny.bert(tmp_path / "headless", head=False)
     loaded = loading.load_base(Base(id="a/b", path=str(headless)), MASKED, dtype="float32")

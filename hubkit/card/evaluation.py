@@ -166,6 +166,5 @@ def _mask(measured: Perplexity) -> str | None:
     if measured.definition != "masked" or measured.mask_probability is None:
         return None
     seed = f", seed {measured.mask_seed}" if measured.mask_seed is not None else ""
-    return (
-        f"probability {text.number(measured.mask_probability)}{seed}, the same positions for base and adapter"
-    )
+    same = ", the same positions for base and adapter" if measured.base_value is not None else ""
+    return f"probability {text.number(measured.mask_probability)}{seed}{same}"

@@ -72,6 +72,16 @@ class Facts:
         return dataset.overlap if dataset and same else None
 
     @property
+    def base_lacks_head(self) -> bool:
+        """Whether the base's weights hold no head for the task."""
+        return bool(self.record.base_model and self.record.base_model.head_newly_initialized)
+
+    @property
+    def brings_head(self) -> bool:
+        """Whether the adapter's file holds whole modules, as a head that was trained anew."""
+        return bool(self.adapter.modules_to_save and self.adapter.whole_tensors)
+
+    @property
     def base_is_quantized(self) -> bool:
         """Whether the base is published in quantized weights; its config.json then names a quant_method."""
         return "quant_method" in (self.quantization or {})

@@ -118,7 +118,7 @@ def limitations(facts: Facts) -> list[str]:
 
 
 def _limits_of_training(facts: Facts) -> list[str]:
-    run, dataset, base = facts.record.training, facts.record.dataset, facts.record.base_model
+    run, dataset = facts.record.training, facts.record.dataset
     found = []
     if facts.four_bit and run:
         found.append(
@@ -134,10 +134,9 @@ def _limits_of_training(facts: Facts) -> list[str]:
         found.append(
             f"All it was trained on is from a text of {words} words; other kinds of text are unknown to it."
         )
-    if base and base.head_newly_initialized:
-        found.append(
-            "The base has no weights for this task's head: the head was newly initialized and trained here."
-        )
+    if facts.base_lacks_head:
+        brought = "the adapter brings one that was trained" if facts.brings_head else "it is drawn at random"
+        found.append(f"The base has no weights for this task's head: {brought}.")
     if facts.parameters.sparsity:
         found.append(
             "Its zeros save neither disk space nor time: the file is dense, and stock PEFT computes with"

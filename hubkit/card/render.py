@@ -85,7 +85,7 @@ def context(facts: Facts) -> dict[str, Any]:
         "task": facts.task.TITLE if facts.task else None,
         "at_a_glance": tables.at_a_glance(facts),
         "usage": usage(facts),
-        "head_is_new": bool(facts.record.base_model and facts.record.base_model.head_newly_initialized),
+        "head_is_new": facts.base_lacks_head and facts.brings_head,
         "configuration": tables.configuration(facts),
         "training": results.training(facts),
         "history": history_rows,
