@@ -27,7 +27,7 @@ quickstart: $(READY) ## Train, measure, write the card and push to a local Hub: 
 	@echo "To open that page, run: $(BIN)/hubkit serve $(SUPPLIES)/hub"
 
 test: $(READY) ## Run the tests (under 2 minutes)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 real: $(READY) ## Run the tests on real pretrained models (several minutes)
 	$(BIN)/python -m pytest -m real

@@ -20,6 +20,7 @@ _home = tempfile.TemporaryDirectory(prefix="hubkit-tests-")  # removed when the 
 os.environ["HF_HOME"] = _home.name
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side; tiny models gain nothing from more
 for _name in (
     "HF_TOKEN",
     "HUGGING_FACE_HUB_TOKEN",
