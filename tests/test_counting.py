@@ -243,6 +243,34 @@ def test_a_base_of_another_size_is_an_error(tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_adapted_embedding_fits(tiny_llama: Path, tmp_path: Path) -> None:
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["embed_tokens", "q_proj"])
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    get_peft_model(base, config).save_pretrained(tmp_path)
+    found = adapter.read(tmp_path)
+    assert any(tensor.name.endswith("embed_tokens.base_layer.weight") for tensor in found.tensors)
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    counted = counting.count(loading.load_adapter(base, found), found)
+    assert counting.count_with_base(tmp_path, tiny_llama / "config.json", "causal-lm").total == counted.total
+
+
+def test_a_type_that_cannot_be_counted_without_weights_is_one_line(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj"])
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    get_peft_model(base, config).save_pretrained(tmp_path)
+
+    def refuse(*arguments: Any) -> None:
+        raise RuntimeError("Tensor.item() cannot be called on meta tensors\nand more")
+
+    monkeypatch.setattr("peft.get_peft_model", refuse)
+    with pytest.raises(AdapterError, match="cannot be counted without weights: Tensor") as caught:
+        counting.count_with_base(tmp_path, tiny_llama / "config.json", "causal-lm")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_cannot_be_measured_is_refused_in_one_line(tiny_llama: Path, tmp_path: Path) -> None:
     config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
     base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)

@@ -110,8 +110,12 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
         peft_config = PeftConfig.from_pretrained(str(adapter_dir))
         with torch.device("meta"):
             model = get_peft_model(base, peft_config)
-    except (ValueError, TypeError, KeyError) as error:
-        raise AdapterError(f"{adapter_dir} does not fit {base_config}: {error}") from error
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise AdapterError(
+            f"{adapter_dir} does not fit {base_config}, or cannot be counted without weights: {reason}",
+            "leave out --base-config",
+        ) from error
     loading.check_fit(model, found)
     counted = count(model, found)
     return type(counted)(
