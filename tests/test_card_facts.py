@@ -67,6 +67,7 @@ def test_a_total_counted_elsewhere_is_taken_in(tmp_path: Path) -> None:
         counted_on="base configuration",
     )
     card = render(facts.with_total(counted))
+    assert "Counted from the base model's configuration" in card
     assert "442,368 of 109,956,666 (0.40%)" in card
 
 

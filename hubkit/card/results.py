@@ -122,10 +122,9 @@ def throughput(facts: Facts) -> list[Row]:
     measured = facts.record.measures.throughput
     if measured is None:
         return []
-    new = f", {measured.new_tokens} new tokens" if measured.new_tokens else ""
     named = (
         ("Reading the prompt (prefill)", measured.prefill),
-        (f"Generating (decode{new})", measured.decode),
+        ("Generating (decode)", measured.decode),
         ("Sequences", measured.samples),
         ("Tokens", measured.tokens),
     )
@@ -151,7 +150,7 @@ def throughput_conditions(facts: Facts) -> list[Row]:
         [
             ("Batch", text.plural(measured.batch_size, "sequence")),
             ("Sequence length", f"{text.count(measured.sequence_length)} tokens"),
-            ("New tokens", text.count(measured.new_tokens) if measured.new_tokens else None),
+            ("New tokens per sequence", text.count(measured.new_tokens) if measured.new_tokens else None),
             ("Warm-up runs", text.count(measured.warmup)),
             ("Computed in", f"{measured.dtype} on {device(measured.device, environment)}"),
             ("Threads", text.count(environment.threads) if environment and environment.threads else None),
