@@ -11,6 +11,24 @@ from pathlib import Path
 
 from hubkit.errors import HubkitError
 
+# What makes up an adapter in its directory, besides record and card: patterns of names.
+ADAPTER_FILES = (
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    "quantization_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex; a file that did not change since the last call is not read again."""

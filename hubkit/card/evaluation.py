@@ -122,7 +122,10 @@ def perplexity_conditions(facts: Facts) -> list[Row]:
             ("Stride", _stride(measured)),
             ("Mask", _mask(measured)),
             ("Batch", text.plural(measured.batch_size, "window")),
-            ("Computed in", f"{measured.dtype} on {results.device(measured.device, measured.environment)}"),
+            (
+                "Computed in",
+                results.computed_in(facts, measured.dtype, measured.device, measured.environment),
+            ),
             ("Duration", text.duration(measured.seconds) if measured.seconds else None),
             ("Date", text.phrase(measured.date) if measured.date else None),
         ]
@@ -145,7 +148,7 @@ def _text(measured: Perplexity) -> str:
 def _documents_kept(measured: Perplexity) -> str:
     if measured.documents_kept == "apart":
         return "each scored apart, none with another's text before it"
-    return "packed one after the other"
+    return "joined by blank lines, which are scored too"
 
 
 def _stride(measured: Perplexity) -> str:
@@ -155,7 +158,9 @@ def _stride(measured: Perplexity) -> str:
             " windows do not overlap"
         )
     if measured.stride >= measured.context:
-        return f"{text.count(measured.stride)} tokens: windows do not overlap"
+        return (
+            f"{text.count(measured.stride)} tokens: only the last window of a text sees tokens scored before"
+        )
     shared = text.count(measured.context - measured.stride)
     return (
         f"{text.count(measured.stride)} tokens scored per window, with up to {shared} before them as context"

@@ -152,7 +152,7 @@ def throughput_conditions(facts: Facts) -> list[Row]:
             ("Sequence length", f"{text.count(measured.sequence_length)} tokens"),
             ("New tokens per sequence", text.count(measured.new_tokens) if measured.new_tokens else None),
             ("Warm-up runs", text.count(measured.warmup)),
-            ("Computed in", f"{measured.dtype} on {device(measured.device, environment)}"),
+            ("Computed in", computed_in(facts, measured.dtype, measured.device, environment)),
             ("Threads", text.count(environment.threads) if environment and environment.threads else None),
             ("Load of the machine at the start", _load(environment)),
             ("Peak memory", _memory(measured)),
@@ -181,6 +181,14 @@ def device(where: str, environment: Environment | None) -> str:
     """The device with the name of its processor: `cpu (Intel Xeon)`."""
     name = environment and (environment.accelerator if where != "cpu" else environment.cpu)
     return f"{text.phrase(where)} ({text.phrase(name)})" if name else text.phrase(where)
+
+
+def computed_in(facts: Facts, dtype: str, where: str, environment: Environment | None) -> str:
+    """The dtype and device of a measure; weights held in 4 bits compute in a dtype of their own."""
+    inside = (facts.quantization or {}).get("bnb_4bit_compute_dtype") if facts.four_bit else None
+    inside = str(inside).removeprefix("torch.") if inside else dtype
+    own = f", its 4-bit weights in {text.phrase(inside)}" if inside != dtype else ""
+    return f"{dtype}{own}, on {device(where, environment)}"
 
 
 def hardware(environment: Environment | None) -> str | None:

@@ -271,12 +271,13 @@ def sizes(facts: Facts) -> list[Row]:
     merged = f" in {size.merged_dtype}" if size.merged_dtype else ""
     base_files = size.base_weights_bytes or (base.weights_bytes if base else None)
     constants = size.quantization_constants_bytes
+    in_dtype = f" in {base.dtype}" if base and base.dtype and not facts.quantization else ""
     rows = (
         ("Adapter file", size.adapter_weights_bytes),
         ("Adapter's published files, without record and card", size.adapter_directory_bytes),
         ("Base weights on disk", base_files),
         (
-            "Base in memory" + (", quantization constants included" if constants else ""),
+            "Base in memory" + (", quantization constants included" if constants else in_dtype),
             size.base_memory_bytes,
         ),
         ("Quantization constants, part of it", constants),

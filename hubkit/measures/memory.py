@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hubkit import files
 from hubkit.adapter import Adapter
 from hubkit.models.counting import numel, unique_parameters
 from hubkit.record import BaseModel, Size
-
-# What stands in a directory beside an adapter and is not part of it.
-NOT_ADAPTER = {"README.md", "hubkit.json"}
 
 
 def tensor_bytes(tensor: Any) -> int:
@@ -53,11 +51,11 @@ def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
         else:
             base_bytes += tensor_bytes(buffer)
     base_bytes += constants
-    files = [p for p in adapter.directory.iterdir() if p.is_file() and p.name not in NOT_ADAPTER]
+    published = [adapter.directory / name for name in files.ADAPTER_FILES]
     return Size(
         adapter_sha256=adapter.sha256(),
         adapter_weights_bytes=adapter.weights.stat().st_size,
-        adapter_directory_bytes=sum(p.stat().st_size for p in files if not p.name.startswith(".")),
+        adapter_directory_bytes=sum(path.stat().st_size for path in published if path.is_file()),
         base_weights_bytes=base.weights_bytes,
         base_memory_bytes=base_bytes,
         quantization_constants_bytes=constants or None,

@@ -11,31 +11,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from hubkit import adapter, hub_rules, record
+from hubkit import files, hub_rules, record
 from hubkit.errors import AdapterError
 from hubkit.hub import LocalFile
 
 CARD_NAME = "README.md"
-PUBLISHED = (
-    adapter.WEIGHTS_NAME,
-    adapter.CONFIG_NAME,
-    record.RECORD_NAME,
-    CARD_NAME,
-    "quantization_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-    "LICENSE*",
-    "figures/*.png",
-)
+PUBLISHED = (*files.ADAPTER_FILES, record.RECORD_NAME, CARD_NAME, "LICENSE*", "figures/*.png")
 BINARY_SUFFIXES = (".safetensors", ".model", ".png")  # the rest of the above is text
 FIGURES = "figures"
 CHUNK = 1 << 20
