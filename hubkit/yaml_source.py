@@ -251,6 +251,23 @@ def named(value: str | dict[str, Any], what: str, source: Source) -> tuple[str, 
     return name, rest
 
 
+def pick(what: str, modules: dict[str, ModuleType], name: str) -> ModuleType:
+    """The module of a task or method. Raises SettingsError for an unknown name."""
+    if name not in modules:
+        raise SettingsError(f"unknown {what} {name!r}{nearest(name, modules)}")
+    return modules[name]
+
+
+def chosen(
+    what: str, modules: dict[str, ModuleType], value: str | dict[str, Any], source: Source
+) -> tuple[ModuleType, Any]:
+    """The module that a part of the settings names, and its checked Parameters. Raises SettingsError."""
+    name, rest = named(value, what, source)
+    if name not in modules:
+        raise source.error([what, "name"], f"unknown {what} {name!r}{nearest(name, modules)}")
+    return modules[name], section(rest, modules[name].Parameters, source, [what])
+
+
 def parts_schema(modules: dict[str, ModuleType]) -> dict[str, Any]:
     """The JSON Schema of a task or method: a name alone, or an object with `name` and its parameters."""
     options: list[dict[str, Any]] = [{"enum": sorted(modules)}]

@@ -17,27 +17,20 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from hubkit.errors import SettingsError
 from hubkit.methods import hira, lora, qlora, sparse_lora
-from hubkit.yaml_source import Source, named, nearest, parts_schema, section
+from hubkit.yaml_source import Source, chosen, parts_schema, pick
 
 METHODS: dict[str, ModuleType] = {m.NAME: m for m in (lora, sparse_lora, qlora, hira)}
 
 
 def get(name: str) -> ModuleType:
     """The module of a method. Raises SettingsError for an unknown name."""
-    if name not in METHODS:
-        raise SettingsError(f"unknown method {name!r}{nearest(name, METHODS)}")
-    return METHODS[name]
+    return pick("method", METHODS, name)
 
 
 def parse(value: str | dict[str, Any], source: Source) -> tuple[ModuleType, Any]:
     """The method's module and its checked Parameters, from the `method` part of the settings."""
-    name, rest = named(value, "method", source)
-    if name not in METHODS:
-        raise source.error(["method", "name"], f"unknown method {name!r}{nearest(name, METHODS)}")
-    module = METHODS[name]
-    return module, section(rest, module.Parameters, source, ["method"])
+    return chosen("method", METHODS, value, source)
 
 
 def json_schema() -> dict[str, Any]:

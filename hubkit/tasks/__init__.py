@@ -22,27 +22,20 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from hubkit.errors import SettingsError
 from hubkit.tasks import causal_lm, masked_lm
-from hubkit.yaml_source import Source, named, nearest, parts_schema, section
+from hubkit.yaml_source import Source, chosen, parts_schema, pick
 
 TASKS: dict[str, ModuleType] = {m.NAME: m for m in (causal_lm, masked_lm)}
 
 
 def get(name: str) -> ModuleType:
     """The module of a task. Raises SettingsError for an unknown name."""
-    if name not in TASKS:
-        raise SettingsError(f"unknown task {name!r}{nearest(name, TASKS)}")
-    return TASKS[name]
+    return pick("task", TASKS, name)
 
 
 def parse(value: str | dict[str, Any], source: Source) -> tuple[ModuleType, Any]:
     """The task's module and its checked Parameters, from the `task` part of the settings."""
-    name, rest = named(value, "task", source)
-    if name not in TASKS:
-        raise source.error(["task", "name"], f"unknown task {name!r}{nearest(name, TASKS)}")
-    module = TASKS[name]
-    return module, section(rest, module.Parameters, source, ["task"])
+    return chosen("task", TASKS, value, source)
 
 
 def of_adapter(config: dict[str, Any], base_config: dict[str, Any] | None) -> ModuleType | None:
