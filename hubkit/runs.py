@@ -136,7 +136,8 @@ def _measuring_of(known: Record) -> dict[str, Any]:
         return {"context": known.training.block_size if known.training else 512}
     conditions = {"context": measured.context, "documents": measured.documents_kept}
     if measured.definition == "causal":
-        return {**conditions, "stride": measured.stride}
+        overlapping = measured.stride < measured.context  # else it follows the context, whatever that is now
+        return {**conditions, "stride": measured.stride} if overlapping else conditions
     return {**conditions, "mask_seed": measured.mask_seed}
 
 

@@ -16,6 +16,29 @@ import yaml
 from hubkit.errors import SettingsError
 
 T = TypeVar("T")
+
+# What other trainers call a key, and what it is called here.
+ALIASES = {
+    "lr": "learning_rate",
+    "rank": "r",
+    "lora_r": "r",
+    "lora_alpha": "alpha",
+    "lora_dropout": "dropout",
+    "num_train_epochs": "epochs",
+    "num_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "micro_batch_size": "batch_size",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "lr_scheduler_type": "scheduler",
+    "lr_scheduler": "scheduler",
+    "sequence_len": "block_size",
+    "max_seq_length": "block_size",
+    "max_length": "block_size",
+    "model": "base_model",
+    "datasets": "dataset",
+    "hub_model_id": "repo_id",
+    "licence": "license",
+}
 _HINT = "hubkit schema settings lists every key"
 _SHOWN = 60  # characters of a faulty key or value in a message
 
@@ -222,6 +245,8 @@ def _unknown_key(key: str, kind: type, below: list[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the one that was meant, or all that there are."""
     known = list(known)
+    if ALIASES.get(name.lower()) in known:
+        return f", did you mean {ALIASES[name.lower()]!r}?"
     begun = [full for full in known if len(name) > 2 and full.startswith(name)]
     close = begun or difflib.get_close_matches(name, known, n=1)
     return f", did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(known))}"

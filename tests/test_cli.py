@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -263,6 +264,7 @@ def test_interrupting_a_command_is_130(tmp_path: Path) -> None:
         ) as process,
         pipe.open("w"),
     ):  # opened when the command has opened it for reading
+        time.sleep(0.5)  # a signal between its open and its read would be noticed after the read alone
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=20)
     assert process.returncode == 130

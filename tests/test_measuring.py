@@ -199,3 +199,20 @@ def test_full_memory_is_told_with_what_to_lower(
     monkeypatch.setattr(measure, "score", full)
     with pytest.raises(MeasureError, match="out of memory"):
         stages.measure(run, tiny.quiet)
+
+
+def test_another_context_takes_the_stride_along(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    stages.measure(run, tiny.quiet)
+    told = runs.Told(base_path=str(tiny_llama), files=(str(tmp_path / "text.txt"),), context=16)
+    again = runs.of_adapter(run.adapter_dir, told, ["measuring.throughput=false"])
+    stages.measure(again, tiny.quiet)
+    assert (perplexity(run).context, perplexity(run).stride) == (16, 16)
+
+
+def test_a_base_of_another_task_is_told(tiny_llama: Path, tmp_path: Path) -> None:
+    from hubkit.errors import BaseModelError
+
+    run = tiny.run("masked-lm", tiny_llama, tmp_path)
+    with pytest.raises(BaseModelError, match="has no model for masked language modeling"):
+        stages.train(run, tiny.quiet)

@@ -151,7 +151,7 @@ def test_task_parameters_by_set(file: Path) -> None:
         (
             LEAST + "method:\n  name: lora\n  rank: 4",
             [],
-            "FILE:5: unknown key 'rank'; known here: alpha, bias,",
+            "FILE:5: unknown key 'rank', did you mean 'r'?",
         ),
         (LEAST + "method:\n  name: lora\n  r: 1.5", [], "FILE:5: method.r: expected `int`, got `float`"),
         (LEAST + "method:\n  name: hira\n  alpha: 4", [], "FILE:5: unknown key 'alpha'"),

@@ -258,3 +258,8 @@ def test_any_override_is_read_or_refused(text: str) -> None:
         assert "\n" not in str(found)
     else:
         assert all(found[0].split("."))
+
+
+def test_names_of_other_trainers_are_understood() -> None:
+    for other, ours in yaml_source.ALIASES.items():
+        assert yaml_source.nearest(other, ["x", ours]) == f", did you mean {ours!r}?"

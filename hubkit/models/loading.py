@@ -83,6 +83,10 @@ def load_base(
             options["quantization_config"] = _bits_and_bytes(quantization)
         model, info = auto_class.from_pretrained(source, **options)
     except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+        if "Unrecognized configuration class" in str(error):
+            raise BaseModelError(
+                f"{base.id} has no model for {task.TITLE}", "check task, or name another base_model"
+            ) from error
         raise _unloadable(base, error) from error
     if quantization and not any(_is_4bit(parameter) for parameter in model.parameters()):
         raise BaseModelError(f"no weight of {base.id} became 4-bit", "use method: lora for this base")
@@ -103,9 +107,7 @@ def load_tokenizer(base: Base) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise _unloadable(base, error) from error
-    tokenizer.model_max_length = int(
-        1e9
-    )  # texts are cut into blocks here; the warning about long texts is void
+    tokenizer.model_max_length = int(1e9)  # texts are cut into blocks here: no warning about long ones
     return tokenizer
 
 
