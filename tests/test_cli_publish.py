@@ -107,6 +107,9 @@ def test_an_id_of_somebody_on_the_hub_without_a_token(
 ) -> None:
     assert run(["publish", "--adapter", adapter_dir, "--repo-id", "alice/x"]) == 2
     assert "publishing to alice/x needs a Hub token" in capsys.readouterr().err
+    assert run(["publish", "--adapter", adapter_dir, "--repo-id", "alice/x", "--local-hub", "hub"]) == 2
+    assert "a local Hub has one user, local" in capsys.readouterr().err
+    assert os.listdir() == ["my adapter"]
 
 
 def test_a_missing_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

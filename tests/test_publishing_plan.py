@@ -263,8 +263,6 @@ def test_no_token_means_a_local_hub_and_says_so(tmp_path: Path, monkeypatch: pyt
         )
         assert resolve_repo_id(PushOptions(), target, "my run (2)!") == "local/my-run-2"
         assert target.address("local/x") == f"http://127.0.0.1:{localhub.DEFAULT_PORT}/local/x"
-        with pytest.raises(errors.NotAuthorised, match="needs a Hub token"):
-            resolve_repo_id(PushOptions(repo_id="alice/x"), target, "x")
     assert (tmp_path / "local-hub").is_dir()
 
 
@@ -302,8 +300,16 @@ def test_which_repo_id(hub: Hub) -> None:
     assert resolve_repo_id(PushOptions(), local, "name", "local/y") == "local/y"
     assert resolve_repo_id(PushOptions(), local, "name", "alice/y") == "local/name"
     assert resolve_repo_id(PushOptions(), local, "...") == "local/adapter"
-    with pytest.raises(errors.NotAuthorised, match="one user, local"):
-        resolve_repo_id(PushOptions(repo_id="alice/x"), local, "name")
+
+
+@pytest.mark.parametrize("local_hub", [None, Path("hub")])
+@pytest.mark.parametrize(("repo_id", "words"), [("alice/x", "alice/x"), ("a/b/c", "not a repo id")])
+def test_an_id_that_a_local_hub_refuses_is_found_before_it_is_started(
+    repo_id: str, words: str, local_hub: Path | None
+) -> None:
+    options = PushOptions(repo_id=repo_id, local_hub=local_hub)
+    with pytest.raises(errors.HubError, match=words), open_target(options, never):
+        pass
 
 
 def test_what_would_be_refused_is_found_early(hub: Hub, alice_hub: RunningHub) -> None:

@@ -125,10 +125,13 @@ def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterato
         )
     if options.local_hub is not None and options.endpoint is not None:
         raise HubError("--local-hub and --endpoint name two Hubs", "leave one of them out")
+    fallback = options.local_hub is None and not (options.token or options.endpoint or find_token())
+    if (fallback or options.local_hub is not None) and options.repo_id:
+        _check_local_id(options, asked_for=not fallback)  # before anything is made for it
     if options.local_hub is not None:
         with _local(options.local_hub, options, start_local_hub, None) as target:
             yield target
-    elif options.token or options.endpoint or find_token():
+    elif not fallback:
         yield Target(hub=Hub(options.endpoint, options.token, progress=options.progress))
     else:
         line = (
@@ -164,10 +167,7 @@ def resolve_repo_id(
     a local Hub only, `default_name` made fit for an id. Elsewhere the user has to say.
     """
     if options.repo_id:
-        repo_id = full_repo_id(options.repo_id, target.user)
-        if target.local_user:
-            _check_owner(repo_id, target.local_user, asked_for=target.line is None)
-        return repo_id
+        return full_repo_id(options.repo_id, target.user)
     if recorded and hub_rules.is_repo_id(recorded, namespace=True):
         of_local = recorded.startswith(f"{LOCAL_USER}/")
         if of_local == (target.local_hub is not None):
@@ -177,18 +177,20 @@ def resolve_repo_id(
     return f"{target.user()}/{_name(default_name)}"
 
 
-def _check_owner(repo_id: str, user: str, asked_for: bool) -> None:
-    """A local Hub has one user, and an id of somebody else was meant for the Hub."""
+def _check_local_id(options: PushOptions, asked_for: bool) -> None:
+    """A local Hub has one user, and an id of somebody else was meant for the Hub. Raises HubError."""
+    repo_id = full_repo_id(options.repo_id or "", lambda: LOCAL_USER)
     owner, _, name = repo_id.rpartition("/")
-    if owner == user:
+    if owner == LOCAL_USER or options.token:  # whose token that is, the local Hub knows
         return
     if asked_for:
         raise NotAuthorised(
-            f"a local Hub has one user, {user}, and {repo_id} is not of that user", f"--repo-id {user}/{name}"
+            f"a local Hub has one user, {LOCAL_USER}, and {repo_id} is not of that user",
+            f"--repo-id {LOCAL_USER}/{name}",
         )
     raise NotAuthorised(
         f"publishing to {repo_id} needs a Hub token, and none was found",
-        f"log in with: hf auth login; or publish to the local Hub with: --repo-id {user}/{name}",
+        f"log in with: hf auth login; or publish to the local Hub with: --repo-id {LOCAL_USER}/{name}",
     )
 
 
