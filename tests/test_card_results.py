@@ -10,6 +10,7 @@ from card_cases import CASES
 from hubkit import record as records
 from hubkit.card import results
 from hubkit.card.facts import gather
+from hubkit.card.render import render
 
 
 def test_peak_memory_of_training_is_said_to_be_of_what_it_is(tmp_path: Path) -> None:
@@ -23,3 +24,25 @@ def test_peak_memory_of_training_is_said_to_be_of_what_it_is(tmp_path: Path) -> 
     known.training = msgspec.structs.replace(told, memory_kind=None)
     rows = {row[0]: row[1] for row in results.training(gather(directory, record=known))}
     assert "(" not in rows["Peak memory"]
+
+
+def test_weights_from_a_local_copy_are_said_to_be_that(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    known = records.read(directory)
+
+    def card(**base: str | None) -> str:
+        told = msgspec.structs.replace(known.base_model, **base)
+        return render(gather(directory, record=msgspec.structs.replace(known, base_model=told)))
+
+    differ = "The base's weights used here are not, byte for byte, those that its id names."
+    local = "loaded from a local copy, which was not compared with the weights that its id names."
+    noted = card(note="made of a 4-bit file.")
+    assert noted.count(f"{differ} Made of a 4-bit file.\n") == 2  # beside perplexity, and as a limitation
+    assert local not in noted
+    assert f"{differ} SmolLM2 of old." in card(note="SmolLM2 of old")
+    silent = card(note=None, source="local")
+    assert silent.count(local) == 2
+    assert "described under Limitations" in silent
+    published = card(note=None, source="hub")
+    assert local not in published
+    assert "as the snippet above loads it.\n" in published

@@ -154,7 +154,7 @@ def test_a_repo_of_a_local_hub_is_called_one(tmp_path: Path) -> None:
 def test_the_note_on_speed_names_what_differs(tmp_path: Path) -> None:
     CASES["causal-lora"](tmp_path / "a")
     known = read(tmp_path / "a")
-    assert "as the snippet above loads it, but for the base's weights: dequant" in render(
+    assert "loads it, but on the base's weights described under Limitations." in render(
         gather(tmp_path / "a")
     )
     base = msgspec.structs.replace(known.base_model, note=None)

@@ -91,11 +91,23 @@ def base_left_out(measured: Perplexity) -> str | None:
     return text.phrase(measured.base_left_out).rstrip(".")
 
 
-def base_note(facts: Facts) -> str | None:
-    """How the weights that were used differ from those that the base's id names."""
+def base_weights(facts: Facts) -> str | None:
+    """How the weights used stand to those that the base's id names, where they may not be those."""
     base = facts.record.base_model
-    note = text.plain(base.note or "") if base else ""
-    return text.phrase(note).rstrip(".") + "." if note else None
+    note = text.plain(base.note or "").rstrip(".") if base else ""
+    if note:
+        first = note.partition(" ")[0]
+        note = note[0].upper() + note[1:] if first.isalpha() and first.islower() else note
+        return (
+            "The base's weights used here are not, byte for byte, those that its id names."
+            f" {text.phrase(note)}."
+        )
+    if base and base.source == "local":
+        return (
+            "The base's weights were loaded from a local copy, which was not compared with the weights that"
+            " its id names."
+        )
+    return None
 
 
 def throughput_note(facts: Facts) -> str:
@@ -103,8 +115,9 @@ def throughput_note(facts: Facts) -> str:
     said = "Timed with the adapter attached and not merged"
     if facts.base_id and facts.task:
         said += ", as the snippet above loads it"
-    note = base_note(facts)
-    return f"{said}, but for the base's weights: {note}" if note else f"{said}."
+        if base_weights(facts):
+            said += ", but on the base's weights described under Limitations"
+    return f"{said}."
 
 
 def limitations(facts: Facts) -> list[str]:
@@ -161,8 +174,8 @@ def _limits_of_measures(facts: Facts) -> list[str]:
             f" {overlap.ngram_words}-word sequences also stand in the training text, so"
             " perplexity here may be lower than it would be on text that shares none."
         )
-    if note := base_note(facts):
-        found.append(f"The base's weights used here are not, byte for byte, those that its id names: {note}")
+    if weights := base_weights(facts):
+        found.append(weights)
     return found
 
 

@@ -91,7 +91,7 @@ def context(facts: Facts) -> dict[str, Any]:
         "history": history_rows,
         "history_head": history_head,
         **_evaluation(facts),
-        "base_note": prose.base_note(facts),
+        "base_weights": prose.base_weights(facts),
         "parameters": tables.parameters(facts),
         "four_bit": facts.four_bit,
         "counted_on": facts.parameters.counted_on,
