@@ -22,6 +22,7 @@ from hubkit.card import facts, regions
 from hubkit.card.render import default_template, render
 from hubkit.cli.main import run
 from hubkit.hub import Hub
+from hubkit.hub_client import Patience
 from hubkit.publishing import Plan, Published, PushOptions, Target, publish_to
 from hubkit.publishing import apply as applying
 from hubkit.publishing.apply import apply
@@ -224,7 +225,7 @@ def test_the_card_names_the_repo_it_goes_to(carded: Path, repo: str, hub: Hub) -
     assert (said, shown.notes) == ([], [])
     assert {path: path.read_bytes() for path in carded.iterdir() if path.is_file()} == before
     with pytest.raises(errors.HubkitError, match="changed after the plan"):
-        apply(shown, hub)  # such a plan can only be looked at
+        apply(shown, hub)  # the draft is not written
 
     done, said = publish(hub, carded, repo)
     assert isinstance(done, Published)
@@ -234,6 +235,25 @@ def test_the_card_names_the_repo_it_goes_to(carded: Path, repo: str, hub: Hub) -
     again, said = publish(hub, carded, repo)
     assert isinstance(again, Published)
     assert (again.nothing_to_do, said) == (True, [])
+
+
+@pytest.mark.parametrize("fault", ["unreachable", "no right", "their card"])
+def test_a_push_that_fails_leaves_the_adapter_as_it_was(
+    fault: str, carded: Path, repo: str, hub: Hub
+) -> None:
+    before = {path: path.read_bytes() for path in carded.iterdir() if path.is_file()}
+    if fault == "unreachable":
+        hub = Hub("http://127.0.0.1:9", ALICE, patience=Patience(attempts=1))
+    elif fault == "no right":
+        repo = repo.replace("alice/", "bob/")
+    else:
+        hub.create_repo(repo, False)
+        edit_on_hub(hub, repo, EDITED)
+    said: list[str] = []
+    with pytest.raises(errors.HubkitError):
+        publish_to(Target(hub=hub), carded, repo, PushOptions(), said.append)
+    assert said == []
+    assert {path: path.read_bytes() for path in carded.iterdir() if path.is_file()} == before
 
 
 def test_an_empty_form_is_refused(plain: Path, repo: str, hub: Hub) -> None:

@@ -91,7 +91,8 @@ def plan(
     """Compare a directory with a repo. Raises HubkitError for what must not or cannot be published.
 
     A card on the Hub that somebody wrote or edited there is not replaced without `force`: the plan says so,
-    and cannot be carried out. `draft` stands in for record and card: that plan too can only be looked at.
+    and cannot be carried out. `draft` stands in for record and card: that plan can be carried out when the
+    draft is written, and `written` was told so.
     A repo that is to be created is private when neither the user said otherwise nor anybody is watching.
     """
     repo_id = full_repo_id(repo_id, hub.user)
@@ -129,6 +130,17 @@ def plan(
         refused=no.message if no else None,
         refused_hint=no.hint if no else None,
     )
+
+
+def written(plan: Plan, draft: Draft) -> Plan:
+    """A plan that was made with a draft, now that the draft is written to the directory."""
+    files = [
+        msgspec.structs.replace(file, modified_ns=file.local(plan.directory).source.stat().st_mtime_ns)
+        if file.path in draft.files
+        else file
+        for file in plan.files
+    ]
+    return msgspec.structs.replace(plan, files=files)
 
 
 def full_repo_id(repo_id: str, user: Callable[[], str]) -> str:

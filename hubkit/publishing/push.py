@@ -12,7 +12,7 @@ from hubkit.publishing import checks
 from hubkit.publishing.apply import Published, apply
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.draft import Draft, for_repo
-from hubkit.publishing.plan import Plan, plan
+from hubkit.publishing.plan import Plan, plan, written
 from hubkit.publishing.target import PushOptions, StartLocalHub, Target, open_target, resolve_repo_id
 
 Say = Callable[[str], None]
@@ -43,15 +43,12 @@ def publish_to(
 ) -> Published | Plan:
     """The same to a target that is open, under an id that is known.
 
-    A card of hubkit's that names another repo, or none, is written anew first. A dry run writes nothing: it
-    plans with the draft of the card, which may also be given.
+    A card of hubkit's that names another repo, or none, is planned as a draft, which may also be given. It is
+    written when the Hub was reached and nothing stands against the push; by a dry run, never.
     """
     if target.line:
         (options.insist or say)(target.line)
     draft = draft or for_repo(directory, repo_id)
-    if draft and not options.dry_run:
-        draft.write(directory)
-        say(f"wrote {directory / CARD_NAME} anew for {repo_id}")
     planned = plan(
         directory,
         repo_id,
@@ -62,10 +59,16 @@ def publish_to(
         commit_message=options.commit_message,
         watched=options.watched or target.local_hub is not None,  # on this machine nothing gets out
         force=options.force,
-        draft=draft if options.dry_run else None,
+        draft=draft,
     )
     if options.dry_run:
         return planned
+    if draft and not planned.refused:
+        if not options.create_pr:
+            target.hub.check_writable(planned.repo_id)
+        draft.write(directory)
+        say(f"wrote {directory / CARD_NAME} anew for {repo_id}")
+        planned = written(planned, draft)
     done = apply(planned, target.hub)
     for note in done.notes:
         say(f"Note: {note}")
