@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -104,7 +105,7 @@ def test_no_jinja_in_the_authors_text_is_evaluated(tmp_path: Path) -> None:
     record = msgspec.structs.replace(with_digest(directory, CAUSAL), author=author)
     card = rendering.render(gather(directory, record=record))
     assert card.count(evil) >= 5
-    assert "49 " not in card
+    assert not re.search(r"\b49 ", card)
 
 
 def test_the_context_holds_nothing_that_touches_files(facts: Facts) -> None:

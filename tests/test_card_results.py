@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 from card_cases import CASES
 
 from hubkit import record as records
@@ -46,3 +47,21 @@ def test_weights_from_a_local_copy_are_said_to_be_that(tmp_path: Path) -> None:
     published = card(note=None, source="hub")
     assert local not in published
     assert "as the snippet above loads it.\n" in published
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        (0.5319, "46,080 tokens of one dataset, 0.53 of an epoch; other"),
+        (0.0042, "46,080 tokens of one dataset, 0.0042 of an epoch; other"),
+        (1.0, "46,080 tokens of one dataset, in one epoch; other"),
+        (2.5, "46,080 tokens of one dataset, in 2.5 epochs; other"),
+    ],
+)
+def test_how_much_was_seen_in_training(epochs: float, said: str, tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    known = records.read(directory)
+    run = msgspec.structs.replace(known.training, epochs=epochs, tokens_seen=46_080)
+    card = render(gather(directory, record=msgspec.structs.replace(known, training=run)))
+    assert said in card
+    assert "All it was trained on" not in card

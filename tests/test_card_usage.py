@@ -157,7 +157,7 @@ def test_the_note_on_speed_names_what_differs(tmp_path: Path) -> None:
     assert "loads it, but on the base's weights described under Limitations." in render(
         gather(tmp_path / "a")
     )
-    base = msgspec.structs.replace(known.base_model, note=None)
+    base = msgspec.structs.replace(known.base_model, note=None, source="hub")
     card = render(gather(tmp_path / "a", record=msgspec.structs.replace(known, base_model=base)))
     assert "as the snippet above loads it.\n" in card
 

@@ -142,10 +142,10 @@ def _limits_of_training(facts: Facts) -> list[str]:
         found.append(
             f"It was trained on sequences of {text.plural(run.block_size, 'token')}, and on none longer."
         )
-    if dataset and dataset.train_words and run:
-        words = text.count(dataset.train_words)
+    if dataset and run:
         found.append(
-            f"All it was trained on is from a text of {words} words; other kinds of text are unknown to it."
+            f"In training it saw {text.plural(run.tokens_seen, 'token')} of one dataset,"
+            f" {_epochs(run.epochs)}; other kinds of text are unknown to it."
         )
     if facts.base_lacks_head:
         brought = "the adapter brings one that was trained" if facts.brings_head else "it is drawn at random"
@@ -156,6 +156,13 @@ def _limits_of_training(facts: Facts) -> list[str]:
             " them."
         )
     return found
+
+
+def _epochs(epochs: float) -> str:
+    """`0.53 of an epoch`, `in one epoch`, `in 2.5 epochs`."""
+    if epochs < 0.995:
+        return f"{epochs:.2g} of an epoch"
+    return "in one epoch" if epochs < 1.005 else f"in {text.number(round(epochs, 2))} epochs"
 
 
 def _limits_of_measures(facts: Facts) -> list[str]:
