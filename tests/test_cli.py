@@ -254,7 +254,9 @@ def test_interrupting_a_command_is_130(tmp_path: Path) -> None:
     """SIGINT while it works, here while it waits for a settings file that is a pipe."""
     pipe = tmp_path / "run.yaml"
     os.mkfifo(pipe)
-    code = "from hubkit.cli.main import entry; entry()"
+    # a shell starts its background jobs with SIGINT ignored, and these tests may run in one
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heed}; from hubkit.cli.main import entry; entry()"
     with (
         subprocess.Popen(
             [sys.executable, "-c", code, "train", str(pipe)],
