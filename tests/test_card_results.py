@@ -65,3 +65,43 @@ def test_how_much_was_seen_in_training(epochs: float, said: str, tmp_path: Path)
     card = render(gather(directory, record=msgspec.structs.replace(known, training=run)))
     assert said in card
     assert "All it was trained on" not in card
+
+
+def test_a_small_evaluation_is_called_small(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    known = records.read(directory)
+
+    def card(**perplexity: object) -> str:
+        told = msgspec.structs.replace(known.measures.perplexity, **perplexity)
+        measures = msgspec.structs.replace(known.measures, perplexity=told)
+        return render(gather(directory, record=msgspec.structs.replace(known, measures=measures)))
+
+    small = "Fewer than 10,000 predictions are a small sample"
+    large = card(tokens_scored=10_000)
+    assert "alone (10,000 tokens of 134 documents)." in large
+    assert small not in large
+    assert small in card(tokens_scored=9_999)
+    assert "alone (1 masked token of 1 document)." in card(definition="masked", tokens_scored=1, documents=1)
+
+
+def test_what_the_first_token_is_predicted_from(tmp_path: Path) -> None:
+    packed = render(gather(CASES["causal-lora"](tmp_path / "packed")))
+    assert "; the first token is predicted from the begin-of-text token" in packed
+    apart = render(gather(CASES["causal-hira"](tmp_path / "apart")))
+    assert "; the first token of each document is predicted from the begin-of-text token" in apart
+    assert "begin-of-text" not in render(gather(CASES["masked-qlora"](tmp_path / "masked")))
+
+
+def test_the_evaluation_loss_of_training_is_told_from_that_of_perplexity(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    known = records.read(directory)
+    card = render(gather(directory))
+    assert "| Final evaluation loss, while training | 2.7122 " in card
+    assert "in the training precision (bfloat16), over packed blocks without a begin-of-text token" in card
+    assert "so can differ from the mean loss under Perplexity." in card
+    unmeasured = msgspec.structs.replace(known, measures=records.Measures())
+    assert "the last incomplete block left out.\n" in render(gather(directory, record=unmeasured))
+    run = msgspec.structs.replace(known.training, final_eval_loss=None)
+    assert "packed blocks without" not in render(
+        gather(directory, record=msgspec.structs.replace(known, training=run))
+    )

@@ -9,6 +9,8 @@ from hubkit.card.passage import paragraph
 from hubkit.card.tables import license_name
 from hubkit.record import Perplexity
 
+SMALL_SAMPLE = 10_000  # predictions below which a perplexity is called one of a small sample
+
 
 def title(facts: Facts) -> str:
     """The card's heading."""
@@ -77,10 +79,26 @@ def perplexity_definition(measured: Perplexity) -> str:
             " chosen token is replaced by the mask token, and only those positions are scored. It is not the"
             " perplexity of the text, and cannot be compared with a causal model's."
         )
+    first = " of each document" if measured.documents_kept == "apart" else ""
     return (
-        "exp of the mean negative log-likelihood of the next token, in nats, over all scored tokens. It"
-        " depends on the tokenizer: compare it only with numbers of the same tokenizer, text, context and"
-        " stride."
+        "exp of the mean negative log-likelihood of the next token, in nats, over all scored tokens; the"
+        f" first token{first} is predicted from the begin-of-text token, or the end-of-text token where the"
+        " tokenizer has no other. It depends on the tokenizer: compare it only with numbers of the same"
+        " tokenizer, text, context and stride."
+    )
+
+
+def evaluation_loss_note(facts: Facts) -> str | None:
+    """In what the evaluation loss of training differs from the loss that perplexity is made of."""
+    run, measured = facts.record.training, facts.record.measures.perplexity
+    if run is None or run.final_eval_loss is None:
+        return None
+    masked = facts.task is not None and facts.task.NAME == "masked-lm"
+    how = "with tokens hidden as in training" if masked else "without a begin-of-text token"
+    differs = ", and so can differ from the mean loss under Perplexity" if measured else ""
+    return (
+        f"The evaluation loss is computed while training, in the training precision"
+        f" ({text.phrase(run.precision)}), over packed blocks {how}, the last incomplete block left out{differs}."
     )
 
 
@@ -170,9 +188,15 @@ def _limits_of_measures(facts: Facts) -> list[str]:
     found = []
     if measured:
         found.append(
-            f"It was evaluated by perplexity on {text.phrase(measured.dataset_name)} alone. That says nothing"
-            " about other text, nor whether what it writes is true, useful or safe."
+            f"It was evaluated by perplexity on {text.phrase(measured.dataset_name)} alone"
+            f" ({_amount_scored(measured)}). That says nothing about other text, nor whether what it writes"
+            " is true, useful or safe."
         )
+        if measured.tokens_scored < SMALL_SAMPLE:
+            found.append(
+                f"Fewer than {text.count(SMALL_SAMPLE)} predictions are a small sample: its perplexity would"
+                " be another on other text of the same kind."
+            )
     else:
         found.append("This card reports no evaluation of its quality.")
     if overlap and overlap.shared_ngrams:
@@ -184,6 +208,12 @@ def _limits_of_measures(facts: Facts) -> list[str]:
     if weights := base_weights(facts):
         found.append(weights)
     return found
+
+
+def _amount_scored(measured: Perplexity) -> str:
+    """`10,157 tokens of 134 documents`."""
+    kind = "masked token" if measured.definition == "masked" else "token"
+    return f"{text.plural(measured.tokens_scored, kind)} of {text.plural(measured.documents, 'document')}"
 
 
 def license_text(facts: Facts) -> str | None:

@@ -88,6 +88,7 @@ def context(facts: Facts) -> dict[str, Any]:
         "head_is_new": facts.base_lacks_head and facts.brings_head,
         "configuration": tables.configuration(facts),
         "training": results.training(facts),
+        "evaluation_loss_note": prose.evaluation_loss_note(facts),
         "history": history_rows,
         "history_head": history_head,
         **_evaluation(facts),

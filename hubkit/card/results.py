@@ -49,7 +49,7 @@ def training(facts: Facts) -> list[Row]:
             ("Precision", text.phrase(run.precision)),
             ("Method's own parameters", _method_parameters(facts)),
             ("Final training loss", loss(run.final_train_loss) or None),
-            ("Final evaluation loss", loss(run.final_eval_loss) or None),
+            ("Final evaluation loss, while training", loss(run.final_eval_loss) or None),
             ("Duration", text.duration(run.seconds) + resumed),
             ("Peak memory", _memory(run)),
             ("Hardware", hardware(run.environment)),
