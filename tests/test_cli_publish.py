@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import fake_adapter
 import pytest
+import uvicorn
 from conftest import ALICE
 
 from hubkit import localhub
-from hubkit.cli import serve
+from hubkit.cli import common, serve
 from hubkit.cli.main import run
 from hubkit.publishing.target import SERVE_PORT
 
@@ -119,6 +120,26 @@ def test_a_missing_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_the_ports_are_one() -> None:
     assert localhub.DEFAULT_PORT == SERVE_PORT == serve.DEFAULT_PORT
+
+
+def test_a_port_that_is_taken_leaves_no_directory(
+    adapter_dir: str, alice_hub: RunningHub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "nope", "--port", alice_hub.endpoint.rpartition(":")[2]]) == 2
+    assert "Address already in use" in capsys.readouterr().err
+    assert os.listdir() == ["my adapter"]
+
+
+def test_a_new_hub_is_said_to_be_one(adapter_dir: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(common, "hint", said.append)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+    new = "There was nothing in nope: a new, empty local Hub was made there."
+    for first in (new, None):
+        said.clear()
+        assert run(["serve", "nope", "--port", "0"]) == 0
+        assert (new in said) == (first is not None)
+        assert said[-1].startswith("Serving nope; stop with Ctrl-C.")
 
 
 def test_serve_until_interrupted(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:

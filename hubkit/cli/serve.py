@@ -24,7 +24,11 @@ def command(directory: Path, port: int) -> None:
     """Serve a local Hub from DIRECTORY, on this machine only, until Ctrl-C."""
     from hubkit import localhub
 
+    new = not directory.exists() or not any(directory.iterdir())
+
     def ready(hub: RunningHub) -> None:
+        if new:
+            common.hint(f"There was nothing in {directory}: a new, empty local Hub was made there.")
         common.hint(f"Serving {directory}; stop with Ctrl-C. Its token is in {directory / 'token'}.")
         click.echo(hub.endpoint)
 

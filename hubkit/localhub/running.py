@@ -37,11 +37,16 @@ class Serving:
     """A server, its socket and its store."""
 
     def __init__(
-        self, store: Store, tokens: Mapping[str, Token], port: int, xet: bool, part_size: int
+        self,
+        store: Store,
+        listening: socket.socket,
+        tokens: Mapping[str, Token],
+        xet: bool,
+        part_size: int,
     ) -> None:
         self.store = store
         self.secret = default_secret(store.root)
-        self.socket = _listen(port)
+        self.socket = listening
         self.endpoint = f"http://{HOST}:{self.socket.getsockname()[1]}"
         every = {**tokens, self.secret: Token(DEFAULT_USER)}
         with_xet = xet and find_spec("hf_xet") is not None
@@ -61,11 +66,7 @@ class Serving:
         self.server = uvicorn.Server(config)
         self.thread: threading.Thread | None = None
         address = {"endpoint": self.endpoint, "pid": os.getpid()}
-        try:
-            write_json(store.root / ADDRESS_FILE, address, store.objects.scratch)
-        except BaseException:
-            self.socket.close()
-            raise
+        write_json(store.root / ADDRESS_FILE, address, store.objects.scratch)
 
     def run(self) -> None:
         """Answer until told to stop; in the main thread uvicorn stops at SIGINT and SIGTERM."""
@@ -106,10 +107,32 @@ def _open(
     directory: Path, tokens: Mapping[str, Token], port: int, xet: bool, part_size: int
 ) -> Serving | RunningHub:
     """A server of our own, or the one that already serves the directory."""
+    try:
+        listening = _listen(port)  # before anything is made in the directory
+    except HubError:
+        if other := _other(directory):
+            return other
+        raise
+    with contextlib.ExitStack() as stack:
+        stack.callback(listening.close)
+        store = _take(directory)
+        if isinstance(store, RunningHub):
+            return store
+        stack.callback(store.close)
+        try:
+            serving = Serving(store, listening, tokens, xet, part_size)
+        except OSError as error:
+            raise _unusable(directory, error) from None
+        stack.pop_all()
+        return serving
+
+
+def _take(directory: Path) -> Store | RunningHub:
+    """The store in a directory, for this process alone, or the Hub that another one serves from it."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            store = Store(directory)
+            return Store(directory)
         except Busy:
             other = _other(directory)
             if other:
@@ -117,17 +140,8 @@ def _open(
             if time.monotonic() > deadline:
                 raise HubError(f"another process holds {directory} and does not answer", "stop it") from None
             time.sleep(0.05)
-            continue
         except OSError as error:
             raise _unusable(directory, error) from None
-        try:
-            return Serving(store, tokens, port, xet, part_size)
-        except OSError as error:
-            store.close()
-            raise _unusable(directory, error) from None
-        except BaseException:
-            store.close()
-            raise
 
 
 def _unusable(directory: Path, error: OSError) -> HubError:
