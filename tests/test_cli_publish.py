@@ -61,10 +61,14 @@ def test_as_json(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_dry_run_touches_nothing(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["publish", "--adapter", adapter_dir, "--dry-run"]) == 0
-    assert "+# A small adapter" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "+# A small adapter" in shown
+    assert f"http://127.0.0.1:{SERVE_PORT}/local/my-adapter (" in shown  # not where it is for this moment
     assert os.listdir() == ["my adapter"]
     assert run(["publish", "--adapter", adapter_dir, "--dry-run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["creates_repo"] is True
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["creates_repo"] is True
+    assert planned["endpoint"] == f"http://127.0.0.1:{SERVE_PORT}"
 
 
 def test_to_a_hub_with_a_token(

@@ -62,7 +62,7 @@ def publish_to(
         draft=draft,
     )
     if options.dry_run:
-        return planned
+        return msgspec.structs.replace(planned, endpoint=target.endpoint)
     if draft and not planned.refused:
         if not options.create_pr:
             target.hub.check_writable(planned.repo_id)

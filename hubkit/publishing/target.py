@@ -103,10 +103,14 @@ class Target:
             if no := remote_card.refusal(self.hub, repo_id, repo.head, files, card):
                 raise no
 
+    @property
+    def endpoint(self) -> str:
+        """Where the Hub is, or will be once `serve_command` runs."""
+        return self.hub.endpoint if self.stays else f"http://127.0.0.1:{SERVE_PORT}"
+
     def address(self, repo_id: str) -> str:
         """Where a repo's page is, or will be once `serve_command` runs."""
-        base = self.hub.endpoint if self.stays else f"http://127.0.0.1:{SERVE_PORT}"
-        return f"{base}/{repo_id}"
+        return f"{self.endpoint}/{repo_id}"
 
     @property
     def serve_command(self) -> str | None:
