@@ -9,7 +9,7 @@ import pytest
 from card_cases import CASES
 
 from hubkit import record as records
-from hubkit.card import results
+from hubkit.card import results, summary
 from hubkit.card.facts import gather
 from hubkit.card.render import render
 
@@ -105,3 +105,26 @@ def test_the_evaluation_loss_of_training_is_told_from_that_of_perplexity(tmp_pat
     assert "packed blocks without" not in render(
         gather(directory, record=msgspec.structs.replace(known, training=run))
     )
+
+
+def test_a_file_that_was_measured_on_is_named_once(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    known = records.read(directory)
+    name = "README.md"
+    told = msgspec.structs.replace(known.measures.perplexity, dataset_name=name, split=name)
+    record = msgspec.structs.replace(
+        known,
+        training=None,
+        dataset=records.Dataset(name=name, source="local", eval_split=name, eval_documents=1, eval_words=9),
+        measures=msgspec.structs.replace(known.measures, perplexity=told),
+    )
+    card = render(gather(directory, record=record))
+    assert "On README.md, its perplexity is" in card
+    assert "| README.md, `sha256:cd34cd34cd34`" in card
+    assert "split" not in card.lower()
+
+
+def test_a_speed_of_noisy_runs_says_so_at_a_glance(tmp_path: Path) -> None:
+    facts = gather(CASES["causal-lora"](tmp_path / "a"))
+    assert "prompt 1,234 tokens/s, generation 21.4 tokens/s (noisy) (batch 1" in render(facts)
+    assert any("21.4 tokens/s (noisy)" in line for line in summary.lines(facts))

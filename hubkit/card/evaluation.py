@@ -27,6 +27,11 @@ def dataset_name(repo_id: str | None, name: str) -> str:
     return text.dataset_link(repo_id) + (f" ({text.phrase(name)})" if name != repo_id else "")
 
 
+def split_name(dataset: str, split: str | None) -> str:
+    """The split of a dataset; nothing where it is one file, which both are called by."""
+    return text.phrase(split) if split and split != dataset else ""
+
+
 def data(facts: Facts) -> list[Row]:
     """Where the text is from."""
     dataset = _described(facts)
@@ -70,7 +75,7 @@ def data_sides(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     if dataset is None:
         return [], ()
     rows: tuple[Row, ...] = (
-        ("Split", *(text.phrase(s) if s else "" for s in (dataset.train_split, dataset.eval_split))),
+        ("Split", *(split_name(dataset.name, s) for s in (dataset.train_split, dataset.eval_split))),
         ("Documents", *map(_count, (dataset.train_documents, dataset.eval_documents))),
         ("Words", *map(_count, (dataset.train_words, dataset.eval_words))),
         ("Tokens, in packed blocks", _count(dataset.train_tokens), ""),
@@ -138,7 +143,7 @@ def _text(measured: Perplexity) -> str:
     parts = (
         dataset_name(measured.dataset_id, measured.dataset_name),
         text.code(measured.dataset_config) if measured.dataset_config else "",
-        text.phrase(measured.split) if measured.split else "",
+        split_name(measured.dataset_name, measured.split),
         revision,
         text.digest(measured.dataset_sha256),
     )

@@ -63,7 +63,7 @@ def _model_index(facts: Facts, measured: Perplexity) -> list[dict[str, Any]]:
         "type": measured.dataset_id if is_repo_id(measured.dataset_id) else slug(name),
         "name": name,
         "config": measured.dataset_config,
-        "split": measured.split,
+        "split": measured.split if measured.split != measured.dataset_name else None,
         "revision": measured.dataset_revision,
     }
     task = {"type": facts.task.PIPELINE_TAG, "name": facts.task.TITLE} if facts.task else {"type": "other"}

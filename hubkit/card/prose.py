@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hubkit.card import text
-from hubkit.card.evaluation import dataset_name
+from hubkit.card.evaluation import dataset_name, split_name
 from hubkit.card.facts import Facts
 from hubkit.card.passage import paragraph
 from hubkit.card.tables import license_name
@@ -59,7 +59,7 @@ def _what_came_of_it(facts: Facts) -> str:
 
 def _where_measured(facts: Facts, measured: Perplexity) -> str:
     """The text that perplexity was measured on; short where the sentence before has named the dataset."""
-    dataset, split = facts.record.dataset, text.phrase(measured.split or "")
+    dataset, split = facts.record.dataset, split_name(measured.dataset_name, measured.split)
     same = dataset and (dataset.id, dataset.name) == (measured.dataset_id, measured.dataset_name)
     if not same or facts.record.training is None:
         name = dataset_name(measured.dataset_id, measured.dataset_name)
@@ -98,7 +98,8 @@ def evaluation_loss_note(facts: Facts) -> str | None:
     differs = ", and so can differ from the mean loss under Perplexity" if measured else ""
     return (
         f"The evaluation loss is computed while training, in the training precision"
-        f" ({text.phrase(run.precision)}), over packed blocks {how}, the last incomplete block left out{differs}."
+        f" ({text.phrase(run.precision)}), over packed blocks {how}, the last incomplete block left out"
+        f"{differs}."
     )
 
 

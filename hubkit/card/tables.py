@@ -140,7 +140,7 @@ def _sparsity(facts: Facts) -> str | None:
 
 def _throughput_in_short(measured: Throughput) -> str:
     parts = [
-        f"{label}{text.rate(rate.median)} {rate.unit}"
+        f"{label}{text.rate(rate.median)} {rate.unit}{' (noisy)' if rate.noisy else ''}"
         for label, rate in (
             ("prompt ", measured.prefill),
             ("generation ", measured.decode),
