@@ -50,6 +50,16 @@ def test_a_local_hub_of_ones_own_is_quiet(adapter_dir: str, capsys: pytest.Captu
     assert capsys.readouterr() == (f"http://127.0.0.1:{SERVE_PORT}/local/x\n", "")
 
 
+def test_a_private_repo_is_said_to_be_one(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
+    how = "local/x is private; to see it, sign in on its page with the token in hub/token"
+    options = ["--adapter", adapter_dir, "--local-hub", "hub", "--repo-id", "x", "--private"]
+    assert run(["publish", *options]) == 0
+    assert f"Note: {how}\n" in capsys.readouterr().err
+    assert Path("hub/token").is_file()
+    assert run(["publish", *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [how]
+
+
 def test_as_json(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["publish", "--adapter", adapter_dir, "--local-hub", "hub", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)

@@ -194,7 +194,9 @@ def test_what_is_not_there_is_a_page_too(hub, path):
 
 
 def test_a_private_repo_shows_after_signing_in(hub):
-    assert get(hub, "/local/secret")[0] == 404
+    status, _, page = get(hub, "/local/secret")
+    assert status == 404
+    assert "“Sign in” above, with a token of this Hub: the file “token” of its directory" in page
     assert "local/secret" not in get(hub, "/")[2]
     assert get(hub, "/login", method="POST", body=urlencode({"token": "hf_wrong"}))[0] == 401
     status, headers, _ = get(hub, "/login", method="POST", body=urlencode({"token": hub.token}))

@@ -58,7 +58,8 @@ def page(function: Callable[[Call], Response]) -> Callable[[Call], Response]:
             hidden = refusal.code == "RepoNotFound"
             title = "This repo is not here" if hidden else f"Error {refusal.status}"
             text = (
-                "It does not exist, or it is private and you are not signed in."
+                "It does not exist, or it is private and you are not signed in. Sign in here, or by the link"
+                " “Sign in” above, with a token of this Hub: the file “token” of its directory has one."
                 if hidden
                 else refusal.message
             )

@@ -70,6 +70,8 @@ def publish_to(
         say(f"wrote {directory / CARD_NAME} anew for {repo_id}")
         planned = written(planned, draft)
     done = apply(planned, target.hub)
+    if planned.visibility == "private" and (how := target.how_to_see_private(done.repo_id)):
+        done = msgspec.structs.replace(done, notes=[*done.notes, how])
     for note in done.notes:
         say(f"Note: {note}")
     if target.stays:

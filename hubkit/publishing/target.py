@@ -112,6 +112,13 @@ class Target:
         """Where a repo's page is, or will be once `serve_command` runs."""
         return f"{self.endpoint}/{repo_id}"
 
+    def how_to_see_private(self, repo_id: str) -> str | None:
+        """How the page of a private repo is seen, for a local Hub: until then it looks as if it were not."""
+        if self.local_hub is None:
+            return None
+        token = f"the token in {self.local_hub / 'token'}" if self.local_user else "the token"
+        return f"{repo_id} is private; to see it, sign in on its page with {token}"
+
     @property
     def serve_command(self) -> str | None:
         """The command that shows what was published, for a local Hub that ends with this process."""
