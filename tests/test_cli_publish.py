@@ -127,6 +127,20 @@ def test_an_id_of_somebody_on_the_hub_without_a_token(
     assert os.listdir() == ["my adapter"]
 
 
+def test_without_a_token_and_without_the_extra(
+    adapter_dir: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    assert run(["publish", "--adapter", adapter_dir]) == 2
+    assert capsys.readouterr().err == (
+        "hubkit: no Hub token was found, and the local Hub needs starlette, uvicorn and markdown-it-py."
+        " Next: log in with: hf auth login; or, for the local Hub: pip install 'hubkit[local]'\n"
+    )
+    assert run(["publish", "--adapter", adapter_dir, "--local-hub", "hub"]) == 2
+    assert "token" not in capsys.readouterr().err
+    assert os.listdir() == ["my adapter"]
+
+
 def test_a_missing_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["publish", "--adapter", str(tmp_path / "none"), "--local-hub", str(tmp_path / "hub")]) == 2
     assert "there is no directory" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hubkit import hub_rules
-from hubkit.errors import HubError, NotAuthorised, RepoMissing
+from hubkit.errors import HubError, MissingExtra, NotAuthorised, RepoMissing
 from hubkit.hub import Hub, find_token
 from hubkit.publishing import remote_card
 from hubkit.publishing.plan import check_visibility, full_repo_id
@@ -159,7 +159,16 @@ def _local(directory: Path, options: PushOptions, start: StartLocalHub, line: st
         served = directory
         if options.dry_run and not directory.exists():  # a dry run leaves nothing behind
             served = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        running = stack.enter_context(contextlib.closing(start(served)))
+        try:
+            started = start(served)
+        except MissingExtra as error:
+            if line is None:
+                raise
+            raise MissingExtra(
+                f"no Hub token was found, and {error.message}",
+                f"log in with: hf auth login; or, for the local Hub: {error.hint}",
+            ) from None
+        running = stack.enter_context(contextlib.closing(started))
         yield Target(
             hub=Hub(running.endpoint, options.token or running.token, progress=options.progress),
             local_hub=directory,
