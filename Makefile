@@ -24,7 +24,6 @@ quickstart: $(READY) ## Train, measure, write the card and push to a local Hub: 
 	@$(BIN)/python examples/real_inputs.py smollm2 $(SUPPLIES)/smollm2
 	@$(BIN)/python examples/real_inputs.py topics $(SUPPLIES)/topics.jsonl
 	@$(BIN)/hubkit run-and-publish examples/quickstart.yaml --local-hub $(SUPPLIES)/hub
-	@echo "To open that page, run: $(BIN)/hubkit serve $(SUPPLIES)/hub"
 
 test: $(READY) ## Run the tests (under 2 minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -281,6 +282,30 @@ def test_a_local_hub_that_is_served_keeps_its_address(tmp_path: Path, alice_hub:
     with open_target(PushOptions(local_hub=tmp_path), running) as target:
         assert target.address("local/x") == f"{alice_hub.endpoint}/local/x"
         assert target.serve_command is None
+
+
+@pytest.mark.parametrize(
+    ("argument", "command"),
+    [
+        (".venv/bin/hubkit", ".venv/bin/hubkit"),
+        ("{here}/.venv/bin/hubkit", ".venv/bin/hubkit"),
+        ("{here}/hubkit", "./hubkit"),
+        ("/opt/my tools/hubkit", "'/opt/my tools/hubkit'"),
+        ("/opt/hubkit/__main__.py", ".venv/bin/python -m hubkit"),
+        ("/opt/bin/pytest", "hubkit"),
+    ],
+)
+def test_the_program_as_the_user_can_run_it(
+    argument: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [argument.format(here=tmp_path)])
+    monkeypatch.setattr(sys, "executable", f"{tmp_path}/.venv/bin/python")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    hub = Target(hub=Hub("http://127.0.0.1:9"), local_hub=Path("my hub"), stays=False)
+    assert hub.serve_command == f"{command} serve 'my hub'"
+    (tmp_path / "hubkit").touch(0o755)
+    assert hub.serve_command == "hubkit serve 'my hub'"
 
 
 def test_two_hubs_at_once(tmp_path: Path) -> None:

@@ -7,7 +7,11 @@ not depend on it.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import shlex
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -122,7 +126,20 @@ class Target:
     @property
     def serve_command(self) -> str | None:
         """The command that shows what was published, for a local Hub that ends with this process."""
-        return None if self.stays else f"hubkit serve {self.local_hub}"
+        return None if self.stays else f"{program()} serve {shlex.quote(str(self.local_hub))}"
+
+
+def program() -> str:
+    """hubkit as the user can run it: by its name, or by a path where no hubkit is on the PATH."""
+    running = Path(sys.argv[0])
+    if shutil.which("hubkit") or running.name not in ("hubkit", "__main__.py"):
+        return "hubkit"
+    as_module = running.name == "__main__.py"
+    path = Path(os.path.abspath(sys.executable if as_module else running))
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    words = str(path) if len(path.parts) > 1 else f"./{path}"
+    return shlex.quote(words) + (" -m hubkit" if as_module else "")
 
 
 @contextlib.contextmanager
@@ -147,7 +164,7 @@ def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterato
     else:
         line = (
             f"No Hub token found; publishing to the local Hub in ./{FALLBACK} instead. "
-            f"See it with: hubkit serve ./{FALLBACK}"
+            f"See it with: {program()} serve ./{FALLBACK}"
         )
         with _local(FALLBACK, options, start_local_hub, line) as target:
             yield target
