@@ -149,9 +149,7 @@ def test_any_peft_type_has_a_card(tmp_path: Path) -> None:
 
 
 def test_nothing_is_missing_from_a_whole_record_but_the_contact(tmp_path: Path) -> None:
-    assert missing(gather(CASES["causal-lora"](tmp_path / "a"))) == [
-        ("contact", "`card.contact` in the settings")
-    ]
+    assert missing(gather(CASES["causal-lora"](tmp_path / "a"))) == [("contact", "--contact TEXT")]
 
 
 def test_what_is_missing_is_sorted_by_worth(tmp_path: Path) -> None:

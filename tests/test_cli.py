@@ -93,8 +93,8 @@ def test_version(capsys: Captured) -> None:
         (["--nope"], "hubkit: No such option '--nope'. Next: hubkit --help"),
         (["card"], "hubkit: Missing option '--adapter'. Next: hubkit card --help"),
         (
-            ["card", "--adaptr", "x"],
-            "hubkit: No such option '--adaptr'. Did you mean '--adapter'? Next: hubkit card --help",
+            ["card", "--languag", "x"],
+            "hubkit: No such option '--languag'. Did you mean '--language'? Next: hubkit card --help",
         ),
         (
             ["card", "--adapter", "x", "y"],

@@ -101,7 +101,7 @@ def test_json(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "path": str(adapter / "README.md"),
         "outcome": "written",
         "stale": [],
-        "missing": [{"what": "contact", "how": "`card.contact` in the settings"}],
+        "missing": [{"what": "contact", "how": "--contact TEXT"}],
     }
 
 
@@ -277,3 +277,54 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert card(adapter) == 2
     assert "No space left on device" in capsys.readouterr().err
     assert sorted(path.name for path in adapter.iterdir()) == before
+
+
+def test_what_only_the_author_knows_is_an_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    adapter, _ = foreign(tmp_path)
+    assert card(adapter, "--base-model", "google-bert/bert-base-uncased", "--task", "masked-lm") == 0
+    said = capsys.readouterr().err
+    for option in ("--intended-use TEXT", "--out-of-scope TEXT", "--author NAME", "--contact TEXT"):
+        assert option in said
+    words = {
+        "--summary": "A summary.",
+        "--description": "A description.",
+        "--intended-use": "For this.",
+        "--out-of-scope": "Not for that.",
+        "--limitations": "It knows one city.",
+        "--contact": "<https://example.org/ask>",
+        "--example": "Oslo is a {mask}.",
+    }
+    given = [part for pair in words.items() for part in pair]
+    assert card(adapter, *given, "--author", "Ada Example", "--author", "Bo Example") == 0
+    said = capsys.readouterr().err
+    for option in ("--intended-use", "--out-of-scope", "--author", "--contact"):
+        assert option not in said
+    author = records.read(adapter).author
+    assert author.authors == ["Ada Example", "Bo Example"]
+    assert author.out_of_scope == "Not for that."
+    text = (adapter / "README.md").read_text(encoding="utf-8")
+    for word in words.values():
+        assert word.replace("{mask}", "") in text or word.partition("{")[0] in text
+    assert "Ada Example, Bo Example" in text
+    assert card(adapter, "--check") == 0
+
+
+def test_what_measures_is_a_command_that_works_as_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adapter = CASES["causal-lora"](tmp_path / "my adapters" / "one")
+    known = records.read(adapter)
+    records.write(adapter, msgspec.structs.replace(known, measures=records.Measures()))
+    assert card(adapter) == 0  # its base was a local one, and its text too
+    said = capsys.readouterr().err
+    measure = f"hubkit measure --adapter '{adapter}' --base-path DIR"
+    assert f" {measure} --text FILE\n" in said
+    assert f" {measure}\n" in said
+    hub = CASES["causal-hira"](tmp_path / "hub")
+    records.write(hub, msgspec.structs.replace(records.read(hub), measures=records.Measures()))
+    assert card(hub) == 0
+    assert f"  hubkit measure --adapter {hub}\n" in capsys.readouterr().err
+    config = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "base_model_name_or_path": "a/b"}
+    prompt = write_adapter(tmp_path / "prompt", config, {"prompt_embeddings": ("F32", [8, 16])})
+    assert card(prompt) == 0
+    assert "hubkit measure" not in capsys.readouterr().err  # which would refuse it

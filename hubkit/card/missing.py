@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
+
+from hubkit.adapter import PROMPT_TYPES
 from hubkit.card.facts import Facts
 
 
 def missing(facts: Facts) -> list[tuple[str, str]]:
-    """Pairs of what is missing and how to fill it; empty where the card has all that hubkit knows to say."""
+    """Pairs of what is missing and how to fill it; empty where the card has all that hubkit knows to say.
+
+    What begins with an option is one of `hubkit card`.
+    """
     author, record, measures = facts.author, facts.record, facts.record.measures
-    measure = f"hubkit measure --adapter {facts.directory_name}"
+    measure = measuring(facts)
+    on_text = measure if record.dataset and record.dataset.id else f"{measure} --text FILE"
     perplexity = measures.perplexity
     looked_for = (
         (not author.license, "license", "--license ID, such as --license apache-2.0"),
         (facts.repo_id is None, "repo id, for the snippets", "--repo-id USER/NAME"),
         (facts.base_id is None, "base model's Hub id", "--base-model USER/NAME"),
         (facts.task is None, "task, and with it how to load the model", "--task NAME or --base-config FILE"),
-        (perplexity is None, "perplexity", measure),
+        (perplexity is None, "perplexity", on_text),
         (
             perplexity is not None and perplexity.base_value is None and not perplexity.base_left_out,
             "perplexity of the base alone",
-            measure,
+            on_text,
         ),
         (facts.trained_on is None, "training data", "`dataset` in the settings: hubkit train CONFIG.yaml"),
         (not author.language, "language of the text", "--language CODE, such as --language en"),
@@ -31,9 +38,25 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         (record.training is None, "training procedure", "hubkit train CONFIG.yaml writes it"),
         (measures.throughput is None, "throughput", measure),
         (measures.size is None, "sizes of base and merged model", measure),
-        (not author.intended_use, "intended use", "`card.intended_use` in the settings"),
-        (not author.out_of_scope, "out-of-scope use", "`card.out_of_scope` in the settings"),
-        (not author.authors, "authors", "`card.authors` in the settings"),
-        (not author.contact, "contact", "`card.contact` in the settings"),
+        (not author.intended_use, "intended use", "--intended-use TEXT"),
+        (not author.out_of_scope, "out-of-scope use", "--out-of-scope TEXT"),
+        (not author.authors, "authors", "--author NAME"),
+        (not author.contact, "contact", "--contact TEXT"),
     )
-    return [(what, how) for is_missing, what, how in looked_for if is_missing]
+    measurable = facts.adapter.peft_type not in PROMPT_TYPES
+    return [
+        (what, how)
+        for is_missing, what, how in looked_for
+        if is_missing and (measurable or not how.startswith(measure))
+    ]
+
+
+def measuring(facts: Facts) -> str:
+    """The command that measures this adapter, with places for what its files and its record do not tell."""
+    base = facts.record.base_model
+    command = f"hubkit measure --adapter {shlex.quote(str(facts.adapter.directory))}"
+    if facts.base_id is None:
+        command += " --base-model USER/NAME"
+    if base and base.source == "local":
+        command += " --base-path DIR"
+    return command + (" --task NAME" if facts.task is None else "")

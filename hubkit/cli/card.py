@@ -15,7 +15,7 @@ from hubkit import __version__, base_model, record, tasks
 from hubkit.card import facts as card_facts
 from hubkit.card import regions
 from hubkit.card.facts import Facts
-from hubkit.card.missing import missing
+from hubkit.card.missing import measuring, missing
 from hubkit.card.render import render
 from hubkit.cli import common
 from hubkit.errors import BaseModelError, CardError, CheckFailed, MissingExtra
@@ -33,6 +33,14 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--base-model", help="Hub id of the base model, where the adapter does not name it.")
 @click.option("--task", type=click.Choice(list(tasks.TASKS)), help="Task, where the files do not tell it.")
 @click.option("--title", help="Heading of the card.")
+@click.option("--summary", help="The card's first sentences, in place of hubkit's own.")
+@click.option("--description", help="What else there is to say of the adapter. Markdown.")
+@click.option("--intended-use", help="What the adapter is for. Markdown.")
+@click.option("--out-of-scope", help="What the adapter is not for. Markdown.")
+@click.option("--limitations", help="Limits that hubkit cannot know. Markdown.")
+@click.option("--author", "authors", multiple=True, metavar="NAME", help="An author's name. Repeatable.")
+@click.option("--contact", help="Where to ask: a link, or words. Markdown.")
+@click.option("--example", help="Text for the example of use; {mask} stands for the mask of a masked model.")
 @click.option("--license", help="License of the adapter: an id of the Hub's list.")
 @click.option("--license-name", help="Name of the license, with --license other.")
 @click.option("--license-link", help="Address of the license, with --license other.")
@@ -202,11 +210,11 @@ def _report(directory: Path, facts: Facts, outcome: str, as_json: bool, quiet: b
     if facts.stale:
         common.hint(
             f"Left out, of other weights or another configuration than these: {', '.join(facts.stale)}."
-            f" Next: hubkit measure --adapter {shlex.quote(str(directory))}",
+            f" Next: {measuring(facts)}",
             quiet,
         )
     if lacking:
         width = max(len(what) for what, _ in lacking)
-        common.hint("Still missing:", quiet)
+        common.hint("Still missing (options are those of hubkit card):", quiet)
         for what, how in lacking:
             common.hint(f"  {what.ljust(width)}  {how}", quiet)
