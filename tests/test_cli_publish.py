@@ -45,6 +45,13 @@ def test_without_a_token(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -
     assert "Nothing to change" in err
 
 
+@pytest.mark.parametrize("command", ["publish", "run-and-publish"])
+def test_the_help_says_when_a_token_is_needed(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert 'says so; but a --repo-id of a user other than "local" needs' in said
+
+
 def test_a_local_hub_of_ones_own_is_quiet(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["publish", "--adapter", adapter_dir, "--local-hub", "hub", "--repo-id", "x", "-q"]) == 0
     assert capsys.readouterr() == (f"http://127.0.0.1:{SERVE_PORT}/local/x\n", "")

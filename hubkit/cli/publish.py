@@ -23,8 +23,9 @@ from hubkit.cli import common
 def command(adapter_dir: Path, as_json: bool, quiet: bool, **push: Any) -> None:
     """Push adapter and card to the Hub, in one commit.
 
-    Without a Hub token it goes to a local Hub in ./local-hub, and says so. It can be run again at any time:
-    what the Hub has already is not sent, and with nothing to change no commit is made.
+    Without a Hub token it goes to a local Hub in ./local-hub, and says so; but a --repo-id of a user other
+    than "local" needs a token. It can be run again at any time: what the Hub has already is not sent, and
+    with nothing to change no commit is made.
     """
     from hubkit import localhub
     from hubkit.cli.push import push_options, report

@@ -36,7 +36,8 @@ def command(
     """Train (or load) an adapter, measure it, write its card, and publish both in one commit.
 
     CONFIG is a YAML file; see examples/. Stages that are done already for the same settings and the same
-    weights are not done again, so that a run which was stopped goes on where it was.
+    weights are not done again, so that a run which was stopped goes on where it was. Without a Hub token it
+    goes to a local Hub in ./local-hub, and says so; but a --repo-id of a user other than "local" needs one.
     """
     from hubkit import localhub, pipeline
     from hubkit.cli.push import push_options, report
