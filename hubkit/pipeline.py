@@ -43,6 +43,7 @@ def run_and_publish(
     check_first(run, force)
     known = record.read(run.adapter_dir).repo_id if run.adapter_dir.is_dir() else None
     with open_target(options, start_local_hub) as target:
+        target.announce(options, say)
         name = run.adapter_dir.resolve().name if run.settings.adapter else run.output_dir.resolve().name
         repo_id = resolve_repo_id(options, target, name, known)
         target.check(repo_id, options)  # a token that may not write is found now, not after hours

@@ -133,6 +133,17 @@ def test_a_push_that_would_be_refused_is_found_before_the_work(tiny_llama: Path,
     assert not run.output_dir.exists()
 
 
+def test_the_local_hub_in_place_of_the_hub_is_said_before_the_work_and_once(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1), []
+    monkeypatch.chdir(tmp_path)
+    pipeline.run_and_publish(run, PushOptions(), localhub.start, said.append)
+    assert said[0].startswith("No Hub token found; publishing to the local Hub in ./local-hub instead.")
+    assert said[1].startswith("training LoRA")
+    assert not any("No Hub token" in line for line in said[1:])
+
+
 def test_an_interrupted_run_goes_on_and_publishes(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Publishing: a plan of what would change, as data, and its application in one commit.
 
     with open_target(options, start_local_hub) as target:
+        target.announce(options, say)         # the local Hub in place of the Hub is never silent
         repo_id = resolve_repo_id(options, target, "my-adapter")
         target.check(repo_id, options)        # would it be refused? Better to know before the work
         ...                                   # write the card: its snippet names the repo

@@ -29,6 +29,7 @@ def publish(
     checks.read(directory)  # before anything is started or made for it
     recorded = record.read(directory).repo_id
     with open_target(options, start_local_hub) as target:
+        target.announce(options, say)
         repo_id = resolve_repo_id(options, target, default_name or directory.resolve().name, recorded)
         return publish_to(target, directory, repo_id, options, say)
 
@@ -46,8 +47,6 @@ def publish_to(
     A card of hubkit's that names another repo, or none, is planned as a draft, which may also be given. It is
     written when the Hub was reached and nothing stands against the push; by a dry run, never.
     """
-    if target.line:
-        (options.insist or say)(target.line)
     draft = draft or for_repo(directory, repo_id)
     planned = plan(
         directory,

@@ -87,6 +87,11 @@ class Target:
         """The user whom the token belongs to."""
         return self.local_user or self.hub.user()
 
+    def announce(self, options: PushOptions, say: Callable[[str], None]) -> None:
+        """Say, before any work, that a local Hub takes the place of the Hub, where it does."""
+        if self.line:
+            (options.insist or say)(self.line)
+
     def check(self, repo_id: str, options: PushOptions) -> None:
         """Find out early, before hours of work, that the push would be refused.
 
