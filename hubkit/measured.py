@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 
 class Part(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A part of the record; unknown keys of a newer hubkit are ignored when it is read."""
+
+
+AdapterDigest = Annotated[
+    str,
+    Meta(
+        description="The adapter that this was taken on: SHA-256 of the weights file's SHA-256 and of the"
+        " configuration as canonical JSON without keys that change no number. It is the digest of no file."
+    ),
+]
+TextDigest = Annotated[
+    str,
+    Meta(description="SHA-256 over the documents used, in order, each as one line of JSON; of no file."),
+]
 
 
 class Environment(Part):
@@ -29,14 +43,18 @@ class Environment(Part):
 class Parameters(Part):
     """Parameter counts. 4-bit weights count as the parameters they stand for; tied weights count once."""
 
-    adapter_sha256: str
+    adapter_sha256: AdapterDigest
     adapter: int  # numbers in the adapter file
     adapter_by_dtype: dict[str, int] = {}
     trainable: int | None = None  # what training would update with this configuration
     total: int | None = None  # base and adapter
-    total_by_dtype: dict[str, int] = {}  # as stored in memory; packed 4-bit weights under "4bit"
+    total_by_dtype: Annotated[
+        dict[str, int], Meta(description='As stored in memory; packed 4-bit weights under "4bit".')
+    ] = {}
     adapter_nonzero: int | None = None  # counted in the saved file
-    sparsity: float | None = None  # share of exact zeros in the prunable tensors of the saved file
+    sparsity: Annotated[
+        float | None, Meta(description="Share of exact zeros in the prunable tensors of the saved file.")
+    ] = None
     sparsity_by_module: dict[str, float] = {}
     counted_on: str | None = None  # "loaded model", "base configuration", "adapter file"
 
@@ -44,7 +62,7 @@ class Parameters(Part):
 class Size(Part):
     """Bytes, each said as what it is."""
 
-    adapter_sha256: str
+    adapter_sha256: AdapterDigest
     adapter_weights_bytes: int  # the safetensors file
     adapter_directory_bytes: int | None = None  # all files that are published, without record and card
     base_weights_bytes: int | None = None  # the base's weight files
@@ -58,19 +76,21 @@ class Size(Part):
 class Perplexity(Part):
     """Perplexity of base + adapter, and of the base alone, on the same tokens."""
 
-    adapter_sha256: str
+    adapter_sha256: AdapterDigest
     definition: Literal["causal", "masked"]
     value: float  # base + adapter
-    tokens_scored: int  # predictions that went into `value` (and into `base_value`)
+    tokens_scored: Annotated[
+        int, Meta(description="Predictions that went into `value`, and into `base_value`.")
+    ]
     tokens_total: int  # tokens of the text
     documents: int
     documents_kept: Literal["apart", "packed"]
     context: int  # longest input, in tokens
-    stride: int  # tokens scored per window
+    stride: Annotated[int, Meta(description="Tokens scored per window.")]
     batch_size: int
     dtype: str
     device: str
-    dataset_sha256: str
+    dataset_sha256: TextDigest
     dataset_name: str
     dataset_id: str | None = None  # Hub id
     dataset_config: str | None = None
@@ -95,13 +115,13 @@ class Rate(Part):
     high: float  # third quartile
     unit: str  # "tokens/s", "samples/s"
     repeats: int
-    noisy: bool = False  # interquartile range above 10 % of the median
+    noisy: Annotated[bool, Meta(description="Interquartile range above 10 % of the median.")] = False
 
 
 class Throughput(Part):
     """Speed of the model as the card's snippet loads it: adapter attached, not merged."""
 
-    adapter_sha256: str
+    adapter_sha256: AdapterDigest
     batch_size: int
     sequence_length: int  # tokens per sequence (the prompt, for generating models)
     warmup: int

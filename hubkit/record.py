@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 from hubkit import files
 from hubkit.errors import RecordError
+from hubkit.measured import AdapterDigest, Part, TextDigest
 from hubkit.measured import Environment as Environment
 from hubkit.measured import Measures as Measures
 from hubkit.measured import Parameters as Parameters
-from hubkit.measured import Part
 from hubkit.measured import Perplexity as Perplexity
 from hubkit.measured import Rate as Rate
 from hubkit.measured import Size as Size
@@ -38,12 +39,20 @@ class BaseModel(Part):
     id: str  # Hub id
     revision: str | None = None  # commit of the Hub repo, when it was loaded from there
     source: Literal["hub", "local"] | None = None
-    note: str | None = None  # how the local weights differ from those that the id names
+    note: Annotated[
+        str | None, Meta(description="How the weights used differ from those that the id names.")
+    ] = None
     architecture: str | None = None  # class name, e.g. "LlamaForCausalLM"
     model_type: str | None = None
     license: str | None = None
     trust_remote_code: bool = False  # loading it runs code of its repo
-    weights_sha256: str | None = None  # digest over the base's weight files, local bases only
+    weights_sha256: Annotated[
+        str | None,
+        Meta(
+            description="Of a base loaded from a local path: SHA-256 over a line 'NAME SHA256' for each of"
+            " its weight files, sorted by name. It is the digest of no file."
+        ),
+    ] = None
     weights_bytes: int | None = None  # of the weight files on disk
     dtype: str | None = None  # of the loaded weights ("float32"; compute dtype for 4-bit bases)
     quantization: dict[str, Any] | None = None  # what BitsAndBytesConfig was given
@@ -84,8 +93,8 @@ class Dataset(Part):
     eval_split: str | None = None  # a split's name, or "held out" for documents set apart by hubkit
     hold_out: HoldOut | None = None
     text_column: str | None = None
-    train_sha256: str | None = None  # over the documents used, in order
-    eval_sha256: str | None = None
+    train_sha256: TextDigest | None = None
+    eval_sha256: TextDigest | None = None
     train_documents: int | None = None
     eval_documents: int | None = None
     train_words: int | None = None
@@ -115,14 +124,19 @@ class LogPoint(Part):
 class Training(Part):
     """How the adapter was trained."""
 
-    settings_sha256: str  # digest of the settings that shape training; equal means no need to train again
+    settings_sha256: Annotated[
+        str,
+        Meta(
+            description="Digest of the settings and text that shape training; equal: no need to train again."
+        ),
+    ]
     epochs: float
     steps: int
     batch_size: int  # sequences per device and step
     gradient_accumulation: int
     effective_batch_size: int
     block_size: int  # tokens per sequence
-    tokens_seen: int
+    tokens_seen: Annotated[int, Meta(description="Over all steps; the tokens of each epoch count anew.")]
     learning_rate: float
     scheduler: str
     warmup_steps: int
@@ -133,7 +147,7 @@ class Training(Part):
     precision: str  # "float32", "bfloat16"
     seconds: float
     started: str  # date, UTC
-    adapter_sha256: str | None = None  # digest of weights and configuration as they were saved
+    adapter_sha256: AdapterDigest | None = None  # as it was saved
     resumed: int = 0  # how many times it went on from a checkpoint
     peak_memory_bytes: int | None = None  # the highest of all parts of a training that was resumed
     memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
@@ -174,7 +188,10 @@ class Record(Part):
     dataset: Dataset | None = None
     training: Training | None = None
     measures: Measures = msgspec.field(default_factory=Measures)
-    measuring_sha256: str | None = None  # digest of the settings and inputs of `measures`
+    measuring_sha256: Annotated[
+        str | None,
+        Meta(description="Digest of the settings and inputs of `measures`; equal: no need to measure again."),
+    ] = None
     author: Author = msgspec.field(default_factory=Author)
 
 

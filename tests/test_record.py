@@ -47,6 +47,8 @@ FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
     """Values of a field of the record."""
+    if hasattr(kind, "__metadata__"):  # Annotated with its description
+        return values(kind.__origin__)
     if kind is float:
         return FLOATS
     if kind is Any:
@@ -240,3 +242,32 @@ def test_the_schema_describes_every_key() -> None:
         assert definition["description"], definition["title"]
         for name, part in definition["properties"].items():
             assert {"type", "anyOf", "enum", "$ref"} & part.keys(), name
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("Perplexity.adapter_sha256", "digest of no file"),
+        ("Perplexity.tokens_scored", "Predictions"),
+        ("BaseModel.weights_sha256", "SHA-256 over a line 'NAME SHA256' for each"),
+        ("Training.settings_sha256", "no need to train again"),
+        ("Record.measuring_sha256", "no need to measure again"),
+        ("Parameters.total_by_dtype", '"4bit"'),
+    ],
+)
+def test_the_schema_says_what_a_name_does_not(path: str, words: str) -> None:
+    kind, name = path.split(".")
+    assert words in record.json_schema()["$defs"][kind]["properties"][name]["description"]
+
+
+def test_a_digest_in_the_record_can_be_made_again_as_the_schema_says(tmp_path: Path) -> None:
+    import hashlib
+
+    from hubkit import files
+
+    (tmp_path / "b").write_bytes(b"2")
+    (tmp_path / "a").write_bytes(b"1")
+    lines = "".join(
+        f"{name} {hashlib.sha256(content).hexdigest()}\n" for name, content in (("a", b"1"), ("b", b"2"))
+    )
+    assert files.sha256_of([tmp_path / "b", tmp_path / "a"]) == hashlib.sha256(lines.encode()).hexdigest()
