@@ -293,6 +293,7 @@ def test_a_local_hub_that_is_served_keeps_its_address(tmp_path: Path, alice_hub:
         ("/opt/my tools/hubkit", "'/opt/my tools/hubkit'"),
         ("/opt/hubkit/__main__.py", ".venv/bin/python -m hubkit"),
         ("/opt/bin/pytest", "hubkit"),
+        ("/opt/pytest/__main__.py", "hubkit"),
     ],
 )
 def test_the_program_as_the_user_can_run_it(

@@ -137,9 +137,9 @@ class Target:
 def program() -> str:
     """hubkit as the user can run it: by its name, or by a path where no hubkit is on the PATH."""
     running = Path(sys.argv[0])
-    if shutil.which("hubkit") or running.name not in ("hubkit", "__main__.py"):
+    as_module = running.parts[-2:] == ("hubkit", "__main__.py")
+    if shutil.which("hubkit") or not (as_module or running.name == "hubkit"):
         return "hubkit"
-    as_module = running.name == "__main__.py"
     path = Path(os.path.abspath(sys.executable if as_module else running))
     if path.is_relative_to(Path.cwd()):
         path = path.relative_to(Path.cwd())
