@@ -10,6 +10,8 @@ import msgspec
 
 from hubkit.record import Dataset, Measures, Record
 
+SAMPLE = "a sample of documents"  # the split of a text that an adapter may have been trained on
+
 
 def stale(record: Record, adapter_sha256: str) -> list[str]:
     """The names of what the record says of another adapter than the one with this digest."""
@@ -40,7 +42,7 @@ def only_evaluated(dataset: Dataset) -> Dataset:
     """The facts of a text that an adapter was measured on and not, as far as is known, trained on."""
     return msgspec.structs.replace(
         dataset,
-        eval_split="a sample of documents" if dataset.hold_out else dataset.eval_split,
+        eval_split=SAMPLE if dataset.hold_out else dataset.eval_split,
         hold_out=None,
         train_split=None,
         train_sha256=None,

@@ -49,9 +49,11 @@ def run_and_publish(
         target.check(repo_id, options)  # a token that may not write is found now, not after hours
         if options.dry_run and (todo := stages.forecast(run, fresh=fresh)):
             return Forecast(repo_id=repo_id, todo=todo)
-        if not run.settings.adapter:
-            stages.train(run, say, fresh=fresh, watched=options.watched)
-        directory = stages.measure(run, say, watched=options.watched)
+        directory = run.adapter_dir
+        if not options.dry_run:
+            if not run.settings.adapter:
+                stages.train(run, say, fresh=fresh, watched=options.watched)
+            stages.measure(run, say, watched=options.watched)
         card = run.settings.card
         drafted = draft(directory, repo_id, card, Path(card.template) if card.template else None)
         if not options.dry_run:

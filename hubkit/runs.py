@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import adapter, base_model, files, methods, record, tasks
+from hubkit import adapter, base_model, files, freshness, methods, record, tasks
 from hubkit.errors import SettingsError
 from hubkit.record import Record
 from hubkit.settings import Settings, from_plain
@@ -134,7 +134,9 @@ def _measuring_of(known: Record) -> dict[str, Any]:
     measured = known.measures.perplexity
     if measured is None:
         return {"context": known.training.block_size if known.training else 512}
-    conditions = {"context": measured.context, "documents": measured.documents_kept}
+    conditions: dict[str, Any] = {"context": measured.context, "documents": measured.documents_kept}
+    if known.dataset and measured.documents < (known.dataset.eval_documents or 0):
+        conditions["max_eval_documents"] = measured.documents
     if measured.definition == "causal":
         overlapping = measured.stride < measured.context  # else it follows the context, whatever that is now
         return {**conditions, "stride": measured.stride} if overlapping else conditions
@@ -144,7 +146,7 @@ def _measuring_of(known: Record) -> dict[str, Any]:
 def _data_of(known: Record) -> dict[str, Any] | None:
     """The text of the record, where it can be had again: documents held out are held out as they were."""
     data = known.dataset
-    if data is None or not data.id:
+    if data is None or not data.id or data.eval_split == freshness.SAMPLE:
         return None
     plain: dict[str, Any] = {"id": data.id, "config": data.config, "revision": data.revision}
     plain["text_column"] = data.text_column
@@ -152,11 +154,11 @@ def _data_of(known: Record) -> dict[str, Any] | None:
         plain |= {"split": data.train_split, "eval_fraction": held.fraction, "deduplicate": held.deduplicate}
         plain |= {"max_documents": held.max_documents, "max_eval_documents": held.max_eval_documents}
     else:
-        plain["eval_split"] = data.eval_split
+        plain |= {"eval_split": data.eval_split, "max_eval_documents": data.eval_documents}
     return {key: value for key, value in plain.items() if value is not None}
 
 
-def _base_digest(run: Run) -> Any:
+def _base_digest(run: Run) -> list[str | None]:
     base = run.settings.base
     weights = base_model.weight_files(Path(base.path)) if base.path else []
     return [base.id, base.revision, files.sha256_of(weights) if weights else None]
@@ -172,12 +174,17 @@ def training_sha256(run: Run, train_sha256: str | None) -> str:
 
 
 def measuring_sha256(
-    run: Run, adapter_sha256: str, eval_sha256: str | None, bits: dict[str, Any] | None
+    run: Run, known: Record, adapter_sha256: str, eval_sha256: str | None, bits: dict[str, Any] | None
 ) -> str:
-    """A digest of what shapes its measures: weights, base and its bits, task, measuring settings and text."""
+    """A digest of what shapes its measures: weights, base and its bits, task, measuring settings and text.
+
+    A base without a revision is the one that was loaded before.
+    """
+    base = _base_digest(run)
+    base[1] = base[1] or (known.base_model.revision if known.base_model else None)
     settings = _whole(run.settings.measuring)
     settings["context"] = settings["context"] or run.settings.training.block_size
-    return _sha256([adapter_sha256, eval_sha256, _base_digest(run), bits, _task(run), settings])
+    return _sha256([adapter_sha256, eval_sha256, base, bits, _task(run), settings])
 
 
 def _task(run: Run) -> Any:

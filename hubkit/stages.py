@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hubkit.models.corpus import Corpus
 
 Say = Callable[[str], None]
-SAMPLE = "a sample of documents"  # of a text that an adapter may have been trained on
 
 
 def train(
@@ -35,12 +34,13 @@ def train(
         raise no_dataset()
     require_train(watched)
     from hubkit.models import corpus
-    from hubkit.training import fit
+    from hubkit.training import checkpoints, fit
 
     text = corpus.load(run.settings.data, run.settings.training.seed)
     shaped_by = runs.training_sha256(run, text.facts.train_sha256)
     known = record.read(run.adapter_dir) if run.adapter_dir.is_dir() else Record()
-    if not fresh and _is_trained(run, known, shaped_by):
+    begun = checkpoints.is_of(run.output_dir / checkpoints.FOLDER, shaped_by)  # anew, and stopped
+    if not (fresh or begun) and _is_trained(run, known, shaped_by):
         say(f"trained already with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
@@ -94,8 +94,7 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
 
     text = _evaluation_text(run, known)
     bits = _quantization(run, known)
-    taken_with = runs.measuring_sha256(run, found.sha256(), text.facts.eval_sha256 if text else None, bits)
-    if not again and known.measuring_sha256 == taken_with:
+    if not again and known.measuring_sha256 == _taken_with(run, found, known, text, bits):
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
@@ -124,9 +123,17 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         raise MeasureError(
             "out of memory while measuring", "lower measuring.batch_size or context"
         ) from error
-    done = msgspec.structs.replace(record.read(run.adapter_dir), measuring_sha256=taken_with)
+    done = record.read(run.adapter_dir)
+    done.measuring_sha256 = _taken_with(run, found, done, text, bits)
     record.write(run.adapter_dir, done)
     return run.adapter_dir
+
+
+def _taken_with(
+    run: Run, found: adapter.Adapter, known: Record, text: Corpus | None, bits: dict[str, Any] | None
+) -> str:
+    """The digest of everything that the measures depend on."""
+    return runs.measuring_sha256(run, known, found.sha256(), text.facts.eval_sha256 if text else None, bits)
 
 
 def _evaluation_text(run: Run, known: Record) -> Corpus | None:
@@ -144,7 +151,7 @@ def _evaluation_text(run: Run, known: Record) -> Corpus | None:
         return text
     before = known.dataset if known.training else None
     if before is None or before.name != text.facts.name:  # nobody knows that it was held out from training
-        facts = msgspec.structs.replace(text.facts, eval_split=SAMPLE, hold_out=None)
+        facts = msgspec.structs.replace(text.facts, eval_split=freshness.SAMPLE, hold_out=None)
         return corpus.Corpus([], text.evaluation, facts)
     if before.train_sha256 != text.facts.train_sha256:
         raise SettingsError(
@@ -181,14 +188,22 @@ def _check_subject(run: Run, found: adapter.Adapter, known: Record) -> None:
 def _still_valid(run: Run, found: adapter.Adapter, known: Record, bits: dict[str, Any] | None) -> Measures:
     """The known measures that were taken on these weights and this base."""
     base, now = known.base_model, run.settings.base
+    if base is None:
+        return Measures()
     weights = files.sha256_of(weight_files(Path(now.path))) if now.path else None
-    if (
-        base is None
-        or (base.id, base.weights_sha256) != (now.id, weights)
-        or bool(base.quantization) != bool(bits)
-    ):
+    revision = None if now.path else now.revision or base.revision
+    if (base.id, base.revision, base.weights_sha256) != (now.id, revision, weights):
+        return Measures()
+    if _recipe(base.quantization) != _recipe(bits):
         return Measures()
     return freshness.fresh_measures(known.measures, found.sha256())[0]
+
+
+def _recipe(quantization: dict[str, Any] | None) -> dict[str, Any] | None:
+    """How weights are quantised while loading, without names of modules; not at all where they are already."""
+    if not quantization or "quant_method" in quantization:
+        return None
+    return {key: value for key, value in quantization.items() if key != "llm_int8_skip_modules"}
 
 
 def _measured(
@@ -233,6 +248,7 @@ def forecast(run: Run, *, fresh: bool = False) -> list[str]:
     """
     require_train()
     from hubkit.models import corpus
+    from hubkit.training import checkpoints
 
     known = record.read(run.adapter_dir) if run.adapter_dir.is_dir() else Record()
     todo, data = [], run.settings.data
@@ -243,7 +259,8 @@ def forecast(run: Run, *, fresh: bool = False) -> list[str]:
         if text is None:
             raise no_dataset()
         shaped_by = runs.training_sha256(run, text.facts.train_sha256)
-        if fresh or not _is_trained(run, known, shaped_by):
+        begun = checkpoints.is_of(run.output_dir / checkpoints.FOLDER, shaped_by)
+        if fresh or begun or not _is_trained(run, known, shaped_by):
             if not fresh:
                 _check_replaceable(run, shaped_by)
             words = text.facts.train_words or 0
@@ -259,9 +276,8 @@ def _is_measured(run: Run, known: Record) -> bool:
     """Whether the record holds the measures of these weights under these settings."""
     found = adapter.read(run.adapter_dir)
     _check_subject(run, found, known)
-    text = _evaluation_text(run, known)
-    digest, bits = text.facts.eval_sha256 if text else None, _quantization(run, known)
-    return known.measuring_sha256 == runs.measuring_sha256(run, found.sha256(), digest, bits)
+    text, bits = _evaluation_text(run, known), _quantization(run, known)
+    return known.measuring_sha256 == _taken_with(run, found, known, text, bits)
 
 
 def no_dataset() -> SettingsError:

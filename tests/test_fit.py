@@ -247,7 +247,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(
         stop_at(stop, patch)
         with pytest.raises(Interrupted, match=f"stopped at step {stop} of 7") as caught:
             stages.train(run("stopped"), tiny.quiet)
-    assert caught.value.hint == "run the same command again to go on"
+    assert caught.value.hint == "run the same command again, without --fresh, to go on"
     assert (tmp_path / "stopped" / "checkpoints" / f"checkpoint-{stop}").is_dir()
     assert not (tmp_path / "stopped" / "adapter").exists()
     said: list[str] = []

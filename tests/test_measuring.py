@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from hubkit import adapter, record, runs, stages
+from hubkit import adapter, freshness, record, runs, stages
 from hubkit.errors import AdapterError, SettingsError
 from hubkit.measures import throughput
 
@@ -108,7 +110,7 @@ def test_a_text_of_unknown_use_is_not_called_held_out(tiny_llama: Path, tmp_path
         "causal-lm", tiny_llama, tmp_path, adapter=str(run.adapter_dir), measuring__throughput=False
     )
     stages.measure(foreign, tiny.quiet)
-    assert perplexity(foreign).split == stages.SAMPLE
+    assert perplexity(foreign).split == freshness.SAMPLE
     known = record.read(run.adapter_dir)
     assert known.dataset is not None
     assert known.dataset.hold_out is None
@@ -216,3 +218,67 @@ def test_a_base_of_another_task_is_told(tiny_llama: Path, tmp_path: Path) -> Non
     run = tiny.run("masked-lm", tiny_llama, tmp_path)
     with pytest.raises(BaseModelError, match="has no model for masked language modeling"):
         stages.train(run, tiny.quiet)
+
+
+def test_the_commit_of_a_hub_base_is_recorded(tiny_llama: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """The Hub's cache, as huggingface_hub lays it out, with one model in it."""
+    from huggingface_hub import constants
+
+    from hubkit.models import loading
+    from hubkit.settings import Base
+
+    commit = "a" * 40
+    repo = tmp_path / "models--tiny-org--cached"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    shutil.copytree(tiny_llama, repo / "snapshots" / commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert loading._commit(Base(id="tiny-org/cached")) == commit
+    assert loading._commit(Base(id="tiny-org/cached", revision=commit)) == commit
+    assert loading._commit(Base(id="tiny-org/other")) is None
+    assert loading._commit(Base(id="tiny-org/cached", path=str(tiny_llama))) is None
+    assert loading._weights(Base(id="tiny-org/cached")) != []
+
+
+def test_a_base_without_a_revision_is_the_one_that_was_loaded(tiny_llama: Path, tmp_path: Path) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path)
+    base = msgspec.structs.replace(run.settings.base, path=None)
+    unset = replace(run, settings=msgspec.structs.replace(run.settings, base_model=base))
+    pinned_base = msgspec.structs.replace(base, revision="a" * 40)
+    pinned = replace(run, settings=msgspec.structs.replace(run.settings, base_model=pinned_base))
+    known = record.Record(base_model=record.BaseModel(id=base.id, revision="a" * 40))
+    other = record.Record(base_model=record.BaseModel(id=base.id, revision="b" * 40))
+    digests = [runs.measuring_sha256(r, k, "x", None, None) for r in (unset, pinned) for k in (known, other)]
+    assert digests[0] == digests[2] == digests[3] != digests[1]
+
+
+def test_measures_of_another_revision_are_not_kept(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    stages.measure(run, tiny.quiet)
+    found, known = adapter.read(run.adapter_dir), record.read(run.adapter_dir)
+    assert known.base_model is not None
+    hub = msgspec.structs.replace(known.base_model, source="hub", revision="a" * 40, weights_sha256=None)
+    on_hub = msgspec.structs.replace(known, base_model=hub)
+    base = msgspec.structs.replace(run.settings.base, path=None)
+
+    def kept(revision: str | None, quantization: dict[str, Any] | None = None) -> bool:
+        settings = msgspec.structs.replace(
+            run.settings, base_model=msgspec.structs.replace(base, revision=revision)
+        )
+        with_bits = msgspec.structs.replace(hub, quantization=quantization)
+        of = msgspec.structs.replace(on_hub, base_model=with_bits)
+        return stages._still_valid(replace(run, settings=settings), found, of, None).perplexity is not None
+
+    assert kept(None)
+    assert kept("a" * 40)
+    assert not kept("b" * 40)
+    assert kept(None, {"quant_method": "bitsandbytes", "load_in_4bit": True})
+    assert not kept(None, {"load_in_4bit": True})
+
+
+def test_what_was_a_sample_or_capped_is_asked_for_as_it_was() -> None:
+    held = record.Dataset(name="x", id="org/x", eval_split=freshness.SAMPLE, eval_documents=3)
+    assert runs._data_of(record.Record(dataset=held)) is None
+    split = record.Dataset(name="x", id="org/x", eval_split="test", eval_documents=3)
+    asked = runs._data_of(record.Record(dataset=split))
+    assert asked == {"id": "org/x", "eval_split": "test", "max_eval_documents": 3}

@@ -178,3 +178,14 @@ def test_a_card_that_cannot_be_made_is_found_before_training(
         pipeline.run_and_publish(run, options, localhub.start, tiny.quiet)
     assert not run.output_dir.exists()
     assert not (tmp_path / "hub").exists()
+
+
+def test_a_dry_run_of_what_is_done_writes_nothing(tiny_llama: Path, tmp_path: Path) -> None:
+    options = PushOptions(local_hub=tmp_path / "hub")
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
+    pipeline.run_and_publish(run, options, localhub.start, tiny.quiet)
+    before = {path.name: path.read_bytes() for path in run.adapter_dir.iterdir()}
+    other = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1, dataset={"note": "New."})
+    dry = PushOptions(local_hub=tmp_path / "hub", dry_run=True)
+    assert isinstance(pipeline.run_and_publish(other, dry, localhub.start, tiny.quiet), Plan)
+    assert {path.name: path.read_bytes() for path in run.adapter_dir.iterdir()} == before

@@ -57,3 +57,34 @@ def test_what_a_failure_left_of_the_same_training_is_gone_on_with(
     facts = record.read(stages.train(other, tiny.quiet)).training
     assert facts is not None
     assert facts.steps == 2
+
+
+def test_training_anew_that_was_stopped_is_gone_on_with(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though an adapter of the same settings lies there: it is the one to be made anew."""
+    import signal
+
+    from hubkit.errors import Interrupted
+    from hubkit.training.guard import Guard
+
+    run = made(tiny_llama, tmp_path, training__max_steps=3)
+    stages.train(run, tiny.quiet)
+    end = Guard.on_step_end
+
+    def stop(self: Guard, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        if state.global_step == 2:
+            self.stopped_by = signal.SIGINT
+        end(self, args, state, control, **rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Guard, "on_step_end", stop)
+        with pytest.raises(Interrupted) as caught:
+            stages.train(run, tiny.quiet, fresh=True)
+    assert "without --fresh" in (caught.value.hint or "")
+    assert stages.forecast(run)
+    said: list[str] = []
+    stages.train(run, said.append)
+    assert said[0].startswith("going on from")
+    assert stages.train(run, said.append)
+    assert said[-1].startswith("trained already")

@@ -181,19 +181,6 @@ def _perplexity(
     )
 
 
-def _windows(
-    loaded: loading.Loaded, subject: Subject, ids: list[list[int]], context: int, stride: int
-) -> tuple[list[Any], int, dict[str, Any]]:
-    """What to score, the stride that it really has, and the conditions that only this task has."""
-    if subject.task.PERPLEXITY == "masked":
-        seed, probability = subject.settings.mask_seed, subject.task_parameters.mask_probability
-        windows = perplexity.masked_windows(ids, loaded.tokenizer, context, probability, seed)
-        return windows, context - 2, {"mask_probability": probability, "mask_seed": seed}
-    prefix = perplexity.prefix_token(loaded.tokenizer)
-    causal = [w for stream in ids for w in perplexity.causal_windows(stream, prefix, context, stride)]
-    return causal, stride, {}
-
-
 def _check_lengths(model: Any, subject: Subject) -> None:
     """Find out before any work what the model has no positions for. Raises SettingsError."""
     settings, speed = subject.settings, subject.settings.speed

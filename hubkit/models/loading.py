@@ -15,6 +15,7 @@ from hubkit import base_model, files
 from hubkit.adapter import Adapter
 from hubkit.errors import AdapterError, BaseModelError, MissingExtra
 from hubkit.extras import require
+from hubkit.hub_rules import COMMIT_OID_PATTERN
 from hubkit.record import BaseModel
 from hubkit.settings import Base
 
@@ -249,7 +250,7 @@ def _facts(
     weights = _weights(base)
     return BaseModel(
         id=base.id,
-        revision=base.revision or getattr(config, "_commit_hash", None),
+        revision=_commit(base) or base.revision,
         source="local" if base.path else "hub",
         note=base.note,
         architecture=type(model).__name__,
@@ -261,6 +262,15 @@ def _facts(
         quantization=quantization or _own_quantization(config),
         head_newly_initialized=new_head,
     )
+
+
+def _commit(base: Base) -> str | None:
+    """The commit of the Hub's repo that was loaded, told by the cache's folder; None for a local base."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = None if base.path else try_to_load_from_cache(base.id, "config.json", revision=base.revision)
+    name = Path(cached).parent.name if isinstance(cached, str) else ""
+    return name if COMMIT_OID_PATTERN.fullmatch(name) else None
 
 
 def _weights(base: Base) -> list[Path]:

@@ -16,7 +16,7 @@ from hubkit.models import limits
 from hubkit.training import checkpoints
 from hubkit.training.guard import Guard, signals
 
-AGAIN = "then run the same command again; it goes on from the last checkpoint"
+AGAIN = "then run the same command again, without --fresh; it goes on from the last checkpoint"
 
 
 def run(trainer: Trainer, checkpoint: Path | None, folder: Path) -> None:
@@ -43,7 +43,7 @@ def run(trainer: Trainer, checkpoint: Path | None, folder: Path) -> None:
         raise Interrupted(
             f"stopped at step {trainer.state.global_step} of {trainer.state.max_steps}; a checkpoint is in"
             f" {folder}",
-            "run the same command again to go on",
+            "run the same command again, without --fresh, to go on",
         )
 
 
