@@ -200,7 +200,7 @@ def _still_valid(run: Run, found: adapter.Adapter, known: Record, bits: dict[str
 
 
 def _recipe(quantization: dict[str, Any] | None) -> dict[str, Any] | None:
-    """How weights are quantised while loading, without names of modules; not at all where they are already."""
+    """How weights are quantised while loading, names of modules apart; not at all where they are already."""
     if not quantization or "quant_method" in quantization:
         return None
     return {key: value for key, value in quantization.items() if key != "llm_int8_skip_modules"}
