@@ -71,3 +71,9 @@ def test_memory_that_runs_out_is_told_as_that(
     with pytest.raises(TrainingError, match="out of memory") as caught:
         stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet)
     assert "batch_size" in (caught.value.hint or "")
+
+
+def test_a_module_to_train_whole_that_is_not_there(tiny_llama: Path, tmp_path: Path) -> None:
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, method={"modules_to_save": ["nothing"]})
+    with pytest.raises(TrainingError, match="no module named nothing"):
+        stages.train(run, tiny.quiet)

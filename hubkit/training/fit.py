@@ -134,12 +134,17 @@ def _adapted(loaded: loading.Loaded, job: Job) -> Any:
             f"the base has no weights for {', '.join(lost)}: they are drawn at random and would not be saved",
             f"add them to method.modules_to_save: [{lost[0].rpartition('.')[2]}]",
         )
+    names = [name for name, _ in loaded.model.named_modules()]
+    if unknown := [given for given in saved if not any(name.endswith(given) for name in names)]:
+        raise TrainingError(
+            f"the base has no module named {unknown[0]} to train whole", "check method.modules_to_save"
+        )
     config = job.method.peft_config(job.method_parameters, job.task.PEFT_TASK_TYPE)
     config.revision = loaded.facts.revision
     try:
         model = get_peft_model(loaded.model, config)
     except ValueError as error:
-        raise TrainingError(str(error), "check method.target_modules") from error
+        raise TrainingError(str(error).splitlines()[0][:200], "check method.target_modules") from error
     loading.guard_4bit(model)
     return model
 
