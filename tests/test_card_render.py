@@ -57,9 +57,10 @@ def test_rendering_uses_no_clock_and_no_network(facts: Facts, monkeypatch: pytes
     def refuse(*arguments: object) -> None:
         raise AssertionError("render is pure")
 
+    before = rendering.render(facts)
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(time, "time", refuse)
-    rendering.render(facts)
+    assert rendering.render(facts) == before
 
 
 def test_a_users_template(facts: Facts, tmp_path: Path) -> None:
