@@ -17,7 +17,7 @@ setup: $(READY) ## Set up .venv with everything, as CI has it
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes, once)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,plots,dev]'
 	@touch $@
 
 quickstart: $(READY) ## Train, measure, write the card and push to a local Hub: a real model, about 5 minutes
