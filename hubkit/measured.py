@@ -96,6 +96,13 @@ class Perplexity(Part):
     dataset_config: str | None = None
     dataset_revision: str | None = None
     split: str | None = None
+    tokens_sha256: Annotated[
+        str | None,
+        Meta(
+            description="SHA-256 over the token ids of the text, each stream as one line of JSON: equal only"
+            " where text, tokenizer and the way documents are kept are the same."
+        ),
+    ] = None
     base_value: float | None = None
     base_left_out: str | None = None  # why there is no base_value
     mask_probability: float | None = None  # masked only

@@ -285,3 +285,12 @@ def test_the_base_is_left_out_where_its_head_is_random(tmp_path: Path) -> None:
     assert found is not None
     assert found.base_value is None
     assert found.base_left_out == "the base has no trained head for this task"
+
+
+def test_the_digest_of_the_tokens_tells_texts_and_their_cuts_apart(causal: Case) -> None:
+    whole = causal.measured(context=CONTEXT)
+    assert whole.tokens_sha256 == perplexity.streams_digest([packed_ids(causal)])
+    assert causal.measured(context=16, stride=8).tokens_sha256 == whole.tokens_sha256
+    assert causal.measured(context=CONTEXT, documents="apart").tokens_sha256 != whole.tokens_sha256
+    assert perplexity.streams_digest([[1, 2], [3]]) != perplexity.streams_digest([[1], [2, 3]])
+    assert perplexity.streams_digest([[1, 23]]) != perplexity.streams_digest([[12, 3]])

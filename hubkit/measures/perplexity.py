@@ -11,6 +11,8 @@ comparable with causal perplexity.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +61,14 @@ def streams(tokenizer: Any, documents: list[str], kept: str) -> list[list[int]]:
     joined = [text if at == 0 else "\n\n" + text for at, text in enumerate(documents)]
     packed = [token for ids in corpus.token_ids(tokenizer, joined) for token in ids]
     return [packed] if packed else []
+
+
+def streams_digest(streams: list[list[int]]) -> str:
+    """The digest of the tokens to score: of the text as this tokenizer sees it."""
+    whole = hashlib.sha256()
+    for ids in streams:
+        whole.update(json.dumps(ids, separators=(",", ":")).encode() + b"\n")
+    return whole.hexdigest()
 
 
 def causal_windows(ids: list[int], prefix: int, context: int, stride: int) -> list[Window]:

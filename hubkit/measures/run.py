@@ -104,6 +104,7 @@ class Tokens:
 
     windows: list[perplexity.Window]
     total: int
+    sha256: str
     documents: list[str]
     context: int
     stride: int
@@ -135,6 +136,7 @@ def _tokens(loaded: loading.Loaded, subject: Subject) -> Tokens:
     return Tokens(
         windows=windows,
         total=sum(map(len, ids)),
+        sha256=perplexity.streams_digest(ids),
         documents=documents,
         context=context,
         stride=stride,
@@ -160,6 +162,7 @@ def _perplexity(
         nll_sum=with_adapter.nll,
         tokens_scored=with_adapter.tokens,
         tokens_total=text.total,
+        tokens_sha256=text.sha256,
         documents=len(text.documents),
         documents_kept=settings.documents,
         context=text.context,
