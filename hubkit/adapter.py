@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hubkit import files
+from hubkit import files, tensor_names
 from hubkit.errors import AdapterError
 
 CONFIG_NAME = "adapter_config.json"
@@ -103,13 +103,18 @@ class Adapter:
     @property
     def adapted_modules(self) -> list[str]:
         """The full names of those modules, one for each place in the model."""
-        paths = dict.fromkeys(_module(t.name) for t in self.tensors if _is_update(t.name))
-        return [path for path in paths if path != "base_model"]  # where VeRA keeps what all modules share
+        tokens_only = self.peft_type == "TRAINABLE_TOKENS"
+        paths = dict.fromkeys(
+            tensor_names.module_of(t.name)
+            for t in self.tensors
+            if tensor_names.is_update(t.name) and (tokens_only or tensor_names.TOKENS not in t.name)
+        )
+        return [path for path in paths if path not in ("", tensor_names.SHARED)]
 
     @property
     def whole_tensors(self) -> list[Tensor]:
         """The tensors that replace one of the base's (a new head, embeddings), and are no update of it."""
-        return [t for t in self.tensors if not _is_update(t.name)]
+        return [t for t in self.tensors if not tensor_names.is_update(t.name)]
 
     @property
     def parameters(self) -> int:
@@ -159,23 +164,6 @@ def _effective(config: dict[str, Any]) -> str:
         if key not in NO_EFFECT and value is not None and value not in ("", [], {})
     }
     return json.dumps(kept, sort_keys=True)
-
-
-def _is_update(name: str) -> bool:
-    """Whether a tensor is an adapter's update of a module, and not a whole saved module."""
-    return any(
-        part.startswith(("lora_", "hira_", "hada_", "lokr_", "ia3_", "vera_", "oft_"))
-        for part in name.split(".")
-    )
-
-
-def _module(name: str) -> str:
-    """`base_model.model.x.query.lora_A.weight` -> `base_model.model.x.query`."""
-    parts = name.split(".")
-    for index, part in enumerate(parts):
-        if part.startswith(("lora_", "hira_", "hada_", "lokr_", "ia3_", "vera_", "oft_")):
-            return ".".join(parts[:index])
-    return ".".join(parts[:-1])
 
 
 def read(directory: Path) -> Adapter:

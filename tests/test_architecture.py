@@ -35,6 +35,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["tasks", "methods"],
     ["base_model"],
     ["adapter"],
+    ["tensor_names"],
     ["settings"],
     ["yaml_source"],
     ["freshness"],
