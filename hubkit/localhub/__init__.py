@@ -47,13 +47,17 @@ def start(
     tokens: Mapping[str, Token] | None = None,
     xet: bool = True,
     part_size: int = PART_SIZE,
+    mounts: Mapping[str, tuple[Path, str]] | None = None,
 ) -> RunningHub:
     """Serve a directory from a thread; port 0 takes a free one, `tokens` adds users to the default one.
 
     When a live process serves the directory already, the answer leads there, and its `close` does nothing.
-    By LFS, a file larger than `part_size` bytes is uploaded in parts.
+    By LFS, a file larger than `part_size` bytes is uploaded in parts. `mounts` are directories to serve
+    as they lie, each under the id of a model and with the commit that it is said to be.
     """
-    hub: RunningHub = _running().start(directory, port=port, tokens=tokens, xet=xet, part_size=part_size)
+    hub: RunningHub = _running().start(
+        directory, port=port, tokens=tokens, xet=xet, part_size=part_size, mounts=mounts
+    )
     return hub
 
 

@@ -34,6 +34,7 @@ class Hub:
     xet: bool
     part_size: int
     upload_key: bytes
+    mounts: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
     xet_root: Path = field(init=False)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,8 @@ GUARD = {
 }
 
 
-def _media_type(path: str) -> str:
+def media_type(path: str) -> str:
+    """What a browser is told that a file is."""
     kind = guess_type(path)[0] or ""
     if kind.startswith(("image/", "audio/", "video/")):
         return kind
@@ -49,7 +50,7 @@ def resolve(call: Call) -> Response:
         raise NotThere(error.what, str(error), {"X-Repo-Commit": oid}) from None
     name = path.rsplit("/", 1)[-1] if call.flag("download") else None
     place = repo.objects.path(file)
-    return FileResponse(place, headers=_headers(oid, file), media_type=_media_type(path), filename=name)
+    return FileResponse(place, headers=_headers(oid, file), media_type=media_type(path), filename=name)
 
 
 def raw(call: Call) -> Response:
@@ -59,4 +60,4 @@ def raw(call: Call) -> Response:
     file = repo.file(oid, path)
     if file.sha256:
         return Response(lfs_pointer(file.sha256, file.size), headers=GUARD, media_type="text/plain")
-    return FileResponse(repo.objects.path(file), headers=_headers(oid, file), media_type=_media_type(path))
+    return FileResponse(repo.objects.path(file), headers=_headers(oid, file), media_type=media_type(path))

@@ -24,6 +24,7 @@ from hubkit.localhub import xet as xet_uploads
 from hubkit.localhub.auth import DEFAULT_USER, TOKEN_FILE, Token, default_secret
 from hubkit.localhub.call import Hub, log
 from hubkit.localhub.handle import RunningHub
+from hubkit.localhub.mounts import Mounts
 from hubkit.localhub.objects import write_json
 from hubkit.localhub.server import application
 from hubkit.localhub.store import Busy, Store
@@ -43,6 +44,7 @@ class Serving:
         tokens: Mapping[str, Token],
         xet: bool,
         part_size: int,
+        mounts: Mounts,
     ) -> None:
         self.store = store
         self.secret = default_secret(store.root)
@@ -50,7 +52,7 @@ class Serving:
         self.endpoint = f"http://{HOST}:{self.socket.getsockname()[1]}"
         every = {**tokens, self.secret: Token(DEFAULT_USER)}
         with_xet = xet and find_spec("hf_xet") is not None
-        hub = Hub(store, every, self.endpoint, with_xet, part_size, secrets.token_bytes(32))
+        hub = Hub(store, every, self.endpoint, with_xet, part_size, secrets.token_bytes(32), mounts)
         xet_uploads.tidy(hub)
         config = uvicorn.Config(
             application(hub),
@@ -104,7 +106,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _open(
-    directory: Path, tokens: Mapping[str, Token], port: int, xet: bool, part_size: int
+    directory: Path, tokens: Mapping[str, Token], port: int, xet: bool, part_size: int, mounts: Mounts
 ) -> Serving | RunningHub:
     """A server of our own, or the one that already serves the directory."""
     try:
@@ -120,7 +122,7 @@ def _open(
             return store
         stack.callback(store.close)
         try:
-            serving = Serving(store, listening, tokens, xet, part_size)
+            serving = Serving(store, listening, tokens, xet, part_size, mounts)
         except OSError as error:
             raise _unusable(directory, error) from None
         stack.pop_all()
@@ -169,13 +171,20 @@ def _other(directory: Path) -> RunningHub | None:
 
 
 def start(
-    directory: Path, *, port: int, tokens: Mapping[str, Token] | None, xet: bool, part_size: int
+    directory: Path,
+    *,
+    port: int,
+    tokens: Mapping[str, Token] | None,
+    xet: bool,
+    part_size: int,
+    mounts: Mounts | None,
 ) -> RunningHub:
     """Serve a directory from a thread of this process."""
-    opened = _open(directory, tokens or {}, port, xet, part_size)
+    opened = _open(directory, tokens or {}, port, xet, part_size, mounts or {})
     if isinstance(opened, RunningHub):
-        if tokens:
-            message = f"{directory} is served already, at {opened.endpoint}, and not with these tokens"
+        if tokens or mounts:
+            what = "tokens" if tokens else "mounts"
+            message = f"{directory} is served already, at {opened.endpoint}, and not with these {what}"
             raise HubError(message, "stop that Hub first")
         return opened
     opened.run_in_thread()
@@ -184,7 +193,7 @@ def start(
 
 def serve(directory: Path, port: int, part_size: int, on_ready: Callable[[RunningHub], None] | None) -> None:
     """Serve a directory from this thread until SIGINT or SIGTERM."""
-    opened = _open(directory, {}, port, True, part_size)
+    opened = _open(directory, {}, port, True, part_size, {})
     if isinstance(opened, RunningHub):
         raise HubError(
             f"{directory} is served already, at {opened.endpoint}", "use that one, or stop it first"

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hubkit.localhub import api, commits, community, files, lfs, page, xet
+from hubkit.localhub import api, commits, community, files, lfs, mounts, page, xet
 from hubkit.localhub.call import Call, Hub, Refusal, endpoint, refusal_reply, streaming
 
 REPO = "/{user}/{name}"
@@ -81,7 +81,8 @@ def _no_such_repo(call: Call) -> Response:
     raise Refusal(404 if call.token else 401, "Repository not found", "RepoNotFound")
 
 
-def _routes() -> Iterator[Route]:
+def _routes(mounted: mounts.Mounts) -> Iterator[Route]:
+    yield from mounts.routes(mounted)
     for method, address, function in API:
         yield Route(address, endpoint(function), methods=[method])
     for method, address, stream in STREAMS:
@@ -128,7 +129,7 @@ class Guard:
 
 def application(hub: Hub) -> ASGIApp:
     """The application that answers for a Hub."""
-    app = Starlette(routes=list(_routes()), exception_handlers={HTTPException: _refused})
+    app = Starlette(routes=list(_routes(hub.mounts)), exception_handlers={HTTPException: _refused})
     app.state.hub = hub
     app.router.redirect_slashes = False
     return Guard(app)
