@@ -65,6 +65,7 @@ class Adapter:
     directory: Path
     config: dict[str, Any]
     tensors: tuple[Tensor, ...]
+    known_sha256: str | None = None  # of the weights file, where the Hub told it and only the header is here
 
     @property
     def weights(self) -> Path:
@@ -131,7 +132,7 @@ class Adapter:
 
     def weights_sha256(self) -> str:
         """The digest of the weights file."""
-        return files.sha256(self.weights)
+        return self.known_sha256 or files.sha256(self.weights)
 
     def sha256(self) -> str:
         """The digest of the adapter: its weights, and the configuration that says how they act."""

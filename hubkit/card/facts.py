@@ -118,13 +118,15 @@ def gather(
     base_config: Path | None = None,
     author: Author | None = None,
     record: Record | None = None,
+    adapter: Adapter | None = None,
 ) -> Facts:
     """Gather the facts of an adapter directory.
 
-    `record` stands in for the directory's own, `author` adds to what it says, `base_config` is the base's
-    config.json. Raises AdapterError, RecordError, BaseModelError, CardError.
+    `record` stands in for the directory's own, `adapter` for one that was read already, `author` adds to what
+    the record says, `base_config` is the base's config.json. Raises AdapterError, RecordError, BaseModelError,
+    CardError.
     """
-    adapter = adapter_files.read(directory)
+    adapter = adapter or adapter_files.read(directory)
     whole = records.read(directory) if record is None else record
     config = base_model.read_config(base_config) if base_config else None
     sha256 = adapter.sha256()
