@@ -45,6 +45,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["extras"],
     ["hub", "hub_answers", "hub_client", "hub_commit"],
     ["hub_rules"],
+    ["secrets", "paths"],
     ["files"],
     ["errors"],
     ["__init__"],  # holds the version

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hubkit.publishing.secrets import scan
+from hubkit.secrets import scan
 
 SECRETS = {
     "Hugging Face token": "hf_" + "aB3d" * 9,

@@ -123,8 +123,8 @@ def gather(
     """Gather the facts of an adapter directory.
 
     `record` stands in for the directory's own, `adapter` for one that was read already, `author` adds to what
-    the record says, `base_config` is the base's config.json. Raises AdapterError, RecordError, BaseModelError,
-    CardError.
+    the record says, `base_config` is the base's config.json.
+    Raises AdapterError, RecordError, BaseModelError, CardError.
     """
     adapter = adapter or adapter_files.read(directory)
     whole = records.read(directory) if record is None else record

@@ -9,11 +9,10 @@ import re
 import shlex
 from pathlib import Path
 
-from hubkit import adapter, freshness, hub_rules, record
+from hubkit import adapter, freshness, hub_rules, paths, record, secrets
 from hubkit.card import facts, regions
 from hubkit.card.render import render
 from hubkit.errors import CardError, HubkitError
-from hubkit.publishing import paths, secrets
 from hubkit.publishing.contents import CARD_NAME, Contents, collect, is_text
 from hubkit.publishing.draft import Draft
 
