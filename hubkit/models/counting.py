@@ -98,7 +98,7 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
     found = adapters.read(adapter_dir)
     adapters.check_measurable(found)
     plain = base_model.read_config(base_config)
-    task = tasks.get(task_name) if task_name else tasks.of_adapter(found.config, plain)
+    task = tasks.described(task_name) or tasks.of_adapter(found.config, plain)
     auto_class = getattr(transformers, task.AUTO_CLASS if task else "AutoModel")
     try:
         config = transformers.AutoConfig.for_model(**json.loads(base_config.read_text(encoding="utf-8")))

@@ -14,7 +14,8 @@ A task module defines:
     collator(tokenizer, parameters)  turns packed blocks into a batch with labels; what it draws at random for
                      a block comes from the block's `draw` alone, so that training can be resumed
 
-Text classification has its place here: a file of the same shape, with accuracy and F1 as its measures.
+Text classification has its place here: a file of the same shape, with accuracy and F1 as its measures. What
+other tools train and hubkit only describes is a row of `elsewhere`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ from types import ModuleType
 from typing import Any
 
 from hubkit.tasks import causal_lm, masked_lm
+from hubkit.tasks.elsewhere import ELSEWHERE, Elsewhere
 from hubkit.yaml_source import Source, chosen, parts_schema, pick
 
 TASKS: dict[str, ModuleType] = {m.NAME: m for m in (causal_lm, masked_lm)}
+
+Described = ModuleType | Elsewhere  # what a card can speak of
 
 
 def get(name: str) -> ModuleType:
@@ -47,13 +51,52 @@ def of_adapter(config: dict[str, Any], base_config: dict[str, Any] | None) -> Mo
     told = config.get("task_type")
     if told not in (None, "", "FEATURE_EXTRACTION"):
         return next((module for module in TASKS.values() if told == module.PEFT_TASK_TYPE), None)
+    classes = class_names(config, base_config)
+    for module in TASKS.values():
+        if any(name.endswith(module.ARCHITECTURES) for name in classes):
+            return module
+    return None
+
+
+def described(name: str | None) -> Described | None:
+    """The task of this name, where hubkit can describe it."""
+    return TASKS.get(name or "") or ELSEWHERE.get(name or "")
+
+
+def of_card(config: dict[str, Any], base_config: dict[str, Any] | None, headless: bool) -> Described | None:
+    """The task that an adapter's own files tell a card; `headless`: its tensors are of a model without a head.
+
+    Classes for images or speech declare PEFT's text tasks too: where a class is known that loads in another
+    way, nothing is told.
+    """
+    told, names = config.get("task_type"), class_names(config, base_config)
+    if headless and told in (None, "", "FEATURE_EXTRACTION"):
+        return ELSEWHERE["feature-extraction"]
+    found = of_adapter(config, base_config)
+    if told == "CAUSAL_LM" and any(name.endswith("ForConditionalGeneration") for name in names):
+        return None
+    if found is not None:
+        return found
+    for task in ELSEWHERE.values():
+        if told == task.PEFT_TASK_TYPE and task.NAME != "feature-extraction":
+            return None if task.NAME == "seq2seq-lm" and any(map(_is_not_text, names)) else task
+        if told in (None, "") and task.ARCHITECTURES and any(n.endswith(task.ARCHITECTURES) for n in names):
+            return task
+    if told == "FEATURE_EXTRACTION" and any(name.endswith("Model") for name in names):
+        return ELSEWHERE["feature-extraction"]
+    return None
+
+
+def _is_not_text(class_name: str) -> bool:
+    return class_name.startswith(("Whisper", "Speech", "Blip", "InstructBlip", "Vision", "Pix2Struct"))
+
+
+def class_names(config: dict[str, Any], base_config: dict[str, Any] | None) -> list[str]:
+    """The classes that the files name: of the model that was trained, else of the base's weights."""
     mapping, known = config.get("auto_mapping"), (base_config or {}).get("architectures")
     mapped = mapping.get("base_model_class") if isinstance(mapping, dict) else None
     classes = [mapped] if mapped else known if isinstance(known, list) else []
-    for module in TASKS.values():
-        if any(str(name).endswith(module.ARCHITECTURES) for name in classes):
-            return module
-    return None
+    return [str(name) for name in classes]
 
 
 def json_schema() -> dict[str, Any]:
