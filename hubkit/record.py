@@ -28,6 +28,7 @@ from hubkit.measured import Perplexity as Perplexity
 from hubkit.measured import Rate as Rate
 from hubkit.measured import Size as Size
 from hubkit.measured import Throughput as Throughput
+from hubkit.measured import UsageRun as UsageRun
 
 RECORD_NAME = "hubkit.json"
 SCHEMA_VERSION = 1
@@ -46,6 +47,9 @@ class BaseModel(Part):
     model_type: str | None = None
     license: str | None = None
     trust_remote_code: bool = False  # loading it runs code of its repo
+    gated: bool = False  # the Hub hands it out only to those who asked for access
+    vocab_size: int | None = None  # rows of its input embeddings
+    max_positions: int | None = None  # tokens that it can take at once
     weights_sha256: Annotated[
         str | None,
         Meta(
@@ -158,21 +162,41 @@ class Training(Part):
 
 
 class Author(Part):
-    """What only the author can say: kept in the record so that the card can be made again anywhere."""
+    """What only the author can say: kept in the record so that the card can be made again anywhere.
+
+    Texts are Markdown, but for those that stand in one line: title, names, links.
+    """
 
     title: str | None = None
     summary: str | None = None
     description: str | None = None
     intended_use: str | None = None
+    downstream_use: str | None = None
     out_of_scope: str | None = None
+    risks: str | None = None
     limitations: str | None = None
+    recommendations: str | None = None
+    training_data: str | None = None  # what else there is to say of the data
+    evaluation: str | None = None  # of results that hubkit did not measure
+    citation: str | None = None
+    acknowledgements: str | None = None
+    funding: str | None = None
+    help: str | None = None  # how to get help
+    contact: str | None = None
+    glossary: str | None = None
+    more_information: str | None = None
     license: str | None = None
     license_name: str | None = None
     license_link: str | None = None
     language: list[str] = []
     tags: list[str] = []
     authors: list[str] = []
-    contact: str | None = None
+    shared_by: str | None = None
+    repository: str | None = None  # of the code: a link
+    paper: str | None = None  # a link
+    demo: str | None = None  # a link
+    cloud_provider: str | None = None  # for those who estimate emissions
+    compute_region: str | None = None
     example: str | None = None  # text for the inference example
 
 
@@ -192,7 +216,9 @@ class Record(Part):
         str | None,
         Meta(description="Digest of the settings and inputs of `measures`; equal: no need to measure again."),
     ] = None
+    usage: UsageRun | None = None  # the card's code ran
     author: Author = msgspec.field(default_factory=Author)
+    comparison: Comparison | None = None
 
 
 class _Version(msgspec.Struct):

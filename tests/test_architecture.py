@@ -30,6 +30,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["publishing"],
     ["audit"],
     ["card"],
+    ["compare"],
     ["training"],
     ["measures"],
     ["models"],

@@ -1,0 +1,217 @@
+"""Adapters side by side: which of their numbers may be compared, and why others may not.
+
+A perplexity is comparable with another only where both were taken on the very same tokens in the same way.
+The base may be held in other weights (that is QLoRA's point), but the same base in the same weights must have
+the same value. Speeds stand side by side only where they were taken under the same conditions.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hubkit.record import Compared, Perplexity, Rate, Throughput
+
+# Of one base in one kind of weights: how far apart its own values may lie, as by another machine or batch.
+BASE_TOLERANCE = 0.005
+# What must be the same, and how a reader calls it.
+CONDITIONS: tuple[tuple[str, str], ...] = (
+    ("definition", "the definition"),
+    ("dataset_sha256", "the text"),
+    ("documents_kept", "how documents are kept"),
+    ("tokens_total", "the tokens of the text"),
+    ("tokens_scored", "the tokens scored"),
+    ("context", "the context"),
+    ("stride", "the stride"),
+    ("mask_probability", "the mask probability"),
+    ("mask_seed", "the mask seed"),
+    ("dtype", "the dtype"),
+)
+RATES = ("prefill", "decode", "samples", "tokens")
+
+
+def reasons(adapters: Sequence[Compared], labels: Sequence[str] | None = None) -> list[str]:
+    """Why the perplexities of these adapters cannot be compared, a line each; none where they can.
+
+    Those that have no perplexity are passed over. `labels` name the adapters.
+    """
+    named = labels or [adapter.name for adapter in adapters]
+    held = [
+        (label, adapter, adapter.perplexity)
+        for label, adapter in zip(named, adapters, strict=True)
+        if adapter.perplexity
+    ]
+    found = [
+        f"{called} differs: {values}"
+        for field, called in CONDITIONS
+        if (values := _groups([(label, _shown(field, measured)) for label, _, measured in held]))
+    ]
+    return found or [*_tokenizers(held), *_bases(held)]
+
+
+Held = list[tuple[str, Compared, Perplexity]]
+
+
+def _shown(field: str, measured: Perplexity) -> str:
+    """The value of a condition, as a reason names it."""
+    value = getattr(measured, field)
+    if field == "dataset_sha256":
+        split = f", {measured.split}" if measured.split and measured.split != measured.dataset_name else ""
+        return f"{measured.dataset_name}{split} (sha256:{value[:12]})"
+    if value is None:
+        return "not known"
+    return f"{value:,}" if type(value) is int and field != "mask_seed" else str(value)
+
+
+def _groups(values: list[tuple[str, str]]) -> str:
+    """`128 in a and b, 256 in c`; empty where all are the same."""
+    by_value: dict[str, list[str]] = {}
+    for label, value in values:
+        by_value.setdefault(value, []).append(label)
+    if len(by_value) < 2:
+        return ""
+    return "; ".join(f"{value} in {', '.join(labels)}" for value, labels in by_value.items())
+
+
+def _tokenizers(held: Held) -> list[str]:
+    """Whether the same text was cut into the same tokens.
+
+    An older record has no digest of the tokens: there the same base, and as many tokens, are taken for that.
+    """
+    digests = [(label, measured.tokens_sha256) for label, _, measured in held]
+    known = [(label, f"sha256:{digest[:12]}") for label, digest in digests if digest]
+    if values := _groups(known):
+        return [f"the tokenizer differs, by the digest of its tokens: {values}"]
+    if len(known) == len(held):
+        return []
+    bases = _groups([(label, adapter.base_id or "not known") for label, adapter, _ in held])
+    if not bases and all(adapter.base_id for _, adapter, _ in held):
+        return []
+    without = ", ".join(label for label, digest in digests if digest is None)
+    return [
+        "cannot tell whether the tokenizer is the same: no digest of the tokens in"
+        f" {without}, and the base is {bases or 'not known'}"
+    ]
+
+
+def _bases(held: Held) -> list[str]:
+    """Whether one base, in one kind of weights, has one value."""
+    by_base: dict[tuple[str | None, str | None], list[tuple[str, float]]] = {}
+    for label, adapter, measured in held:
+        if measured.base_value is not None and adapter.base_id:
+            by_base.setdefault((adapter.base_id, adapter.base_weights), []).append(
+                (label, measured.base_value)
+            )
+    found = []
+    for (base_id, _), values in by_base.items():
+        lowest, highest = min(value for _, value in values), max(value for _, value in values)
+        if highest > lowest * (1 + BASE_TOLERANCE):
+            shown = _groups([(label, f"{value:.4f}") for label, value in values])
+            found.append(f"the base alone, {base_id}, has another value: {shown}")
+    return found
+
+
+def best(values: Sequence[float | None]) -> int | None:
+    """The index of the lowest of several values; none where it is not the only one."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2 or known.count(min(known)) > 1:
+        return None
+    return values.index(min(known))
+
+
+def fastest(rates: Sequence[Rate | None]) -> int | None:
+    """The index of the fastest; none where the spread of another reaches into its own."""
+    known = sorted((rate for rate in rates if rate), key=lambda rate: rate.median, reverse=True)
+    if len(known) < 2 or any(rate.high >= known[0].low for rate in known[1:]):
+        return None
+    return next(at for at, rate in enumerate(rates) if rate is known[0])
+
+
+def speed_conditions(measured: Throughput) -> dict[str, Any]:
+    """What a speed depends on, without what is not known."""
+    environment = measured.environment
+    found = {
+        "batch_size": measured.batch_size,
+        "sequence_length": measured.sequence_length,
+        "new_tokens": measured.new_tokens,
+        "dtype": measured.dtype,
+        "device": measured.device,
+        "processor": environment
+        and (environment.cpu if measured.device == "cpu" else environment.accelerator),
+        "threads": environment and environment.threads,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def speeds_are_comparable(adapters: Sequence[Compared]) -> bool:
+    """Whether at least two speeds were taken, and all of them under the same conditions."""
+    found = [speed_conditions(adapter.throughput) for adapter in adapters if adapter.throughput]
+    return len(found) > 1 and all(conditions == found[0] for conditions in found)
+
+
+def share(adapter: Compared) -> float | None:
+    """Trainable parameters as a share of all."""
+    return adapter.trainable / adapter.total if adapter.trainable and adapter.total else None
+
+
+def change(adapter: Compared) -> float | None:
+    """Perplexity against that of the base alone, as a relative change."""
+    measured = adapter.perplexity
+    if measured is None or not measured.base_value:
+        return None
+    return measured.value / measured.base_value - 1
+
+
+def plain(adapter: Compared, label: str) -> dict[str, Any]:
+    """One adapter as flat data, without what is not known: a row of CSV, an object of JSON."""
+    measured, speed = adapter.perplexity, adapter.throughput
+    rates: dict[str, Any] = {}
+    for name in RATES:
+        if speed and (rate := getattr(speed, name)):
+            rates |= {f"{name}_{part}": getattr(rate, part) for part in ("median", "low", "high")}
+            rates[f"{name}_unit"] = rate.unit
+    found: dict[str, Any] = {
+        "adapter": label,
+        "repo_id": adapter.repo_id,
+        "method": adapter.method,
+        "base_model": adapter.base_id,
+        "base_weights": adapter.base_weights,
+        "rank": adapter.rank,
+        "trainable_parameters": adapter.trainable,
+        "total_parameters": adapter.total,
+        "trainable_share": share(adapter),
+        "sparsity": adapter.sparsity,
+        "adapter_bytes": adapter.adapter_weights_bytes,
+        "perplexity": measured and measured.value,
+        "base_perplexity": measured and measured.base_value,
+        "perplexity_change": change(adapter),
+        **{f"perplexity_{name}": measured and getattr(measured, name) for name, _ in CONDITIONS},
+        "perplexity_dataset": measured and measured.dataset_name,
+        **rates,
+        **({f"speed_{k}": v for k, v in speed_conditions(speed).items()} if speed else {}),
+        "training_steps": adapter.training_steps,
+        "tokens_seen": adapter.tokens_seen,
+        "training_seconds": adapter.training_seconds,
+        "training_memory_bytes": adapter.training_memory_bytes,
+        "training_machine": adapter.training_machine,
+        "adapter_sha256": adapter.adapter_sha256,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def to_csv(rows: Sequence[dict[str, Any]]) -> str:
+    """Flat rows as CSV, with a column for each name that any of them has."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def same(adapters: Sequence[Compared], value: Callable[[Compared], Any]) -> bool:
+    """Whether a value is known of all adapters, and the same for all."""
+    found = [value(adapter) for adapter in adapters]
+    return None not in found and all(one == found[0] for one in found)
