@@ -20,6 +20,15 @@ def stale(record: Record, adapter_sha256: str) -> list[str]:
     return [*names, "training"] if of_another else names
 
 
+def ran_on(record: Record, adapter_sha256: str) -> bool:
+    """Whether the card's code ran on the adapter with this digest, and on the base that the record names."""
+    ran, base = record.usage, record.base_model
+    if ran is None or ran.adapter_sha256 != adapter_sha256:
+        return False
+    weights = base.weights_sha256 if base else None
+    return None in (weights, ran.base_weights_sha256) or weights == ran.base_weights_sha256
+
+
 def is_trained(record: Record, adapter_sha256: str) -> bool:
     """Whether the record tells how the adapter with this digest was trained.
 

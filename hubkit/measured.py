@@ -158,3 +158,18 @@ class Measures(Part):
         """Whether any was taken on a loaded model, and not counted from files."""
         counted = self.parameters is not None and self.parameters.counted_on == "loaded model"
         return bool(counted or self.size or self.perplexity or self.throughput)
+
+
+class UsageRun(Part):
+    """A run of the card's own Python, from its first line to its last, that raised no error."""
+
+    snippet_sha256: Annotated[
+        str, Meta(description="SHA-256 of the card's Python blocks, in order, joined by a line end.")
+    ]
+    adapter_sha256: AdapterDigest
+    output: str | None = None  # what it printed, cut and cleaned; absent where chance decides it
+    seconds: float  # from the start of Python to its end, loading included
+    date: str  # UTC
+    environment: Environment
+    base_revision: str | None = None  # commit of the base's repo, where its files came from the Hub
+    base_weights_sha256: str | None = None  # of a base that came from a local path; see BaseModel
