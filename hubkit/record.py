@@ -20,6 +20,8 @@ from msgspec import Meta
 
 from hubkit import files
 from hubkit.errors import RecordError
+from hubkit.compared import Compared as Compared
+from hubkit.compared import Comparison as Comparison
 from hubkit.measured import AdapterDigest, Part, TextDigest
 from hubkit.measured import Environment as Environment
 from hubkit.measured import Measures as Measures

@@ -42,6 +42,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["yaml_source"],
     ["freshness"],
     ["record"],
+    ["compared"],
     ["measured"],
     ["extras"],
     ["hub", "hub_answers", "hub_client", "hub_commit"],

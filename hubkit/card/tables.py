@@ -78,7 +78,7 @@ def at_a_glance(facts: Facts) -> list[Row]:
     """What a reader of ten seconds sees."""
     dataset, measures = facts.record.dataset, facts.record.measures
     parameters = facts.parameters
-    rank = _rank(facts.adapter.config)
+    rank = rank_of(facts.adapter.config)
     method = text.phrase(facts.kind.title) + (f", rank {rank}" if rank else "")
     name = None
     if dataset and facts.record.training:
@@ -182,7 +182,7 @@ def _positive(value: Any) -> int | None:
     return value if type(value) is int and value > 0 else None
 
 
-def _rank(config: dict[str, Any]) -> int | None:
+def rank_of(config: dict[str, Any]) -> int | None:
     """The rank of every update, for the types whose `r` is one."""
     return _positive(config.get("r")) if _peft_type(config) in RANKED else None
 
@@ -205,7 +205,7 @@ def _ranks(config: dict[str, Any]) -> list[tuple[str, str | None]]:
 def _alpha(config: dict[str, Any]) -> str | None:
     """Alpha, and the scale that it makes of the update."""
     alpha = config.get("lora_alpha", config.get("alpha"))
-    rank = _rank(config)
+    rank = rank_of(config)
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
         return None
     if rank is None or _peft_type(config) not in SCALED_BY_RANK:
