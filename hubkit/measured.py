@@ -167,9 +167,9 @@ class UsageRun(Part):
         str, Meta(description="SHA-256 of the card's Python blocks, in order, joined by a line end.")
     ]
     adapter_sha256: AdapterDigest
-    output: str | None = None  # what it printed, cut and cleaned; absent where chance decides it
     seconds: float  # from the start of Python to its end, loading included
     date: str  # UTC
     environment: Environment
+    output: str | None = None  # what it printed, cut and cleaned; absent where chance decides it
     base_revision: str | None = None  # commit of the base's repo, where its files came from the Hub
     base_weights_sha256: str | None = None  # of a base that came from a local path; see BaseModel
