@@ -45,7 +45,8 @@ def passage(text: str) -> str:
         else:
             kept.append(f"{fence[1]}&#{ord(fence[2][0])};{fence[2][1:]}{fence[3]}".rstrip())
             at += 1
-    return "\n".join(kept).strip("\n")
+    # A line that begins like a marker of hubkit's is none.
+    return "\n".join(f" {line}" if line.startswith("<!-- hubkit:") else line for line in kept).strip("\n")
 
 
 def paragraph(text: str) -> str:

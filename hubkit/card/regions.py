@@ -1,14 +1,25 @@
-"""The card on disk: which README.md may be replaced, and which holds somebody's own work.
+"""The parts of a card: front matter, hubkit's own regions, and what is the author's.
 
-A card of hubkit's ends with a comment that holds the digest of everything before it. While the digest is
-right, nobody has edited the file, and it can be made anew. The comment also tells which template made the
-card, where that was not hubkit's own.
+A region stands between two marker lines. Its end marker holds the digest of what lies between them, so that a
+hand edit is found out; `kept` there says that the author keeps the edit. The card's last marker holds the
+digest of the front matter as hubkit alone would write it, and tells which template made the card, where that
+was not hubkit's own. All other bytes are the author's.
+
+    <!-- hubkit:begin usage -->
+    ...
+    <!-- hubkit:end usage sha256=0123456789abcdef -->
+
+Text is handled as it was read: line ends are those of the file, bytes that are no UTF-8 are lone surrogates,
+and the parts of a card, joined, are the card. Digests are taken with LF line ends: git may check a card out
+with others. Markers inside an author's code fence are text.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,41 +28,243 @@ from hubkit.card.boilerplate import is_boilerplate as is_boilerplate
 from hubkit.errors import CardError
 
 CARD_NAME = "README.md"
-_MARKER = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64})(?: template=([0-9a-f]{12}))? -->\n*\Z")
-
 Outcome = Literal["written", "unchanged"]
 
+_FRONT_MATTER = re.compile(
+    r"\A(?P<open>\ufeff?[ \t\r\n]*---[ \t]*\r?\n)(?P<yaml>.*?)(?P<close>^---[ \t]*(?:\r?\n|\Z))",
+    re.DOTALL | re.MULTILINE,
+)
+_NAME = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+_MARKER = re.compile(
+    rf"^<!-- hubkit:(?:(?P<what>begin|end) (?P<name>{_NAME})(?: sha256=(?P<sha256>[0-9a-f]{{16}}))?"
+    r"(?P<kept> kept)?|card(?P<card>(?: [a-z0-9-]+=[0-9a-f]+)+)) -->[ \t]*\r?$",
+    re.MULTILINE,
+)
+_FENCE = re.compile(r"^ {0,3}(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
+_WHOLE = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64})(?: template=([0-9a-f]{12}))? -->\n*\Z")
 
-def seal(body: str, template: str | None = None) -> str:
-    """The card with its marker; the result ends with one newline.
 
-    `template` is the text of the template that made it, when that is not hubkit's own.
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a card's body; `raw` is all of its bytes, its last line end included."""
+
+    kind: Literal["text", "region", "card"]
+    raw: str
+    at: int = 0  # where it starts in the body
+    name: str = ""  # of a region
+    content: str = ""  # of a region: what lies between its markers; of the card's marker: what it says
+    sha256: str | None = None  # as the end marker has it
+    kept: bool = False
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether a region is as hubkit wrote it."""
+        return self.sha256 == digest(self.content) and not self.kept
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A whole card: its front matter between `opening` and `closing`, where it has one, and its body."""
+
+    opening: str
+    yaml: str | None
+    closing: str
+    body: str
+
+    @property
+    def head(self) -> str:
+        """All that stands before the body."""
+        return self.opening + (self.yaml or "") + self.closing
+
+
+def split(card: str) -> Parts:
+    """The front matter and the body. Three dashes that nothing closes are the body's."""
+    found = _FRONT_MATTER.match(card)
+    if found is None:
+        bom = "\ufeff" if card.startswith("\ufeff") else ""
+        return Parts(bom, None, "", card[len(bom) :])
+    return Parts(found["open"], found["yaml"], found["close"], card[found.end() :])
+
+
+def pieces(body: str, first_line: int = 1) -> list[Piece]:
+    """The body's parts in their order. Raises CardError, with the line, for markers that do not pair."""
+    found: list[Piece] = []
+    at = 0
+    names: set[str] = set()
+    for piece in _owned(body, first_line):
+        if piece.at > at:
+            found.append(Piece("text", body[at : piece.at], at))
+        if piece.kind == "region" and piece.name in names:
+            raise _broken(body, piece.at, first_line, f'there is a second region "{piece.name}"')
+        names.add(piece.name)
+        found.append(piece)
+        at = piece.at + len(piece.raw)
+    if at < len(body):
+        found.append(Piece("text", body[at:], at))
+    return found
+
+
+def _owned(body: str, first_line: int) -> Iterator[Piece]:
+    """The regions and the card's marker."""
+    markers = list(_MARKER.finditer(body))
+    hidden = _fenced(body, markers) if markers else []
+    begun: re.Match[str] | None = None
+    for marker in markers:
+        if begun is None and any(start < marker.start() < end for start, end in hidden):
+            continue
+        if marker["what"] == "end":
+            if begun is None or marker["name"] != begun["name"]:
+                raise _broken(body, marker.start(), first_line, f'the end of "{marker["name"]}" has no begin')
+            start, end = begun.start(), _line_end(body, marker)
+            inside = body[_line_end(body, begun) : marker.start()]
+            kept = marker["kept"] is not None
+            yield Piece("region", body[start:end], start, begun["name"], inside, marker["sha256"], kept)
+            begun = None
+        elif begun is not None:
+            raise _broken(body, begun.start(), first_line, f'the region "{begun["name"]}" has no end')
+        elif marker["what"] == "begin":
+            begun = marker
+        else:
+            raw = body[marker.start() : _line_end(body, marker)]
+            yield Piece("card", raw, marker.start(), content=marker["card"].strip())
+    if begun is not None:
+        raise _broken(body, begun.start(), first_line, f'the region "{begun["name"]}" has no end')
+
+
+def _fenced(body: str, markers: list[re.Match[str]]) -> list[tuple[int, int]]:
+    """The author's code fences. A fence that only one of hubkit's own closes was left open, and is none."""
+    spans: list[tuple[int, int]] = []
+    at = 0
+    while fence := _FENCE.search(body, at):
+        at = fence.end()
+        before = [marker for marker in markers if marker.start() < fence.start() and marker["what"]]
+        if before and before[-1]["what"] == "begin" and not _inside(spans, before[-1].start()):
+            at = max(at, _next_end(markers, before[-1]))  # a fence in a region of hubkit's
+            continue
+        marks = fence["marks"]
+        closing = re.compile(rf"^ {{0,3}}{marks[0]}{{{len(marks)},}}[ \t]*\r?$", re.MULTILINE)
+        close = closing.search(body, _line_end(body, fence))
+        if close and not _splits_a_region(markers, fence.start(), close.start()):
+            spans.append((fence.start(), close.end()))
+            at = close.end()
+    return spans
+
+
+def _inside(spans: list[tuple[int, int]], at: int) -> bool:
+    return any(start < at < end for start, end in spans)
+
+
+def _next_end(markers: list[re.Match[str]], begun: re.Match[str]) -> int:
+    return next(
+        (marker.end() for marker in markers if marker.start() > begun.start() and marker["what"] == "end"), 0
+    )
+
+
+def _splits_a_region(markers: list[re.Match[str]], start: int, end: int) -> bool:
+    """Whether a region begins between two places and its end is the first marker behind them."""
+    within = [marker for marker in markers if start < marker.start() < end]
+    behind = next((marker for marker in markers if marker.start() > end), None)
+    if not within or behind is None or within[-1]["what"] != "begin":
+        return False
+    return behind["what"] == "end" and behind["name"] == within[-1]["name"]
+
+
+def _line_end(body: str, found: re.Match[str]) -> int:
+    """Where the line of a match ends, its line end included."""
+    end = body.find("\n", found.end())
+    return len(body) if end < 0 else end + 1
+
+
+def _broken(body: str, at: int, first_line: int, what: str) -> CardError:
+    line = first_line + body.count("\n", 0, at)
+    return CardError(
+        f"hubkit's markers are broken in line {line}: {what}", "put the marker back, or take out all of it"
+    )
+
+
+def region(name: str, content: str, kept: bool = False) -> str:
+    """A region with its markers, sealed."""
+    end = f"<!-- hubkit:end {name} sha256={digest(content)}{' kept' if kept else ''} -->"
+    return f"<!-- hubkit:begin {name} -->\n{content}{end}\n"
+
+
+def card_marker(front_matter: str, template: str | None = None) -> str:
+    """The card's last line; `template` is the digest of one that is not hubkit's own."""
+    made_by = f" template={template}" if template else ""
+    return f"<!-- hubkit:card front-matter={digest(front_matter)}{made_by} -->\n"
+
+
+def seal(card: str, template: str | None = None) -> str:
+    """A card as the template gives it, with digests in its markers; the result ends with one newline.
+
+    What a template writes outside of regions becomes a region of its own, `part-1` and so on. `template` is
+    the text of the template that made it, when that is not hubkit's own.
     """
-    body = body.rstrip("\n") + "\n\n"
-    made_by = f" template={_digest(template)[:12]}" if template is not None else ""
-    return f"{body}<!-- hubkit:card sha256={_digest(body)}{made_by} -->\n"
+    parts = split(card)
+    found = [piece for piece in pieces(parts.body) if piece.kind == "region" or piece.raw.strip()]
+    blocks: list[str] = []
+    for number, piece in enumerate(found, 1):
+        if piece.kind == "region":
+            blocks.append(region(piece.name, piece.content))
+        else:
+            blocks.append(region(f"part-{number}", "\n" + piece.raw.strip("\n") + "\n\n"))
+    made_by = hashlib.sha256(template.encode()).hexdigest()[:12] if template is not None else None
+    blocks.append(card_marker(parts.yaml or "", made_by))
+    return parts.head + "\n" * bool(parts.head) + "\n".join(blocks)
 
 
 def is_sealed(card: str) -> bool:
-    """Whether this is a card of hubkit's that nobody has edited since."""
+    """Whether every byte of this card is hubkit's own."""
+    if was_sealed_whole(card):
+        return True
+    parts = split(card)
+    try:
+        found = [piece for piece in pieces(parts.body) if piece.kind != "text" or piece.raw.strip()]
+    except CardError:
+        return False
+    return (
+        bool(found)
+        and all(piece.is_sealed for piece in found[:-1])
+        and found[-1].kind == "card"
+        and told(found[-1], "front-matter") == digest(parts.yaml or "")
+        and not parts.opening.strip("-\r\n")
+    )
+
+
+def was_sealed_whole(card: str) -> bool:
+    """Whether this is a card of hubkit's older form, one digest over all of it, and nobody edited it since."""
     card = normal(card)
-    found = _MARKER.search(card)
-    return found is not None and found[1] == _digest(card[: found.start()])
+    found = _WHOLE.search(card)
+    return found is not None and found[1] == hashlib.sha256(_bytes(card[: found.start()])).hexdigest()
 
 
 def has_own_template(card: str) -> bool:
-    """Whether a sealed card was made by a template other than hubkit's."""
-    found = _MARKER.search(normal(card))
-    return found is not None and found[2] is not None
+    """Whether a card of hubkit's was made by a template other than hubkit's."""
+    return " template=" in next((line[0] for line in _MARKER.finditer(card) if line["card"]), "")
 
 
-def normal(card: str) -> str:
-    """The card with LF line ends: git may have checked it out with CRLF."""
-    return card.replace("\r\n", "\n")
+def told(marker: Piece, key: str) -> str | None:
+    """What the card's marker says of `key`."""
+    return dict(part.split("=", 1) for part in marker.content.split()).get(key)
 
 
-def _digest(body: str) -> str:
-    return hashlib.sha256(body.encode()).hexdigest()
+def is_touched(card: str) -> bool:
+    """Whether anything of hubkit's stands in this card."""
+    return _MARKER.search(card) is not None
+
+
+def normal(text: str) -> str:
+    """The text with LF line ends."""
+    return text.replace("\r\n", "\n")
+
+
+def digest(text: str) -> str:
+    """Sixteen hex digits of the SHA-256 of a text, whatever its line ends."""
+    return hashlib.sha256(_bytes(normal(text))).hexdigest()[:16]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
 
 
 def on_disk(directory: Path) -> str | None:
