@@ -13,6 +13,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class Adapter:
         named = self.config.get("modules_to_save")
         return list(map(str, named)) if isinstance(named, list) else []
 
-    @property
+    @cached_property
     def target_modules(self) -> list[str]:
         """The modules that the weights file really adapts, by their last name, in the file's order.
 
@@ -101,7 +102,7 @@ class Adapter:
         configured = self.config.get("target_modules")
         return sorted(map(str, configured)) if isinstance(configured, list) else []
 
-    @property
+    @cached_property
     def adapted_modules(self) -> list[str]:
         """The full names of those modules, one for each place in the model."""
         tokens_only = self.peft_type == "TRAINABLE_TOKENS"
@@ -112,17 +113,17 @@ class Adapter:
         )
         return [path for path in paths if path not in ("", tensor_names.SHARED)]
 
-    @property
+    @cached_property
     def whole_tensors(self) -> list[Tensor]:
         """The tensors that replace one of the base's (a new head, embeddings), and are no update of it."""
         return [t for t in self.tensors if not tensor_names.is_update(t.name)]
 
-    @property
+    @cached_property
     def parameters(self) -> int:
         """How many numbers the weights file holds."""
         return sum(t.numel for t in self.tensors)
 
-    @property
+    @cached_property
     def parameters_by_dtype(self) -> dict[str, int]:
         """The same by dtype."""
         counts: dict[str, int] = {}
@@ -134,9 +135,13 @@ class Adapter:
         """The digest of the weights file."""
         return self.known_sha256 or files.sha256(self.weights)
 
-    def sha256(self) -> str:
-        """The digest of the adapter: its weights, and the configuration that says how they act."""
-        return hashlib.sha256(f"{self.weights_sha256()} {_effective(self.config)}".encode()).hexdigest()
+    def sha256(self, of_weights: str | None = None) -> str:
+        """The digest of the adapter: its weights, and the configuration that says how they act.
+
+        `of_weights` is the digest of the weights file, where it was taken already.
+        """
+        whole = f"{of_weights or self.weights_sha256()} {_effective(self.config)}"
+        return hashlib.sha256(whole.encode()).hexdigest()
 
 
 def check_measurable(adapter: Adapter) -> None:

@@ -25,6 +25,26 @@ def model_type(config: dict[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def vocab_size(config: dict[str, Any]) -> int | None:
+    """How many tokens its input embeddings are of."""
+    return _whole(config, "vocab_size")
+
+
+def max_positions(config: dict[str, Any]) -> int | None:
+    """How many tokens it can take at once, where its configuration says so."""
+    return _whole(config, "max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+
+
+def _whole(config: dict[str, Any], *keys: str) -> int | None:
+    """The first of these that is a positive whole number; models of several parts nest the text's own."""
+    nested = config.get("text_config")
+    for part in (config, nested if isinstance(nested, dict) else {}):
+        for key in keys:
+            if type(value := part.get(key)) is int and value > 0:
+                return value
+    return None
+
+
 def quantization(config: dict[str, Any]) -> dict[str, Any] | None:
     """How the base's own weights are quantized, where they are published so."""
     value = config.get("quantization_config")

@@ -428,7 +428,7 @@ def foreign(directory: Path) -> Path:
         "peft_version": "0.18.0",
     }
     modules = [f"attention.self.{name}" for name in ("query", "key", "value")]
-    write_adapter(directory, config, lora_tensors("encoder.layer", 12, modules, 768, 8), tokenizer=False)
+    write_adapter(directory, config, lora_tensors("bert.encoder.layer", 12, modules, 768, 8), tokenizer=False)
     (directory / "quantization_config.json").write_text(
         json.dumps(
             {

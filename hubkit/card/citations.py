@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+
+def _arxiv(key: str, arxiv: str, year: int, author: str, title: str) -> str:
+    """The entry of a paper by its number on arXiv."""
+    return (
+        f"@misc{{{key},\n  title  = {{{title}}},\n  author = {{{author}}},\n  year   = {{{year}}},\n"
+        f"  url    = {{https://arxiv.org/abs/{arxiv}}}\n}}"
+    )
+
+
 BIBTEX: dict[str, str] = {
     "lora": r"""@inproceedings{hu2022lora,
   title     = {{LoRA}: Low-Rank Adaptation of Large Language Models},
@@ -113,4 +122,188 @@ BIBTEX: dict[str, str] = {
   year      = {2021},
   doi       = {10.18653/v1/2021.acl-long.353}
 }""",
+    "boft": _arxiv(
+        "liu2023boft",
+        "2311.06243",
+        2023,
+        "Liu, Weiyang and Qiu, Zeju and others",
+        "Parameter-Efficient Orthogonal Finetuning via Butterfly Factorization",
+    ),
+    "llama-adapter": _arxiv(
+        "zhang2023llamaadapter",
+        "2303.16199",
+        2023,
+        "Zhang, Renrui and Han, Jiaming and others",
+        "{LLaMA-Adapter}: Efficient Fine-tuning of Language Models with Zero-init Attention",
+    ),
+    "p-tuning": _arxiv(
+        "liu2021ptuning",
+        "2103.10385",
+        2021,
+        "Liu, Xiao and Zheng, Yanan and Du, Zhengxiao and Ding, Ming and Qian, Yujie and "
+        "Yang, Zhilin and Tang, Jie",
+        "{GPT} Understands, Too",
+    ),
+    "multitask-prompt-tuning": _arxiv(
+        "wang2023mpt",
+        "2303.02861",
+        2023,
+        "Wang, Zhen and Panda, Rameswar and Karlinsky, Leonid and Feris, Rogerio and Sun, Huan and Kim, Yoon",
+        "Multitask Prompt Tuning Enables Parameter-Efficient Transfer Learning",
+    ),
+    "cpt": _arxiv(
+        "blau2024cpt",
+        "2410.17222",
+        2024,
+        "Blau, Tsachi and others",
+        "Context-aware Prompt Tuning: Advancing In-Context Learning with Adversarial Methods",
+    ),
+    "poly": _arxiv(
+        "ponti2022poly",
+        "2202.13914",
+        2022,
+        "Ponti, Edoardo M. and Sordoni, Alessandro and Bengio, Yoshua and Reddy, Siva",
+        "Combining Modular Skills in Multitask Learning",
+    ),
+    "ln-tuning": _arxiv(
+        "zhao2023lntuning",
+        "2312.11420",
+        2023,
+        "Zhao, Bingchen and Tu, Haoqin and Wei, Chen and Mei, Jieru and Xie, Cihang",
+        "Tuning {LayerNorm} in Attention: Towards Efficient Multi-Modal {LLM} Finetuning",
+    ),
+    "fourierft": _arxiv(
+        "gao2024fourierft",
+        "2405.03003",
+        2024,
+        "Gao, Ziqi and Wang, Qichao and Chen, Aochuan and others",
+        "Parameter-Efficient Fine-Tuning with Discrete {Fourier} Transform",
+    ),
+    "xlora": _arxiv(
+        "buehler2024xlora",
+        "2402.07148",
+        2024,
+        "Buehler, Eric L. and Buehler, Markus J.",
+        "{X-LoRA}: Mixture of Low-Rank Adapter Experts, a Flexible Framework for Large "
+        "Language Models with Applications in Protein Mechanics and Molecular Design",
+    ),
+    "hra": _arxiv(
+        "yuan2024hra",
+        "2405.17484",
+        2024,
+        "Yuan, Shen and Liu, Haotian and Xu, Hongteng",
+        "Bridging The Gap between Low-rank and Orthogonal Adaptation via {Householder} Reflection Adaptation",
+    ),
+    "vblora": _arxiv(
+        "li2024vblora",
+        "2405.15179",
+        2024,
+        "Li, Yang and Han, Shaobo and Ji, Shihao",
+        "{VB-LoRA}: Extreme Parameter Efficient Fine-Tuning with Vector Banks",
+    ),
+    "miss": _arxiv(
+        "kang2024miss",
+        "2409.15371",
+        2024,
+        "Kang, Jiale and others",
+        "Balancing {LoRA} Performance and Efficiency with Simple Shard Sharing",
+    ),
+    "randlora": _arxiv(
+        "albert2025randlora",
+        "2502.00987",
+        2025,
+        "Albert, Paul and others",
+        "{RandLoRA}: Full-rank parameter-efficient fine-tuning of large models",
+    ),
+    "shira": _arxiv(
+        "bhardwaj2024shira",
+        "2406.13175",
+        2024,
+        "Bhardwaj, Kartikeya and others",
+        "Sparse High Rank Adapters",
+    ),
+    "c3a": _arxiv(
+        "chen2024c3a",
+        "2407.19342",
+        2024,
+        "Chen, Aochuan and others",
+        "Parameter-Efficient Fine-Tuning via Circular Convolution",
+    ),
+    "road": _arxiv(
+        "liao2024road",
+        "2409.00119",
+        2024,
+        "Liao, Baohao and Monz, Christof",
+        "3-in-1: {2D} Rotary Adaptation for Efficient Finetuning, Efficient Batching and Composability",
+    ),
+    "waveft": _arxiv(
+        "bilican2025waveft",
+        "2505.12532",
+        2025,
+        "Bilican, Ahmet and others",
+        "Exploring Sparsity for Parameter Efficient Fine Tuning Using Wavelets",
+    ),
+    "osf": _arxiv(
+        "nayak2025osf",
+        "2504.07097",
+        2025,
+        "Nayak, Nikhil Shivakumar and others",
+        "Sculpting Subspaces: Constrained Full Fine-Tuning in {LLMs} for Continual Learning",
+    ),
+    "delora": _arxiv(
+        "bini2025delora",
+        "2503.18225",
+        2025,
+        "Bini, Massimo and Girrbach, Leander and Akata, Zeynep",
+        "Decoupling Angles and Strength in Low-rank Adaptation",
+    ),
+    "gralora": _arxiv(
+        "jung2025gralora",
+        "2505.20355",
+        2025,
+        "Jung, Yeonjoon and others",
+        "{GraLoRA}: Granular Low-Rank Adaptation for Parameter-Efficient Fine-Tuning",
+    ),
+    "cartridges": _arxiv(
+        "eyuboglu2025cartridges",
+        "2506.06266",
+        2025,
+        "Eyuboglu, Sabri and others",
+        "Cartridges: Lightweight and general-purpose long context representations via self-study",
+    ),
+    "lily": _arxiv(
+        "zhong2024lily",
+        "2407.09946",
+        2024,
+        "Zhong, Yibo and Zhao, Jinman and Zhou, Yao",
+        "Low-Rank Interconnected Adaptation across Layers",
+    ),
+    "unilora": _arxiv(
+        "li2025unilora",
+        "2506.00799",
+        2025,
+        "Li, Kaiyang and others",
+        "{Uni-LoRA}: One Vector is All You Need",
+    ),
+    "tinylora": _arxiv(
+        "morris2026tinylora",
+        "2602.04118",
+        2026,
+        "Morris, John X. and others",
+        "Learning to Reason in 13 Parameters",
+    ),
+    "glora": _arxiv(
+        "chavan2023glora",
+        "2306.07967",
+        2023,
+        "Chavan, Arnav and Liu, Zhuang and Gupta, Deepak and Xing, Eric and Shen, Zhiqiang",
+        "One-for-All: Generalized {LoRA} for Parameter-Efficient Fine-tuning",
+    ),
+    "pissa": _arxiv(
+        "meng2024pissa",
+        "2404.02948",
+        2024,
+        "Meng, Fanxu and Wang, Zhaohui and Zhang, Muhan",
+        "{PiSSA}: Principal Singular Values and Singular Vectors Adaptation of Large Language Models",
+    ),
 }

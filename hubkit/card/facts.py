@@ -6,9 +6,9 @@ another adapter than the one in the directory is left out, and so is its trainin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import msgspec
@@ -17,11 +17,12 @@ from hubkit import __version__, base_model, freshness, tasks
 from hubkit import adapter as adapter_files
 from hubkit import record as records
 from hubkit.adapter import Adapter
-from hubkit.card import kinds
+from hubkit.card import fragments, kinds, weights
 from hubkit.card.kinds import Kind
 from hubkit.errors import CardError
 from hubkit.hub_rules import LICENSES, is_repo_id
 from hubkit.record import Author, BaseModel, Dataset, Overlap, Parameters, Record, Size
+from hubkit.tasks import Described
 
 QUANTIZATION_NAME = "quantization_config.json"
 # A tokenizer is there where its configuration is, and all files of one of these.
@@ -30,33 +31,35 @@ TOKENIZER_FILES = (
     ("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("tokenizer.model",),
     ("sentencepiece.bpe.model",), ("spiece.model",),
 )  # fmt: skip
+_EMPTY, _NOBODY = Record(), Author()
+_OF_THE_CARD = {"written", "usage"}  # parts of a record that tell of the card, and not of the adapter
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known about an adapter. `record` holds the fresh measures only, and the author's words."""
+    """What is known about an adapter. `record` holds the fresh measures only."""
 
     adapter: Adapter
     record: Record
     stale: tuple[str, ...]  # what the directory's record says of another adapter
     weights_bytes: int
     weights_sha256: str
+    sha256: str  # of the adapter: weights and effective configuration
     parameters: Parameters
     size: Size
     kind: Kind
-    task: ModuleType | None
+    task: Described | None
     repo_id: str | None
     base_id: str | None  # Hub id
     quantization: dict[str, Any] | None  # what BitsAndBytesConfig is given, or the base's own configuration
     directory_name: str
     has_tokenizer: bool
     has_record: bool  # there is a record to speak of
+    figures: Mapping[str, str]  # hubkit's figures on disk: the digest of what each shows, by file name
+    author: Author  # the author's words: the record's, and those of the card/ folder over them
+    labels: int | None  # rows of a classification head in the adapter's file
+    embedding_rows: int | None  # tokens that embeddings in the adapter's file are of
     version: str = __version__  # hubkit's
-
-    @property
-    def author(self) -> Author:
-        """The author's words."""
-        return self.record.author
 
     @property
     def trained_on(self) -> Dataset | None:
@@ -85,6 +88,13 @@ class Facts:
     def base_is_quantized(self) -> bool:
         """Whether the base is published in quantized weights; its config.json then names a quant_method."""
         return "quant_method" in (self.quantization or {})
+
+    @property
+    def resized_vocabulary(self) -> int | None:
+        """Of how many tokens the base's embeddings must be, where that is not known to be so."""
+        base = self.record.base_model
+        fits = base and base.vocab_size == self.embedding_rows
+        return None if fits else self.embedding_rows
 
     @property
     def four_bit(self) -> bool:
@@ -129,7 +139,8 @@ def gather(
     adapter = adapter or adapter_files.read(directory)
     whole = records.read(directory) if record is None else record
     config = base_model.read_config(base_config) if base_config else None
-    sha256 = adapter.sha256()
+    weights_sha256 = adapter.weights_sha256()
+    sha256 = adapter.sha256(weights_sha256)
     given = freshness.fresh(whole, sha256)
     measures = given.measures
     task = _task(given, adapter, config)
@@ -139,19 +150,21 @@ def gather(
     kind = kinds.of(adapter.config, given.method.name if given.method else None, four_bit)
     weights_bytes = adapter.weights.stat().st_size
     repo_id = _checked_repo_id(repo_id or given.repo_id)
+    said = merge_authors(given.author, author)
     return Facts(
         adapter=adapter,
         record=msgspec.structs.replace(
             given,
             repo_id=repo_id,
-            task=task.NAME if task else given.task,
+            task=task.NAME if task and task.NAME in tasks.TASKS else given.task,
             base_model=_base(given.base_model, base_id, config, quantization),
-            author=merge_authors(given.author, author),
+            author=said,
         ),
         stale=tuple(freshness.stale(whole, sha256)),
         weights_bytes=weights_bytes,
-        weights_sha256=adapter.weights_sha256(),
-        parameters=measures.parameters or _parameters(adapter, kind, sha256),
+        weights_sha256=weights_sha256,
+        sha256=sha256,
+        parameters=measures.parameters or weights.parameters(adapter, kind, sha256),
         size=measures.size or Size(adapter_sha256=sha256, adapter_weights_bytes=weights_bytes),
         kind=kind,
         task=task,
@@ -160,8 +173,18 @@ def gather(
         quantization=quantization,
         directory_name=directory.resolve().name,
         has_tokenizer=_has_tokenizer(directory),
-        has_record=whole != Record(),
+        has_record=_speaks(whole),
+        figures=png.on_disk(directory),
+        author=merge_authors(said, fragments.read(directory)),
+        labels=weights.labels(adapter),
+        embedding_rows=weights.embedding_rows(adapter),
     )
+
+
+def _speaks(record: Record) -> bool:
+    """Whether a record says anything about the adapter: what hubkit wrote last alone says nothing of it."""
+    parts = (name for name in Record.__struct_fields__ if name not in _OF_THE_CARD)
+    return any(getattr(record, name) != getattr(_EMPTY, name) for name in parts)
 
 
 def _has_tokenizer(directory: Path) -> bool:
@@ -172,10 +195,13 @@ def _has_tokenizer(directory: Path) -> bool:
 
 def merge_authors(known: Author, more: Author | None) -> Author:
     """`known` with everything that `more` says put over it."""
-    said = msgspec.to_builtins(more) if more else {}
+    if more is None and not known.license:
+        return known
     given = {
-        key: value for key, value in said.items() if key in Author.__struct_fields__
-    }  # settings have more
+        name: value
+        for name in Author.__struct_fields__
+        if more is not None and (value := getattr(more, name)) != getattr(_NOBODY, name)
+    }
     merged = msgspec.structs.replace(known, **given)
     if merged.license and merged.license.lower() in LICENSES:
         merged.license = merged.license.lower()
@@ -188,13 +214,13 @@ def _checked_repo_id(repo_id: str | None) -> str | None:
     return repo_id
 
 
-def _task(record: Record, adapter: Adapter, config: dict[str, Any] | None) -> ModuleType | None:
+def _task(record: Record, adapter: Adapter, config: dict[str, Any] | None) -> Described | None:
     """The task: as the record says, else as the adapter's and the base's own files tell."""
-    if record.task in tasks.TASKS:
-        return tasks.TASKS[record.task]
+    if named := tasks.described(record.task):
+        return named
     architecture = record.base_model.architecture if record.base_model else None
     known = {"architectures": [architecture]} if architecture else None
-    return tasks.of_adapter(adapter.config, config or known)
+    return tasks.of_card(adapter.config, config or known, weights.headless(adapter))
 
 
 def _base(
@@ -211,6 +237,8 @@ def _base(
         base,
         architecture=base.architecture or (base_model.architecture(config) if config else None),
         model_type=base.model_type or (base_model.model_type(config) if config else None),
+        vocab_size=base.vocab_size or (base_model.vocab_size(config) if config else None),
+        max_positions=base.max_positions or (base_model.max_positions(config) if config else None),
         quantization=base.quantization or quantization,
     )
 
@@ -231,32 +259,3 @@ def _quantization(directory: Path, record: Record, config: dict[str, Any] | None
         given.pop("quant_method", None)  # what training gave, and not what the base is published in
         return given or None
     return None
-
-
-def _parameters(adapter: Adapter, kind: Kind, sha256: str) -> Parameters:
-    """What the weights file alone tells."""
-    return Parameters(
-        adapter_sha256=sha256,
-        adapter=adapter.parameters,
-        adapter_by_dtype=adapter.parameters_by_dtype,
-        trainable=adapter.parameters if _all_trainable(adapter, kind) else None,
-        counted_on="adapter file",
-    )
-
-
-def _all_trainable(adapter: Adapter, kind: Kind) -> bool:
-    """Whether every number in the file is one that training updates.
-
-    PEFT also saves what it does not train, such as embeddings of a resized vocabulary.
-    """
-    if not kind.file_is_trainable:
-        return False
-    trained = set(adapter.modules_to_save)
-    biases = adapter.config.get("bias", "none") != "none"
-    return all(
-        trained.intersection(tensor.name.split("."))
-        or (biases and tensor.name.endswith(".bias"))
-        or "trainable_tokens" in tensor.name
-        or tensor.name == "prompt_embeddings"
-        for tensor in adapter.whole_tensors
-    )

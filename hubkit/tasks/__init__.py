@@ -64,7 +64,7 @@ def described(name: str | None) -> Described | None:
 
 
 def of_card(config: dict[str, Any], base_config: dict[str, Any] | None, headless: bool) -> Described | None:
-    """The task that an adapter's own files tell a card; `headless`: its tensors are of a model without a head.
+    """The task that an adapter's files tell a card; `headless`: its tensors are of a model without a head.
 
     Classes for images or speech declare PEFT's text tasks too: where a class is known that loads in another
     way, nothing is told.

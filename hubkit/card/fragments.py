@@ -1,0 +1,63 @@
+"""The author's Markdown beside the adapter: `card/intended-use.md`, `card/risks.md`, one file a text.
+
+They are read each time that a card is made, and win over what hubkit.json says. They are not published as
+files: the card has their text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from hubkit.errors import CardError
+from hubkit.record import Author
+
+FOLDER = "card"
+# The texts of Author that are Markdown, in the order in which a card would have them.
+TEXTS = (
+    "summary", "description", "intended_use", "downstream_use", "out_of_scope", "evaluation", "training_data",
+    "limitations", "risks", "recommendations", "citation", "glossary", "more_information", "contact", "help",
+    "funding", "acknowledgements",
+)  # fmt: skip
+NAMES = {f"{text.replace('_', '-')}.md": text for text in TEXTS}
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+
+
+def name_of(text: str) -> str:
+    """The file for a text: `out_of_scope` -> `card/out-of-scope.md`."""
+    return f"{FOLDER}/{text.replace('_', '-')}.md"
+
+
+def read(directory: Path) -> Author | None:
+    """What the fragments of an adapter directory say; None without any. Raises CardError.
+
+    A file that is empty, or holds comments only, says nothing.
+    """
+    folder = directory / FOLDER
+    try:
+        found = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise CardError(
+            f"cannot read {folder}: {error.strerror or error}", "look at what lies there"
+        ) from error
+    said = Author()
+    for path in found:
+        if words := _read(path):
+            setattr(said, NAMES[path.name], words)
+    return said if said != Author() else None
+
+
+def _read(path: Path) -> str:
+    if path.name not in NAMES:
+        near = difflib.get_close_matches(path.name, NAMES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the names are {', '.join(NAMES)}"
+        raise CardError(f"{path} is no text that a card has", hint)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise CardError(f"cannot read {path}: {reason}", "write it in UTF-8") from error
+    return text.strip("\n") if _COMMENT.sub("", text).strip() else ""

@@ -1,0 +1,65 @@
+"""What an adapter's weights file tells by its tensors' names and shapes alone."""
+
+from __future__ import annotations
+
+from hubkit.adapter import Adapter
+from hubkit.card.kinds import Kind
+from hubkit.record import Parameters
+from hubkit.tensor_names import EMBEDDINGS, PROMPT_NAMES, TOKENS, module_of
+
+_HEADS = ("classifier", "score", "classification_head", "qa_outputs")
+# The first name inside a model that was loaded without a head: `encoder` and not `bert.encoder`.
+_HEADLESS = frozenset({"encoder", "embeddings", "layers", "layer", "h", "embed_tokens", "wte"})
+
+
+def parameters(adapter: Adapter, kind: Kind, sha256: str) -> Parameters:
+    """The counts that need no base."""
+    return Parameters(
+        adapter_sha256=sha256,
+        adapter=adapter.parameters,
+        adapter_by_dtype=adapter.parameters_by_dtype,
+        trainable=adapter.parameters if _all_trainable(adapter, kind) else None,
+        counted_on="adapter file",
+    )
+
+
+def _all_trainable(adapter: Adapter, kind: Kind) -> bool:
+    """Whether every number in the file is one that training updates.
+
+    PEFT also saves what it does not train, such as embeddings of a resized vocabulary.
+    """
+    if not kind.file_is_trainable or adapter.config.get("use_bdlora"):
+        return False
+    trained = set(adapter.modules_to_save)
+    biases = adapter.config.get("bias", "none") != "none"
+    return all(
+        trained.intersection(tensor.name.split("."))
+        or (biases and tensor.name.endswith(".bias"))
+        or TOKENS in tensor.name
+        or tensor.name in PROMPT_NAMES
+        for tensor in adapter.whole_tensors
+    )
+
+
+def headless(adapter: Adapter) -> bool:
+    """Whether the adapter was made on a base without a head, so that no class with one would fit it."""
+    parts = (path.split(".") for path in adapter.adapted_modules[:1])
+    return any(p[:2] == ["base_model", "model"] and len(p) > 3 and p[2] in _HEADLESS for p in parts)
+
+
+def labels(adapter: Adapter) -> int | None:
+    """How many labels the classification head in the file has: the rows of its last matrix."""
+    rows = [
+        tensor.shape[0]
+        for tensor in adapter.whole_tensors
+        if len(tensor.shape) == 2 and any(part in _HEADS for part in tensor.name.split("."))
+    ]
+    return min(rows, default=None)
+
+
+def embedding_rows(adapter: Adapter) -> int | None:
+    """How many tokens the embeddings in the file are of, where it holds them whole."""
+    for tensor in adapter.whole_tensors:
+        if len(tensor.shape) == 2 and module_of(tensor.name).rpartition(".")[2] in EMBEDDINGS:
+            return tensor.shape[0]
+    return None
