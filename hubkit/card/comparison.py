@@ -30,6 +30,7 @@ class Side:
 
     shown: str  # Markdown
     numbers: Compared
+    is_own: bool = False  # of the card's own adapter
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def sides(facts: Facts) -> list[Side]:
     if comparison is None or not comparison.adapters:
         return []
     others = [Side(shown(other, other.name), other) for other in comparison.adapters]
-    return [Side("**this adapter**", numbers(facts)), *others]
+    return [Side("**this adapter**", numbers(facts), is_own=True), *others]
 
 
 def shown(adapter: Compared, label: str) -> str:
@@ -129,7 +130,7 @@ def shown(adapter: Compared, label: str) -> str:
 
 def reasons(compared: Sequence[Side]) -> list[str]:
     """Why the perplexities cannot be compared, as the card says it; none where they can."""
-    names = ["this adapter" if side.shown.startswith("**") else side.numbers.name for side in compared]
+    names = ["this adapter" if side.is_own else side.numbers.name for side in compared]
     return compare.reasons([side.numbers for side in compared], names)
 
 
@@ -215,8 +216,8 @@ def _perplexity_note(compared: Sequence[Side]) -> str:
     return (
         f"Perplexity of all was measured on the same {text.plural(one.tokens_scored, unit)} of {name}{split}"
         f" ({text.digest(one.dataset_sha256)}): context {text.count(one.context)}, stride"
-        f" {text.count(one.stride)}, documents {one.documents_kept}{mask}, {text.phrase(one.dtype)}. The change"
-        " is that against the base alone, in the weights that the adapter was measured on."
+        f" {text.count(one.stride)}, documents {one.documents_kept}{mask}, {text.phrase(one.dtype)}. The"
+        " change is that against the base alone, in the weights that the adapter was measured on."
     )
 
 

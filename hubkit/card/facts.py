@@ -17,7 +17,7 @@ from hubkit import __version__, base_model, freshness, tasks
 from hubkit import adapter as adapter_files
 from hubkit import record as records
 from hubkit.adapter import Adapter
-from hubkit.card import fragments, kinds, weights
+from hubkit.card import fragments, kinds, png, weights
 from hubkit.card.kinds import Kind
 from hubkit.errors import CardError
 from hubkit.hub_rules import LICENSES, is_repo_id

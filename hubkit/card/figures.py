@@ -1,0 +1,227 @@
+"""The figures of a card: which there are, what each shows in words, and whether the one on disk still does.
+
+A figure on disk holds the digest of the data that it was drawn from. The card links those whose digest is the
+one of the data that the record has now, so that a card can be made, and checked, without matplotlib.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hubkit import files
+from hubkit.card import comparison, drawing, evaluation, png, results, text
+from hubkit.card.comparison import Side
+from hubkit.card.facts import Facts
+from hubkit.record import LogPoint, Perplexity
+
+EDITION = 1  # of the drawing: another draws every figure anew
+MASKED = " at masked positions"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that the record has the data for."""
+
+    name: str  # loss, perplexity, comparison
+    alt: str  # what it shows, in numbers; Markdown
+    data: Any  # all that it is drawn from, as plain data
+    draw: Callable[[str], bytes]  # given its digest
+
+    @property
+    def file(self) -> str:
+        """Its file's name."""
+        return f"{self.name}.png"
+
+    @property
+    def path(self) -> str:
+        """Its file's path in the adapter directory."""
+        return f"{png.FOLDER}/{self.file}"
+
+    @property
+    def digest(self) -> str:
+        """The digest of what it is drawn from."""
+        plain = json.dumps([EDITION, self.name, self.data], ensure_ascii=True, separators=(",", ":"))
+        return hashlib.sha256(plain.encode()).hexdigest()
+
+    @property
+    def markdown(self) -> str:
+        """The image with its alt text."""
+        return f"![{self.alt}]({self.path})"
+
+
+def possible(facts: Facts) -> list[Figure]:
+    """The figures that the record has the data for."""
+    drawn = (
+        _loss(facts),
+        _perplexity(facts.record.measures.perplexity),
+        of_comparison(comparison.sides(facts)),
+    )
+    return [figure for figure in drawn if figure]
+
+
+def shown(facts: Facts) -> dict[str, str]:
+    """The images that the card links, by name: those that are on disk and up to date."""
+    return {one.name: one.markdown for one in possible(facts) if facts.figures.get(one.file) == one.digest}
+
+
+def lacking(facts: Facts) -> list[Figure]:
+    """The figures that are not on disk, or no longer show what the record says."""
+    return [one for one in possible(facts) if facts.figures.get(one.file) != one.digest]
+
+
+def stale(facts: Facts) -> list[str]:
+    """The paths of hubkit's figures on disk that the card does not link."""
+    linked = {f"{name}.png" for name in shown(facts)}
+    return [f"{png.FOLDER}/{name}" for name in sorted(set(facts.figures) - linked)]
+
+
+def promised(facts: Facts) -> Facts:
+    """The facts as they will be when what is lacking is drawn; unchanged where it cannot be."""
+    return _with(facts, lacking(facts)) if drawing.can_draw() else facts
+
+
+def drawn(facts: Facts) -> tuple[Facts, dict[str, bytes]]:
+    """The facts with every figure up to date, and the bytes of those to be written, by path.
+
+    Without matplotlib nothing is drawn. A file of that name that is not hubkit's stays, and its figure goes.
+    """
+    wanted = [one for one in lacking(facts) if not _is_anothers(facts, one)]
+    if not wanted or not drawing.can_draw():
+        return facts, {}
+    return _with(facts, wanted), {one.path: one.draw(one.digest) for one in wanted}
+
+
+def _is_anothers(facts: Facts, figure: Figure) -> bool:
+    return figure.file not in facts.figures and (facts.adapter.directory / figure.path).exists()
+
+
+def _with(facts: Facts, more: Sequence[Figure]) -> Facts:
+    return replace(facts, figures={**facts.figures, **{one.file: one.digest for one in more}})
+
+
+def without(facts: Facts) -> Facts:
+    """The facts of a card without figures."""
+    return replace(facts, figures={})
+
+
+def write(directory: Path, content: Mapping[str, bytes]) -> None:
+    """Write figures that were drawn."""
+    if content:
+        (directory / png.FOLDER).mkdir(exist_ok=True)
+    for path, image in content.items():
+        files.write_atomically(directory / path, image)
+
+
+def remove(directory: Path, paths: Sequence[str]) -> None:
+    """Remove figures of hubkit's that the card does not link, and their folder when nothing else is in it."""
+    for path in paths:
+        (directory / path).unlink(missing_ok=True)
+    folder = directory / png.FOLDER
+    if paths and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _loss(facts: Facts) -> Figure | None:
+    run = facts.record.training
+    history = run.history if run else []
+    training = _points(history, lambda point: point.loss)
+    evaluation_loss = _points(history, lambda point: point.eval_loss)
+    if max(len(training), len(evaluation_loss)) < 2:
+        return None
+    said = [
+        _course(name, points)
+        for name, points in (("training loss", training), ("evaluation loss", evaluation_loss))
+        if points
+    ]
+    alt = f"Loss over {text.count(max(training + evaluation_loss)[0])} optimizer steps: {'; '.join(said)}."
+    return Figure("loss", alt, [training, evaluation_loss], drawing.losses(training, evaluation_loss))
+
+
+Point = tuple[int, float]
+
+
+def _points(history: list[LogPoint], value: Callable[[LogPoint], float | None]) -> list[Point]:
+    """Steps and values, in order; of a step that was logged again the last one."""
+    found = {point.step: loss for point in history if (loss := value(point)) is not None}
+    return sorted(found.items())
+
+
+def _course(name: str, points: list[Point]) -> str:
+    """`training loss 3.0675 at step 1, 2.4762 at step 60`."""
+    first, last = points[0], points[-1]
+    return f"{name} " + ", ".join(
+        f"{results.loss(loss)} at step {text.count(step)}" for step, loss in dict.fromkeys((first, last))
+    )
+
+
+def _perplexity(measured: Perplexity | None) -> Figure | None:
+    if measured is None or measured.base_value is None:
+        return None
+    value, base = text.perplexity(measured.value), text.perplexity(measured.base_value)
+    change = text.percent(measured.value / measured.base_value - 1, signed=True)
+    where = MASKED if measured.definition == "masked" else ""
+    split = evaluation.split_name(measured.dataset_name, measured.split)
+    name = text.phrase(measured.dataset_name) + (f", {split}" if split else "")
+    alt = (
+        f"Perplexity{where} on {name}: {base} for the base model alone, {value} with this adapter ({change})."
+    )
+    rows = [
+        ("base alone", measured.base_value, base),
+        ("with this adapter", measured.value, f"{value} ({change})"),
+    ]
+    label = f"Perplexity{where} (lower is better)"
+    return Figure("perplexity", alt, [rows, label], drawing.bars(rows, label))
+
+
+def of_comparison(sides: Sequence[Side]) -> Figure | None:
+    """Perplexity against trainable parameters, where two or more adapters can be compared by both."""
+    held = [side for side in sides if side.numbers.perplexity and side.numbers.trainable]
+    if len(held) < 2 or comparison.reasons(held):
+        return None
+    points = [
+        (name, float(side.numbers.trainable or 0), side.numbers.perplexity.value, side.is_own)
+        for name, side in zip(_names(held), held, strict=True)
+        if side.numbers.perplexity
+    ]
+    bases = _base_lines(held)
+    masked = any(side.numbers.perplexity.definition == "masked" for side in held if side.numbers.perplexity)
+    labels = ("Trainable parameters", f"Perplexity{MASKED if masked else ''} (lower is better)")
+    said = [
+        f"{text.phrase(name)} {text.perplexity(value)} with {text.count(int(trainable))}"
+        for name, trainable, value, _ in points
+    ]
+    said += [f"{text.phrase(name)} {text.perplexity(value)}" for name, value in bases]
+    alt = f"Perplexity{MASKED if masked else ''} against trainable parameters: {'; '.join(said)}."
+    return Figure("comparison", alt, [points, bases, labels], drawing.scatter(points, bases, labels))
+
+
+def _names(held: Sequence[Side]) -> list[str]:
+    """What each is called in the figure: its method, and more where that is another's too."""
+    methods = [side.numbers.method for side in held]
+    found = []
+    for side, method in zip(held, methods, strict=True):
+        name = method if methods.count(method) == 1 else f"{method}, {_last(side.numbers.name)}"
+        found.append(f"{name} (this adapter)" if side.is_own else name)
+    return [text.plain(name) for name in found]
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
+
+
+def _base_lines(held: Sequence[Side]) -> list[tuple[str, float]]:
+    """The base alone, once for each kind of weights that it was held in."""
+    several = len({side.numbers.base_id for side in held}) > 1
+    found: dict[tuple[str | None, str | None], tuple[str, float]] = {}
+    for side in held:
+        one, measured = side.numbers, side.numbers.perplexity
+        if measured and measured.base_value is not None:
+            name = f"{_last(one.base_id)} alone" if several and one.base_id else "base alone"
+            name += f", {one.base_weights.partition(',')[0]}" if one.base_weights else ""
+            found.setdefault((one.base_id, one.base_weights), (text.plain(name), measured.base_value))
+    return list(found.values())
