@@ -134,6 +134,23 @@ def reasons(compared: Sequence[Side]) -> list[str]:
     return compare.reasons([side.numbers for side in compared], names)
 
 
+def section(facts: Facts) -> str:
+    """The card's comparison; empty where there is none.
+
+    Where the perplexities can no longer be compared, as when this adapter was measured anew in another way,
+    they are left out and the card says why.
+    """
+    compared = sides(facts)
+    if not compared:
+        return ""
+    why = reasons(compared)
+    shown_as = markdown(compared, with_perplexity=not why)
+    if not why:
+        return shown_as
+    listed = "\n".join(f"- {text.phrase(reason)}" for reason in why)
+    return f"{shown_as}\n\nPerplexities are left out, because they cannot be compared:\n\n{listed}"
+
+
 def markdown(compared: Sequence[Side], with_perplexity: bool = True) -> str:
     """Tables and notes: quality and size first, then speed and what training took."""
     parts = [

@@ -15,7 +15,18 @@ import jinja2
 import msgspec
 
 import hubkit
-from hubkit.card import evaluation, front_matter, passage, prose, regions, results, tables, text
+from hubkit.card import (
+    comparison,
+    evaluation,
+    figures,
+    front_matter,
+    passage,
+    prose,
+    regions,
+    results,
+    tables,
+    text,
+)
 from hubkit.card.citations import BIBTEX
 from hubkit.card.facts import Facts
 from hubkit.card.usage import usage
@@ -98,6 +109,8 @@ def context(facts: Facts) -> dict[str, Any]:
         "counted_on": facts.parameters.counted_on,
         "sizes": tables.sizes(facts),
         "throughput": results.throughput(facts),
+        "comparison": comparison.section(facts),
+        "figures": figures.shown(facts),
         "throughput_note": prose.throughput_note(facts),
         "throughput_conditions": results.throughput_conditions(facts),
         "noisy": results.noisy(facts),
