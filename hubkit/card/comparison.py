@@ -179,7 +179,7 @@ def _first(compared: Sequence[Side], with_perplexity: bool) -> tuple[list[tuple[
         ("Adapter", [side.shown for side in compared]),
         ("Method", [text.phrase(adapter.method) for adapter in adapters]),
         ("Base model", _where_they_differ([adapter.base_id or "" for adapter in adapters])),
-        ("Base weights", [text.phrase(adapter.base_weights or "") for adapter in adapters]),
+        ("Base weights", [text.phrase((one.base_weights or "").partition(",")[0]) for one in adapters]),
         ("Rank", [_count(adapter.rank) for adapter in adapters]),
     ]
     if with_perplexity:
@@ -298,6 +298,9 @@ def _speed_note(compared: Sequence[Side]) -> str:
         return "The speeds were taken under different conditions and are not comparable." if found[1:] else ""
     noisy = any(rate.noisy for one in found for name in compare.RATES if (rate := getattr(one, name)))
     spread = " Some runs were noisy: their quartiles lie more than 10% of the median apart." if noisy else ""
+    loads = [one.environment.load_average for one in found if one.environment]
+    if busy := [load for load in loads if load is not None and load > 0.5]:
+        spread += f" Other programs ran on the machine: load average up to {max(busy):.1f} at the start."
     return (
         f"Speeds are medians, adapter attached and not merged: {_conditions(found[0])}. One is bold only"
         f" where its quartiles lie above those of all others.{spread}"
@@ -309,12 +312,14 @@ def _training_note(compared: Sequence[Side]) -> str:
     adapters = [side.numbers for side in compared]
     if not all(adapter.training_steps for adapter in adapters):
         return ""
-    text_is = compare.same(adapters, lambda one: one.train_sha256)
-    tokens_are = compare.same(adapters, lambda one: one.tokens_seen)
-    machine_is = compare.same(adapters, lambda one: one.training_machine)
-    amount = f", {text.plural(adapters[0].tokens_seen or 0, 'token')} each" if tokens_are else ""
-    said = (
-        f"All were trained on the same text{amount}" if text_is else "They were not trained on the same text"
-    )
-    where = f", on {text.phrase(adapters[0].training_machine or '')}" if machine_is else ""
-    return f"{said}{where}. Each was trained once, so how much the results vary between seeds is not known."
+    amount = ""
+    if compare.same(adapters, lambda one: one.tokens_seen):
+        amount = f", on {text.plural(adapters[0].tokens_seen or 0, 'token')}"
+    said = f"Each was trained once{amount}, so how much the results vary between seeds is not known."
+    if compare.same(adapters, lambda one: one.train_sha256):
+        said = f"All were trained on the same text. {said}"
+    elif all(adapter.train_sha256 for adapter in adapters):
+        said = f"They were trained on different texts. {said}"
+    if compare.same(adapters, lambda one: one.training_machine):
+        said += f" Training ran on {text.phrase(adapters[0].training_machine or '')}."
+    return said

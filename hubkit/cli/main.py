@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("hubkit.cli.train", "Train an adapter."),
     "measure": ("hubkit.cli.measure", "Measure an adapter and write its record."),
     "card": ("hubkit.cli.card", "Write the model card of an adapter directory."),
+    "audit": ("hubkit.cli.audit", "Find what is false, missing or broken on model cards."),
+    "compare": ("hubkit.cli.compare", "Set several adapters side by side."),
     "publish": ("hubkit.cli.publish", "Push adapter and card to the Hub, in one commit."),
     "serve": ("hubkit.cli.serve", "Serve a local Hub from a directory."),
     "schema": ("hubkit.cli.schema", "Print the JSON Schema of settings or record."),

@@ -1,0 +1,116 @@
+"""`hubkit compare`: several adapters side by side, from their records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hubkit import compare, extras, files
+from hubkit.card import comparison, figures
+from hubkit.card.comparison import Read, Side
+from hubkit.cli import common
+from hubkit.errors import MeasureError, SettingsError
+
+
+@click.command("compare")
+@click.argument(
+    "directories", metavar="DIR DIR ...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["markdown", "json", "csv"]),
+    default="markdown",
+    show_default=True,
+    help="Form of the table.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw perplexity against trainable parameters into this PNG (needs hubkit[plots]).",
+)
+@click.option("--without-perplexity", is_flag=True, help="Leave perplexity out, where it cannot be compared.")
+@common.quiet_option
+def command(
+    directories: tuple[Path, ...],
+    form: str,
+    as_json: bool,
+    plot: Path | None,
+    without_perplexity: bool,
+    quiet: bool,
+) -> None:
+    """Set adapters side by side: size, perplexity, speed and what training took, from their records.
+
+    Perplexities are only set side by side where they were measured on the same tokens in the same way. Where
+    they were not, the command says in what they differ and ends with exit code 2.
+    """
+    found = comparison.read(directories)
+    if len(found.adapters) < 2:
+        raise SettingsError("there is one adapter, and nothing to compare it with", "name two or more")
+    if not without_perplexity:
+        _check(found)
+    if plot:
+        _plot(found, plot, without_perplexity)
+        common.hint(f"Wrote {plot}", quiet)
+    if as_json or form == "json":
+        common.result(_data(found, without_perplexity), "", as_json=True)
+    elif form == "csv":
+        click.echo(compare.to_csv(_rows(found, without_perplexity)), nl=False)
+    else:
+        click.echo(comparison.markdown(_sides(found), with_perplexity=not without_perplexity))
+    for directory, names in found.left_out.items():
+        common.hint(
+            f"Left out of {directory}, of other weights or another configuration than these:"
+            f" {', '.join(names)}. Next: hubkit measure --adapter {directory}",
+            quiet,
+        )
+
+
+def _check(found: Read) -> None:
+    """Raises MeasureError, after a line for each reason, where perplexities cannot be compared."""
+    if why := compare.reasons(found.adapters, found.labels):
+        for reason in why:
+            common.hint(f"  {reason}")
+        raise MeasureError(
+            "these perplexities cannot be compared, for the reasons above",
+            "measure them alike, or leave them out: --without-perplexity",
+        )
+
+
+def _sides(found: Read) -> list[Side]:
+    return [
+        Side(comparison.shown(adapter, label), adapter)
+        for adapter, label in zip(found.adapters, found.labels, strict=True)
+    ]
+
+
+def _plot(found: Read, path: Path, without_perplexity: bool) -> None:
+    extras.require("plots", ("matplotlib",))
+    figure = None if without_perplexity else figures.of_comparison(_sides(found))
+    if figure is None:
+        raise MeasureError(
+            "there is nothing to plot: fewer than two have a perplexity and a count of trainable parameters",
+            "hubkit measure --adapter DIR",
+        )
+    files.write_atomically(path, figure.draw(figure.digest))
+
+
+def _rows(found: Read, without_perplexity: bool) -> list[dict[str, Any]]:
+    rows = [
+        compare.plain(adapter, label) for adapter, label in zip(found.adapters, found.labels, strict=True)
+    ]
+    if without_perplexity:
+        rows = [{key: value for key, value in row.items() if "perplexity" not in key} for row in rows]
+    return rows
+
+
+def _data(found: Read, without_perplexity: bool) -> dict[str, Any]:
+    """The table as data, with what was left out, and whether the speeds may be compared."""
+    return {
+        "adapters": _rows(found, without_perplexity),
+        "speeds_are_comparable": compare.speeds_are_comparable(found.adapters),
+        "left_out": found.left_out,
+    }
