@@ -169,6 +169,26 @@ class Hub:
             hf_raise_for_status(response)
         return response.content
 
+    def read_range(self, repo_id: str, path: str, commit: str, start: int, end: int) -> bytes:
+        """Some bytes of a file at a commit: from `start` up to, and without, `end`."""
+        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
+        from huggingface_hub.utils._headers import build_hf_headers
+
+        url = hf_hub_url(repo_id, path, revision=commit, endpoint=self.endpoint)
+        with self.calling(repo_id):
+            headers = build_hf_headers(token=self._token, library_name="hubkit", library_version=__version__)
+            headers["Range"] = f"bytes={start}-{end - 1}"
+            with get_session().stream("GET", url, headers=headers) as response:
+                hf_raise_for_status(response)
+                if response.status_code != 206 and start:
+                    raise HubError(f"{self.endpoint} gives no part of {path}", "audit a downloaded copy")
+                content = b""
+                for chunk in response.iter_bytes():  # a server may ignore the range and send all
+                    content += chunk
+                    if len(content) >= end - start:
+                        break
+        return content[: end - start]
+
     def validate_card(self, repo_id: str, card: str) -> list[str]:
         """What the Hub warns about in a card. Raises HubError when it would refuse it."""
         content = {"content": card, "repoType": "model"}

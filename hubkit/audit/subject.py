@@ -7,9 +7,9 @@ which kinds of facts could not be checked.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hubkit import adapter as adapter_files
 from hubkit import base_model, record
@@ -20,6 +20,9 @@ from hubkit.card import facts as card_facts
 from hubkit.card.facts import Facts
 from hubkit.errors import HubkitError
 from hubkit.record import Record
+
+if TYPE_CHECKING:
+    from hubkit.audit.remote import Fetched
 
 CARD_NAME = "README.md"
 
@@ -100,11 +103,35 @@ def load(
     directory = adapter_dir or card.parent
     subject = Subject(document.read(text, shown or str(card)), directory=directory, repo_id=repo_id)
     subject.files = _files(card.parent) | _files(directory)
+    _read_beside(subject, directory, base_config)
+    return subject
+
+
+def load_remote(fetched: Fetched, adapter_dir: Path | None, base_config: Path | None) -> Subject:
+    """The subject of a repo that was fetched; what is given comes before what the repo has."""
+    text = (fetched.directory / CARD_NAME).read_bytes().decode("utf-8", errors="replace")
+    subject = Subject(
+        document.read(text, f"{fetched.repo_id}/{CARD_NAME}"),
+        directory=adapter_dir or fetched.directory,
+        repo_id=fetched.repo_id,
+        files=fetched.files,
+        remote=adapter_dir is None,
+    )
+    known = fetched.weights_sha256 if adapter_dir is None else None
+    _read_beside(subject, adapter_dir or fetched.directory, base_config or fetched.base_config, known)
+    return subject
+
+
+def _read_beside(
+    subject: Subject, directory: Path, base_config: Path | None, weights_sha256: str | None = None
+) -> None:
+    """Read what lies beside a card."""
     _read_adapter(subject, directory)
+    if subject.adapter and weights_sha256:
+        subject.adapter = replace(subject.adapter, known_sha256=weights_sha256)
     _read_record(subject, directory)
     _read_base(subject, directory, base_config)
     _gather(subject, directory, base_config)
-    return subject
 
 
 def _files(directory: Path) -> dict[str, int]:

@@ -72,6 +72,15 @@ class Rule:
         return self._example("Good")
 
     @property
+    def page(self) -> str:
+        """The rule's page: what it is about, and an example of each kind. Markdown."""
+        parts = [f"# {self.code}: {self.title}\n", f"Severity: {self.severity}\n", f"{self.explanation}\n"]
+        for name, example in (("Bad", self.bad), ("Good", self.good)):
+            if example:
+                parts.append(f"{name}:\n\n````md\n{example}````\n")
+        return "\n".join(parts)
+
+    @property
     def _doc(self) -> str:
         return inspect.getdoc(self.check) or ""
 
@@ -135,5 +144,31 @@ def findings(subject: Subject, codes: frozenset[str] | None = None) -> list[Find
         if codes is None or rule.code in codes
         for fault in rule.check(subject)
     ]
-    unique = {(f.code, f.line, f.message, f.says): f for f in result}
+    unique = {(f.code, f.line, f.message, f.says): f for f in result if not _is_ignored(f, subject)}
     return sorted(unique.values(), key=lambda f: (f.line or 0, f.code))
+
+
+_IGNORE = re.compile(r"hubkit:(ignore|ignore-file)((?:[ ,]+HK\d{3})+)")
+
+
+def _is_ignored(finding: Finding, subject: Subject) -> bool:
+    """Whether a comment of the card's says so: `<!-- hubkit:ignore HK204 -->` on the line or before it.
+
+    In the front matter it is a comment of YAML's. `hubkit:ignore-file` holds for the whole card.
+    """
+    document = subject.document
+    if "hubkit:ignore" not in document.text:
+        return False
+    said = [(comment.line, comment.text) for comment in document.comments]
+    if document.front.first and document.front.last:
+        for number in range(document.front.first, document.front.last):
+            said.append((number, document.line(number).partition("#")[2].strip()))
+    for line, text in said:
+        found = _IGNORE.match(text)
+        if (
+            found
+            and finding.code in found[2]
+            and (found[1] == "ignore-file" or finding.line in (line, line + 1))
+        ):
+            return True
+    return False

@@ -1,0 +1,116 @@
+"""Names on the Hub: ids that moved below an owner, and licences by the words that cards use for them."""
+
+from __future__ import annotations
+
+import re
+
+from hubkit.hub_rules import LICENSES
+
+# Models and datasets that once had no owner on the Hub, and where they are now. The old ids redirect.
+MODELS = {
+    "bert-base-uncased": "google-bert/bert-base-uncased",
+    "bert-base-cased": "google-bert/bert-base-cased",
+    "bert-large-uncased": "google-bert/bert-large-uncased",
+    "bert-large-cased": "google-bert/bert-large-cased",
+    "bert-base-multilingual-cased": "google-bert/bert-base-multilingual-cased",
+    "bert-base-multilingual-uncased": "google-bert/bert-base-multilingual-uncased",
+    "bert-base-chinese": "google-bert/bert-base-chinese",
+    "distilbert-base-uncased": "distilbert/distilbert-base-uncased",
+    "distilbert-base-cased": "distilbert/distilbert-base-cased",
+    "distilgpt2": "distilbert/distilgpt2",
+    "distilroberta-base": "distilbert/distilroberta-base",
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
+    "xlm-roberta-base": "FacebookAI/xlm-roberta-base",
+    "xlm-roberta-large": "FacebookAI/xlm-roberta-large",
+    "gpt2": "openai-community/gpt2",
+    "gpt2-medium": "openai-community/gpt2-medium",
+    "gpt2-large": "openai-community/gpt2-large",
+    "gpt2-xl": "openai-community/gpt2-xl",
+    "openai-gpt": "openai-community/openai-gpt",
+    "albert-base-v2": "albert/albert-base-v2",
+    "t5-small": "google-t5/t5-small",
+    "t5-base": "google-t5/t5-base",
+    "t5-large": "google-t5/t5-large",
+}
+DATASETS = {
+    "wikitext": "Salesforce/wikitext",
+    "wikitext2": "Salesforce/wikitext",
+    "wikitext-2": "Salesforce/wikitext",
+    "wikitext103": "Salesforce/wikitext",
+    "wikitext-103": "Salesforce/wikitext",
+    "imdb": "stanfordnlp/imdb",
+    "sst2": "stanfordnlp/sst2",
+    "snli": "stanfordnlp/snli",
+    "glue": "nyu-mll/glue",
+    "squad": "rajpurkar/squad",
+    "squad_v2": "rajpurkar/squad_v2",
+    "c4": "allenai/c4",
+    "ag_news": "fancyzhx/ag_news",
+    "openwebtext": "Skylion007/openwebtext",
+    "bookcorpus": "bookcorpus/bookcorpus",
+    "gsm8k": "openai/gsm8k",
+    "samsum": "Samsung/samsum",
+    "xsum": "EdinburghNLP/xsum",
+    "cnn_dailymail": "abisee/cnn_dailymail",
+    "yelp_review_full": "Yelp/yelp_review_full",
+    "wikipedia": "wikimedia/wikipedia",
+    "ptb_text_only": "ptb-text-only/ptb_text_only",
+}
+
+# Licences that ask of every derivative to carry them on; by the Hub's ids.
+RESTRICTIVE = re.compile(
+    r"llama\d(?:\.\d)?|gemma|cc-by-nc(?:-[a-z]{2})?-\d\.\d|fair-noncommercial.*|h-research|intel-research"
+)
+PERMISSIVE = frozenset(
+    "apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear isc unlicense wtfpl zlib cc0-1.0"
+    " cc-by-4.0 cc-by-3.0 cc-by-2.0 cc-by-sa-4.0 bsl-1.0 afl-3.0 artistic-2.0 ecl-2.0 ncsa ms-pl pddl"
+    " cdla-permissive-2.0".split()
+)
+# Bases of these owners have the family's own licence; mirrors of others are not known to.
+_FAMILIES: tuple[tuple[str, str], ...] = (
+    (r"meta-llama/llama-2-.*|nousresearch/llama-2-.*|unsloth/llama-2-.*", "llama2"),
+    (r"(?:meta-llama|nousresearch|unsloth)/(?:meta-)?llama-3-.*", "llama3"),
+    (r"(?:meta-llama|nousresearch|unsloth)/(?:meta-)?llama-3\.1-.*", "llama3.1"),
+    (r"(?:meta-llama|unsloth)/llama-3\.2-.*", "llama3.2"),
+    (r"(?:meta-llama|unsloth)/llama-3\.3-.*", "llama3.3"),
+    (r"(?:meta-llama|unsloth)/llama-4-.*", "llama4"),
+    (r"(?:google|unsloth)/gemma-(?:1\.1-|2-|3-|3n-|\d+b).*", "gemma"),
+)
+_SAID: tuple[tuple[str, str], ...] = (
+    (r"apache(?:[ -]licen[sc]e)?,?[ -]*(?:version )?v?2(?:\.0)?|apache-2\.0", "apache-2.0"),
+    (r"(?<![a-z])mit(?:[ -]licen[sc]e)?(?![a-z])", "mit"),
+    (r"bsd[ -]3(?:[ -]clause)?", "bsd-3-clause"),
+    (r"(?:a?gpl|gnu (?:affero )?general public licen[sc]e)[ -]*v?3(?:\.0)?", "gpl-3.0"),
+    (r"llama[ -]?2(?![\d.])(?:[ -]community)?", "llama2"),
+    (r"llama[ -]?3(?:\.([1-3]))?(?![\d.]*\d)(?:[ -]community)?", "llama3"),
+    (r"gemma", "gemma"),
+    (r"cc[ -]by[ -]nc[ -]sa[ -]4\.0", "cc-by-nc-sa-4.0"),
+    (r"cc[ -]by[ -]nc[ -]nd[ -]4\.0", "cc-by-nc-nd-4.0"),
+    (r"cc[ -]by[ -]nc[ -]4\.0", "cc-by-nc-4.0"),
+    (r"cc[ -]by[ -]sa[ -]4\.0", "cc-by-sa-4.0"),
+    (r"cc[ -]by[ -]4\.0", "cc-by-4.0"),
+)
+
+
+def licence_of_family(base_id: str | None) -> str | None:
+    """The licence of a base, by whose model it is; None where that does not tell it."""
+    name = (base_id or "").lower()
+    return next((licence for pattern, licence in _FAMILIES if re.fullmatch(pattern, name)), None)
+
+
+def licences_said(text: str) -> set[str]:
+    """The licences that a piece of prose names, by the Hub's ids."""
+    low = text.lower()
+    found = {
+        word
+        for word in re.findall(r"[a-z0-9][a-z0-9.+-]*[a-z0-9]", low)
+        if word in LICENSES and len(word) > 3
+    }
+    found -= {"other", "unknown", "openrail"}
+    for pattern, licence in _SAID:
+        for match in re.finditer(pattern, low):
+            version = match[1] if match.re.groups else None
+            found.add(f"{licence}.{version}" if version else licence)
+            low = low[: match.start()] + " " * len(match[0]) + low[match.end() :]
+    return {"agpl-3.0" if "agpl" in text.lower() and name == "gpl-3.0" else name for name in found}
