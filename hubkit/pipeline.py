@@ -55,7 +55,8 @@ def run_and_publish(
                 stages.train(run, say, fresh=fresh, watched=options.watched)
             stages.measure(run, say, watched=options.watched)
         card = run.settings.card
-        drafted = draft(directory, repo_id, card, Path(card.template) if card.template else None)
+        template = Path(card.template) if card.template else None
+        drafted = draft(directory, repo_id, card, template, draw=card.figures)
         if not options.dry_run:
             outcome = drafted.write(directory, force)
             path = directory / regions.CARD_NAME

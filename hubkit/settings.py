@@ -118,6 +118,7 @@ class Card(Author, kw_only=True, forbid_unknown_fields=True, omit_defaults=True)
     """The author's words and the template."""
 
     template: str | None = None
+    figures: bool = True  # draw them, where matplotlib is installed
 
 
 class Hub(Section, frozen=True):

@@ -74,10 +74,17 @@ def lacking(facts: Facts) -> list[Figure]:
     return [one for one in possible(facts) if facts.figures.get(one.file) != one.digest]
 
 
-def stale(facts: Facts) -> list[str]:
-    """The paths of hubkit's figures on disk that the card does not link."""
-    linked = {f"{name}.png" for name in shown(facts)}
-    return [f"{png.FOLDER}/{name}" for name in sorted(set(facts.figures) - linked)]
+def stale(on_disk: Facts, settled: Facts) -> list[str]:
+    """The paths of hubkit's figures on disk that the card of the settled facts does not link."""
+    linked = {f"{name}.png" for name in shown(settled)}
+    return [f"{png.FOLDER}/{name}" for name in sorted(set(on_disk.figures) - linked)]
+
+
+def settled(facts: Facts, draw: bool | None) -> tuple[Facts, dict[str, bytes]]:
+    """The facts of a card with figures drawn (True), as they are on disk (None), or without any (False)."""
+    if draw:
+        return drawn(facts)
+    return (without(facts) if draw is False else facts), {}
 
 
 def promised(facts: Facts) -> Facts:

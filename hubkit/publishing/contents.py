@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -70,7 +70,19 @@ def collect(directory: Path, drafts: Mapping[str, bytes] | None = None) -> Conte
         else:
             chosen.append(local_file(name, path))
     chosen.sort(key=lambda file: file.path)
-    return Contents(tuple(chosen), tuple(left_out), drafts)
+    return _only_linked(Contents(tuple(chosen), tuple(left_out), drafts))
+
+
+def _only_linked(contents: Contents) -> Contents:
+    """Without the figures that the card does not link."""
+    card = contents.read(CARD_NAME) if CARD_NAME in contents.names else b""
+    unlinked = {
+        file.path
+        for file in contents.files
+        if file.path.startswith(f"{FIGURES}/") and file.path.encode() not in card
+    }
+    kept = tuple(file for file in contents.files if file.path not in unlinked)
+    return replace(contents, files=kept, left_out=(*contents.left_out, *sorted(unlinked)))
 
 
 def is_published(name: str) -> bool:

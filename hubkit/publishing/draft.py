@@ -3,42 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from hubkit import record
-from hubkit.card import facts, regions
+from hubkit.card import facts, figures, regions
 from hubkit.card.render import render
 from hubkit.record import Author, Record
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A record and the card that it makes."""
+    """A record and the card that it makes, with the figures that were drawn for it."""
 
     record: Record
     card: str
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    unlinked: tuple[str, ...] = ()  # hubkit's figures that the card does not link
 
     @property
     def files(self) -> Mapping[str, bytes]:
-        """The bytes of both, by name."""
-        return {record.RECORD_NAME: record.to_bytes(self.record), regions.CARD_NAME: self.card.encode()}
+        """The bytes of all, by name."""
+        both = {record.RECORD_NAME: record.to_bytes(self.record), regions.CARD_NAME: self.card.encode()}
+        return {**both, **self.images}
 
     def write(self, directory: Path, force: bool = False) -> regions.Outcome:
-        """Write both, the record where it says something new. Raises CardError before either is touched."""
+        """Write all, the record where it says something new. Raises CardError before any is touched."""
         regions.check_replaceable(directory, self.card, force)
+        figures.write(directory, self.images)
         if self.record != record.read(directory):
             record.write(directory, self.record)
-        return regions.write_card(directory, self.card, force)
+        outcome = regions.write_card(directory, self.card, force)
+        figures.remove(directory, self.unlinked)
+        return outcome
 
 
-def draft(directory: Path, repo_id: str, author: Author | None = None, template: Path | None = None) -> Draft:
-    """The record with this repo and what `author` adds, and the card of that."""
+def draft(
+    directory: Path,
+    repo_id: str,
+    author: Author | None = None,
+    template: Path | None = None,
+    draw: bool | None = None,
+) -> Draft:
+    """The record with this repo and what `author` adds, and the card of that.
+
+    With `draw`, figures that are lacking or out of date are drawn where matplotlib is there; by default the
+    card links those that are there; False leaves all of them out.
+    """
     known = record.read(directory)
     told = msgspec.structs.replace(known, repo_id=repo_id, author=facts.merge_authors(known.author, author))
-    return Draft(told, render(facts.gather(directory, record=told), template))
+    found = facts.gather(directory, record=told)
+    shown, images = figures.settled(found, draw)
+    return Draft(told, render(shown, template), images, tuple(figures.stale(found, shown)))
 
 
 def for_repo(directory: Path, repo_id: str) -> Draft | None:
