@@ -51,7 +51,7 @@ def test_without_a_repo_the_directory_is_named(tmp_path: Path) -> None:
     record = msgspec.structs.replace(CAUSAL, repo_id=None)
     found = usage(gather(tmp_path / "my-adapter", record=with_digest(tmp_path / "my-adapter", record)))
     assert found is not None
-    assert found.run_from == "my-adapter"
+    assert "Run this from the folder that holds `my-adapter`, the adapter's directory." in found.notes
     assert 'PeftModel.from_pretrained(base, "my-adapter")' in found.load
 
 

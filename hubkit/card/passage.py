@@ -19,7 +19,7 @@ _TAG = re.compile(
     r"""<(?P<end>/?)(?P<name>[A-Za-z][\w-]*)"""
     r"""(?:\s+[\w:-]+(?:=(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=`]+))?)*\s*/?>"""
 )
-_HARMLESS = re.compile(r"<https?://[^\s<>]+>|<!--[^<>-]*-->")
+_HARMLESS = re.compile(r"<https?://[^\s<>]+>|<!--(?![^<>-]*hubkit:)[^<>-]*-->")  # no marker of hubkit's
 _VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 _RAW = frozenset(
     "script pre style textarea title iframe noscript plaintext xmp noembed noframes svg math".split()
@@ -47,6 +47,12 @@ def passage(text: str) -> str:
             at += 1
     # A line that begins like a marker of hubkit's is none.
     return "\n".join(f" {line}" if line.startswith("<!-- hubkit:") else line for line in kept).strip("\n")
+
+
+def fenced(citation: str) -> str:
+    """BibTeX in a code fence, where the author gave none."""
+    bare = citation.lstrip().startswith("@") and not re.search(r"^ {0,3}(?:```|~~~)", citation, re.MULTILINE)
+    return f"```bibtex\n{citation.strip()}\n```" if bare else citation
 
 
 def paragraph(text: str) -> str:

@@ -17,8 +17,10 @@ import msgspec
 import hubkit
 from hubkit.card import (
     comparison,
+    configuration,
     evaluation,
     figures,
+    fragments,
     front_matter,
     passage,
     prose,
@@ -29,8 +31,10 @@ from hubkit.card import (
 )
 from hubkit.card.citations import BIBTEX
 from hubkit.card.facts import Facts
+from hubkit.card.ran import ran
 from hubkit.card.usage import usage
 from hubkit.errors import CardError
+from hubkit.record import Author
 
 TEMPLATE_NAME = "model_card.md.j2"
 FILTERS = {
@@ -96,9 +100,13 @@ def context(facts: Facts) -> dict[str, Any]:
         "task": facts.task.TITLE if facts.task else None,
         "at_a_glance": tables.at_a_glance(facts),
         "usage": usage(facts),
-        "head_is_new": facts.base_lacks_head and facts.brings_head,
-        "configuration": tables.configuration(facts),
+        "ran": ran(facts),
+        "head_is_new": facts.brings_head and (facts.base_lacks_head or facts.labels is not None),
+        "details": tables.details(facts),
+        "configuration": configuration.main(facts),
+        "configuration_more": configuration.more(facts),
         "training": results.training(facts),
+        "training_more": results.training_more(facts),
         "evaluation_loss_note": prose.evaluation_loss_note(facts),
         "history": history_rows,
         "history_head": history_head,
@@ -119,15 +127,42 @@ def context(facts: Facts) -> dict[str, Any]:
         "citations": [BIBTEX[key] for key in facts.kind.papers],
         "license": prose.license_text(facts),
         "authors": [text.phrase(name) for name in author.authors if text.plain(name)],
-        "author": {
-            name: passage.passage(value)
-            for name in ("description", "intended_use", "out_of_scope", "limitations", "contact")
-            if (value := getattr(author, name))
-        },
+        **_words(author),
         "footer": prose.footer(facts),
         "record": msgspec.to_builtins(facts.record),
         "adapter_config": dict(facts.adapter.config),
     }
+
+
+# The author's texts that are sections of their own, by the part of the card they stand in.
+_SECTIONS = {
+    "uses": (
+        ("intended_use", "Intended use"),
+        ("downstream_use", "Downstream use"),
+        ("out_of_scope", "Out-of-scope use"),
+    ),
+    "warnings": (("risks", "Risks and bias"), ("recommendations", "Recommendations")),
+    "endnotes": (
+        ("help", "Getting help"),
+        ("funding", "Funding"),
+        ("acknowledgements", "Acknowledgements"),
+        ("glossary", "Glossary"),
+        ("more_information", "More information"),
+    ),
+}
+
+
+def _words(author: Author) -> dict[str, Any]:
+    """The author's texts: `author` has all by name, the others those with a section of their own."""
+    said = {name: passage.passage(value) for name in fragments.TEXTS if (value := getattr(author, name))}
+    if author.citation:
+        said["citation"] = passage.passage(passage.fenced(author.citation))
+    said = {name: value for name, value in said.items() if value}
+    sections = {
+        part: [(name.replace("_", "-"), heading, said[name]) for name, heading in names if name in said]
+        for part, names in _SECTIONS.items()
+    }
+    return {"author": said, **sections}
 
 
 def _evaluation(facts: Facts) -> dict[str, Any]:

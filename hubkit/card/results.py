@@ -24,35 +24,47 @@ LIBRARIES = (
 
 
 def training(facts: Facts) -> list[Row]:
-    """The hyperparameters, and what the run cost."""
+    """What a reader asks of a run: how long, on how much, at which rate, and what it cost."""
     run = facts.record.training
     if run is None:
         return []
-    sequences = text.plural(run.batch_size, "sequence")
-    accumulated = f", {run.gradient_accumulation} accumulated" if run.gradient_accumulation > 1 else ""
-    clipping = text.number(run.max_grad_norm) if run.max_grad_norm else "off"
     resumed = f", resumed {text.plural(run.resumed, 'time')} from a checkpoint" if run.resumed else ""
     return known(
         [
             ("Epochs", text.number(run.epochs)),
             ("Optimizer steps", text.count(run.steps)),
-            ("Batch per device", sequences + accumulated),
             ("Effective batch", text.plural(run.effective_batch_size, "sequence")),
             ("Block size", f"{text.count(run.block_size)} tokens, packed without padding"),
             ("Tokens seen", text.count(run.tokens_seen)),
             ("Learning rate", text.number(run.learning_rate)),
+            ("Precision", text.phrase(run.precision)),
+            ("Method's own parameters", _method_parameters(facts)),
+            ("Final training loss", loss(run.final_train_loss) or None),
+            ("Final evaluation loss, while training", loss(run.final_eval_loss) or None),
+            ("Duration", f"{text.duration(run.seconds)} ({text.hours(run.seconds)}){resumed}"),
+            ("Hardware", hardware(run.environment)),
+            ("Cloud provider", text.phrase(facts.author.cloud_provider or "")),
+            ("Compute region", text.phrase(facts.author.compute_region or "")),
+        ]
+    )
+
+
+def training_more(facts: Facts) -> list[Row]:
+    """What else is needed to run it again."""
+    run = facts.record.training
+    if run is None:
+        return []
+    accumulated = f", {run.gradient_accumulation} accumulated" if run.gradient_accumulation > 1 else ""
+    clipping = text.number(run.max_grad_norm) if run.max_grad_norm else "off"
+    return known(
+        [
+            ("Batch per device", text.plural(run.batch_size, "sequence") + accumulated),
             ("Scheduler", f"{text.phrase(run.scheduler)}, {text.plural(run.warmup_steps, 'warm-up step')}"),
             ("Weight decay", text.number(run.weight_decay)),
             ("Gradient clipping (norm)", clipping),
             ("Optimizer", text.code(run.optimizer)),
             ("Seed", str(run.seed)),
-            ("Precision", text.phrase(run.precision)),
-            ("Method's own parameters", _method_parameters(facts)),
-            ("Final training loss", loss(run.final_train_loss) or None),
-            ("Final evaluation loss, while training", loss(run.final_eval_loss) or None),
-            ("Duration", text.duration(run.seconds) + resumed),
             ("Peak memory", _memory(run)),
-            ("Hardware", hardware(run.environment)),
             ("Date", text.phrase(run.started)),
         ]
     )

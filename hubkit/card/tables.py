@@ -1,68 +1,18 @@
-"""The rows of the card's tables about the adapter itself: at a glance, configuration, parameters, size.
+"""The rows of the card's tables about the adapter itself: at a glance, details, parameters, size.
 
 A row is a label and a value, ready for `text.table`. What is not known gives no row.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import Any
-
 from hubkit.card import text
+from hubkit.card.configuration import quantization as quantization
+from hubkit.card.configuration import rank_of as rank_of
+from hubkit.card.configuration import ranks_in_short
 from hubkit.card.facts import Facts
+from hubkit.card.text import Row as Row
+from hubkit.card.text import known as known
 from hubkit.record import Perplexity, Throughput
-
-Row = tuple[str, ...]
-DATA_TYPES = {"nf4": "4-bit NF4", "fp4": "4-bit FP4"}
-# Keys of adapter_config.json by label, in the order of the card. A key with no effect (None, False, empty) is
-# not shown; dropout and bias are, since a reader asks for them.
-CONFIGURATION: tuple[tuple[str, str], ...] = (
-    ("num_virtual_tokens", "Virtual tokens"),
-    ("oft_block_size", "Block size"),
-    ("feedforward_modules", "Feed-forward modules"),
-    ("exclude_modules", "Excluded modules"),
-    ("layers_to_transform", "Layers"),
-    ("target_parameters", "Target parameters"),
-    ("modules_to_save", "Modules trained whole"),
-    ("rank_pattern", "Ranks that differ"),
-    ("alpha_pattern", "Alphas that differ"),
-    ("trainable_token_indices", "Trained tokens"),
-    ("use_rslora", "Rank-stabilized scaling (rsLoRA)"),
-    ("use_dora", "Weight decomposition (DoRA)"),
-    ("task_type", "PEFT task type"),
-    ("peft_version", "Saved by PEFT"),
-)
-
-
-RANKED = frozenset({"LORA", "HIRA", "LOHA", "LOKR", "VERA"})  # whose `r` is the rank of each update
-SCALED_BY_RANK = frozenset({"LORA", "LOHA", "LOKR"})
-
-
-def known(rows: Iterable[tuple[str, str | None]]) -> list[Row]:
-    """The rows that have a value."""
-    return [(label, value) for label, value in rows if value]
-
-
-def quantization(facts: Facts) -> str | None:
-    """How the base's weights are held: `4-bit NF4, double quantization, compute dtype bfloat16`."""
-    how = facts.quantization
-    if not how:
-        return None
-    if how.get("load_in_8bit"):
-        return "8-bit (LLM.int8)"
-    if not facts.four_bit:
-        method = how.get("quant_method")
-        bits = how.get("bits")
-        return (
-            ", ".join(filter(None, [text.phrase(str(method or "")), f"{bits} bits" if bits else ""])) or None
-        )
-    parts = [DATA_TYPES.get(str(how.get("bnb_4bit_quant_type", "fp4")), "4-bit")]
-    if how.get("bnb_4bit_use_double_quant"):
-        parts.append("double quantization")
-    if compute := how.get("bnb_4bit_compute_dtype"):
-        parts.append(f"compute dtype {text.phrase(str(compute).removeprefix('torch.'))}")
-    return ", ".join(parts)
 
 
 def base_link(facts: Facts) -> str | None:
@@ -78,8 +28,8 @@ def at_a_glance(facts: Facts) -> list[Row]:
     """What a reader of ten seconds sees."""
     dataset, measures = facts.record.dataset, facts.record.measures
     parameters = facts.parameters
-    rank = rank_of(facts.adapter.config)
-    method = text.phrase(facts.kind.title) + (f", rank {rank}" if rank else "")
+    rank = ranks_in_short(facts.adapter.config)
+    method = ", ".join(filter(None, [text.phrase(facts.kind.title), rank]))
     name = None
     if dataset and facts.record.training:
         name = text.dataset_link(dataset.id) if dataset.id else text.phrase(dataset.name)
@@ -99,6 +49,46 @@ def at_a_glance(facts: Facts) -> list[Row]:
             ("License", license_name(facts)),
         ]
     )
+
+
+def details(facts: Facts) -> list[Row]:
+    """Who made it, and what it is made of."""
+    author, base, run = facts.author, facts.record.base_model, facts.record.training
+    names = [text.phrase(name) for name in author.authors if text.plain(name)]
+    return known(
+        [
+            ("Developed by", ", ".join(names)),
+            ("Shared by", text.phrase(author.shared_by or "")),
+            ("Architecture", _architecture(facts)),
+            ("Language", text.codes(author.language)),
+            ("Longest sequence in training", text.plural(run.block_size, "token") if run else None),
+            (
+                "Longest input of the base",
+                text.plural(base.max_positions, "token") if base and base.max_positions else None,
+            ),
+            ("Vocabulary", _vocabulary(facts)),
+            ("Code", text.address(author.repository)),
+            ("Paper", text.address(author.paper)),
+            ("Demo", text.address(author.demo)),
+        ]
+    )
+
+
+def _architecture(facts: Facts) -> str | None:
+    base = facts.record.base_model
+    if base is None or not (base.architecture or base.model_type):
+        return None
+    family = f" ({text.phrase(base.model_type)})" if base.architecture and base.model_type else ""
+    return text.code(base.architecture or base.model_type or "") + family
+
+
+def _vocabulary(facts: Facts) -> str | None:
+    """Of how many tokens the embeddings are: the adapter's own, where it brings some."""
+    base = facts.record.base_model
+    had, own = base.vocab_size if base else None, facts.embedding_rows
+    if own and had and own != had:
+        return f"{text.plural(own, 'token')}, resized from the base's {text.count(had)}"
+    return text.plural(own or had or 0, "token") if own or had else None
 
 
 def license_name(facts: Facts) -> str | None:
@@ -150,89 +140,6 @@ def _throughput_in_short(measured: Throughput) -> str:
         if rate
     ]
     return f"{', '.join(parts)} (batch {measured.batch_size}, {measured.dtype}, {measured.device})"
-
-
-def configuration(facts: Facts) -> list[Row]:
-    """The adapter's configuration, as its files have it."""
-    config = facts.adapter.config
-    modules = facts.adapter.target_modules
-    places = len(facts.adapter.adapted_modules)
-    adapted = text.codes(modules) + (f" ({text.plural(places, 'module')})" if places else "")
-    dropout = next((config[key] for key in config if key == "dropout" or key.endswith("_dropout")), None)
-    bias = config.get("bias")
-    rows: list[tuple[str, str | None]] = [
-        ("PEFT type", text.code(facts.adapter.peft_type)),
-        *_ranks(config),
-        ("Alpha", _alpha(config)),
-        ("Dropout", text.number(dropout) if isinstance(dropout, (int, float)) else None),
-        ("Adapted modules", adapted or None),
-        ("Bias", text.code(str(bias)) if bias else None),
-    ]
-    rows += [(label, _setting(config.get(key))) for key, label in CONFIGURATION[:-2]]
-    rows += [("Base weights", quantization(facts)), ("Saved in", _dtypes(facts.parameters.adapter_by_dtype))]
-    rows += [(label, _setting(config.get(key))) for key, label in CONFIGURATION[-2:]]
-    return known(rows)
-
-
-def _peft_type(config: dict[str, Any]) -> str:
-    return str(config["peft_type"]).upper()
-
-
-def _positive(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None
-
-
-def rank_of(config: dict[str, Any]) -> int | None:
-    """The rank of every update, for the types whose `r` is one."""
-    return _positive(config.get("r")) if _peft_type(config) in RANKED else None
-
-
-def _ranks(config: dict[str, Any]) -> list[tuple[str, str | None]]:
-    """What `r` and its kin say: AdaLoRA shares out a budget of ranks, OFT counts blocks."""
-    if _peft_type(config) == "ADALORA":
-        first, last = _positive(config.get("init_r")), _positive(config.get("target_r"))
-        return [
-            ("Rank at the start (init_r)", text.count(first) if first else None),
-            ("Mean rank at the end (target_r)", text.count(last) if last else None),
-        ]
-    label = (
-        "Rank (r)" if _peft_type(config) in RANKED else "Blocks (r)" if _peft_type(config) == "OFT" else "r"
-    )
-    found = _positive(config.get("r"))
-    return [(label, text.count(found) if found else None)]
-
-
-def _alpha(config: dict[str, Any]) -> str | None:
-    """Alpha, and the scale that it makes of the update."""
-    alpha = config.get("lora_alpha", config.get("alpha"))
-    rank = rank_of(config)
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
-        return None
-    if rank is None or _peft_type(config) not in SCALED_BY_RANK:
-        return text.number(alpha)
-    if config.get("use_rslora"):
-        return f"{text.number(alpha)} (scale alpha / √r = {text.number(alpha / math.sqrt(rank))})"
-    return f"{text.number(alpha)} (scale alpha / r = {text.number(alpha / rank)})"
-
-
-def _setting(value: Any) -> str | None:
-    """One setting of the configuration; nothing where it is switched off."""
-    if value is None or value is False or value in ([], {}, ""):
-        return None
-    if value is True:
-        return "yes"
-    if isinstance(value, dict):
-        return ", ".join(f"{text.code(str(key))}: {text.phrase(str(part))}" for key, part in value.items())
-    if isinstance(value, list):
-        return text.codes([str(part) for part in value])
-    return text.code(str(value))
-
-
-def _dtypes(by_dtype: dict[str, int]) -> str | None:
-    """`float32`, or each dtype with its count where there are several."""
-    if len(by_dtype) < 2:
-        return next(iter(by_dtype), None)
-    return ", ".join(f"{text.count(number)} {name}" for name, number in by_dtype.items())
 
 
 def parameters(facts: Facts) -> list[Row]:

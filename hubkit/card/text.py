@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 import re
 import string
+from collections.abc import Iterable
+from functools import lru_cache
 
 from hubkit.hub_rules import is_repo_id
 
 HUB = "https://huggingface.co"
+Row = tuple[str, ...]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _ENTITIES = {ord(c): f"&#{ord(c)};" for c in string.punctuation}
 _ESCAPES = {
@@ -87,6 +90,12 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def hours(seconds: float) -> str:
+    """Hours to two digits, as calculators of emissions ask for them: 0.048 hours."""
+    value = seconds / 3600
+    return f"{value:.2g} hours" if value < 10 else f"{value:,.1f} hours"
+
+
 def plural(number_of: int, one: str, many: str | None = None) -> str:
     """`1 document`, `2 documents`."""
     return f"{number_of:,} {one if number_of == 1 else many or one + 's'}"
@@ -97,6 +106,11 @@ def listed(words: list[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def known(rows: Iterable[tuple[str, str | None]]) -> list[Row]:
+    """The rows of a table that have a value."""
+    return [(label, value) for label, value in rows if value]
+
+
 # --- words -------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +119,7 @@ def plain(text: str) -> str:
     return " ".join(CONTROL.sub(" ", text).split())
 
 
+@lru_cache(maxsize=4096)
 def phrase(text: str) -> str:
     """A phrase that shows in Markdown as it was given, wherever it stands, a table cell included."""
     escaped = plain(text).translate(_ESCAPES)
@@ -118,6 +133,7 @@ def _first_as_entity(text: str) -> str:
     return f"&#{ord(text[0])};{text[1:]}"
 
 
+@lru_cache(maxsize=4096)
 def code(text: str) -> str:
     """A word of code; as HTML where backticks or a pipe would break the Markdown form."""
     line = plain(text)
@@ -141,6 +157,14 @@ def model_link(repo_id: str) -> str:
 def dataset_link(repo_id: str) -> str:
     """A Hub dataset's id, linked where it has the shape of one."""
     return f"[{phrase(repo_id)}]({HUB}/datasets/{repo_id})" if is_repo_id(repo_id) else phrase(repo_id)
+
+
+def address(link: str | None) -> str | None:
+    """A web address as a link that shows itself; any other words as words."""
+    line = plain(link or "")
+    if not re.fullmatch(r"https?://[^\s<>()|\\\"'`\[\]]+", line):
+        return phrase(line) or None
+    return f"[{phrase(line.partition('://')[2])}]({line})"
 
 
 def digest(sha256: str) -> str:

@@ -1,16 +1,22 @@
 """The Python on a card: how to load the adapter on its base, and one example of its use.
 
 The class, the dtype and the quantization are those that the measures were taken with, so that a reader runs
-what was measured.
+what was measured. What a reader must know before running it is said in words: `notes`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
+from hubkit import freshness
+from hubkit.card import text
 from hubkit.card.facts import Facts
+from hubkit.record import UsageRun
+from hubkit.tasks import Described
 from hubkit.tasks.quoting import quoted
 
 # What BitsAndBytesConfig takes, in the order to print it.
@@ -21,6 +27,7 @@ _QUANTIZATION_KEYS = (
 _DEFAULTS = {"load_in_8bit": False, "load_in_4bit": False, "bnb_4bit_quant_storage": "uint8",
              "llm_int8_threshold": 6.0, "llm_int8_skip_modules": None}  # fmt: skip
 _BITSANDBYTES = ("bitsandbytes", "bits_and_bytes")
+_NEEDS_TASK_IDS = {"MULTITASK_PROMPT_TUNING", "POLY"}  # PEFT's types whose adapters hold several tasks
 LOCAL_NAMESPACE = "local/"  # of a local Hub's user, where none is named
 _LINE_LENGTH = 88
 
@@ -31,12 +38,18 @@ class Usage:
 
     load: str
     example: str
-    run_from: str | None  # the directory whose parent the snippet runs in, where there is no repo id
-    local_hub: bool  # the repo id is one of a Hub on its user's own machine
     packages: tuple[str, ...]  # what to install
-    base_format: (
-        str | None
-    )  # the quantized format of the base, where it needs packages that are not known here
+    notes: tuple[str, ...]  # what to know before running it: Markdown, a paragraph each
+
+    @property
+    def code(self) -> str:
+        """What the card shows in one block."""
+        return f"{self.load}\n\n{self.example}"
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """All the Python on the card, in the order of its blocks."""
+        return (self.code,)
 
 
 def usage(facts: Facts) -> Usage | None:
@@ -44,16 +57,60 @@ def usage(facts: Facts) -> Usage | None:
     if facts.base_id is None or facts.task is None:
         return None
     adapter = facts.repo_id or facts.directory_name
-    load = "\n".join(_load_lines(facts, facts.base_id, adapter))
     by_bitsandbytes = facts.quantization is not None and _format(facts) in (None, *_BITSANDBYTES)
     return Usage(
-        load=load,
-        example=str(facts.task.example(_example_text(facts, facts.task))),
-        run_from=None if facts.repo_id else facts.directory_name,
-        local_hub=adapter.startswith(LOCAL_NAMESPACE) and facts.repo_id is not None,
+        load="\n".join(_load_lines(facts, facts.task, facts.base_id, adapter)),
+        example=_example(facts, facts.task),
         packages=("transformers", "peft", *(("bitsandbytes",) if by_bitsandbytes else ())),
-        base_format=None if by_bitsandbytes else _format(facts),
+        notes=tuple(_notes(facts, None if by_bitsandbytes else _format(facts))),
     )
+
+
+def _notes(facts: Facts, base_format: str | None) -> Iterator[str]:
+    base = facts.record.base_model
+    if base and base.gated:
+        yield (
+            f"Access to the base must be asked for first, on {text.model_link(base.id)}; then log in with"
+            " `hf auth login`."
+        )
+    if base and base.trust_remote_code:
+        yield (
+            "Loading the base runs Python code that lies in its repo, which `trust_remote_code=True` allows."
+            " Read that code first."
+        )
+    if base_format:
+        yield (
+            f"The base is published in the format {text.code(base_format)}; its own card says what else to"
+            " install for that."
+        )
+    if rows := facts.resized_vocabulary:
+        yield (
+            f"The adapter holds embeddings of {text.count(rows)} tokens: those of the base are resized to"
+            " as many before it is loaded."
+        )
+    if facts.adapter.peft_type == "XLORA":
+        yield "The adapters that it mixes are loaded too, from where its configuration names them."
+    if facts.repo_id is None:
+        name = text.code(facts.directory_name)
+        yield f"Run this from the folder that holds {name}, the adapter's directory."
+    elif facts.repo_id.startswith(LOCAL_NAMESPACE):
+        yield (
+            "The adapter is on a local Hub, which `hubkit serve` starts. Without it, give the adapter's"
+            " directory in place of its id."
+        )
+
+
+def code_sha256(blocks: Sequence[str]) -> str:
+    """The digest of blocks of code that are run one after the other."""
+    return hashlib.sha256("\n".join(blocks).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def usage_run(facts: Facts) -> UsageRun | None:
+    """The run of this very code on this very adapter, where the record holds one."""
+    run, shown = facts.record.usage, usage(facts)
+    if run is None or shown is None or run.snippet_sha256 != code_sha256(shown.blocks):
+        return None
+    return run if freshness.ran_on(facts.record, facts.sha256) else None
 
 
 def _format(facts: Facts) -> str | None:
@@ -62,7 +119,18 @@ def _format(facts: Facts) -> str | None:
     return str(named).rpartition(".")[2].lower() if named else None
 
 
-def _example_text(facts: Facts, task: ModuleType) -> str:
+def _example(facts: Facts, task: Described) -> str:
+    """The task's example; with the number of a task, where the adapter was trained for several."""
+    lines = str(task.example(_example_text(facts, task)))
+    if facts.adapter.peft_type not in _NEEDS_TASK_IDS:
+        return lines
+    with_id = 'inputs["task_ids"] = torch.tensor([0]).to(model.device)  # the first of its tasks'
+    return re.sub(
+        r"^inputs = .*$", lambda found: f"{found[0]}\n{with_id}", lines, count=1, flags=re.MULTILINE
+    )
+
+
+def _example_text(facts: Facts, task: Described) -> str:
     """The author's example; the task's own where that one lacks the mask that the task needs."""
     given, own = facts.author.example, str(task.EXAMPLE_TEXT)
     return given if given and ("{mask}" in given or "{mask}" not in own) else own
@@ -107,9 +175,8 @@ def _as_trained(facts: Facts) -> dict[str, Any]:
     return given
 
 
-def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
-    assert facts.task is not None
-    names = [facts.task.AUTO_CLASS, "AutoTokenizer"]
+def _load_lines(facts: Facts, task: Described, base_id: str, adapter: str) -> list[str]:
+    names = [task.AUTO_CLASS, "AutoTokenizer"]
     arguments = [quoted(base_id)]
     base = facts.record.base_model
     source_of = [f"revision={quoted(base.revision)}"] if base and base.revision else []
@@ -121,16 +188,21 @@ def _load_lines(facts: Facts, base_id: str, adapter: str) -> list[str]:
         given = [f"{k}={_literal(v)}" for k, v in quantization_arguments(_as_trained(facts)).items()]
         lines += _call("quantization = BitsAndBytesConfig", given)
         pinned.append("quantization_config=quantization")
+    if getattr(task, "has_labels", False) and facts.labels:
+        pinned.append(f"num_labels={facts.labels}")
     if measured := dtype(facts):
         pinned.append(f"dtype={quoted(measured)}")
     if where := device(facts):
         pinned.append(f"device_map={quoted(where)}")
     imports = [
+        *(["import torch"] if facts.adapter.peft_type in _NEEDS_TASK_IDS else []),
         "from peft import PeftModel",
         f"from transformers import {', '.join(sorted(names))}",
         "",
     ]
-    lines += _call(f"base = {facts.task.AUTO_CLASS}.from_pretrained", arguments + pinned)
+    lines += _call(f"base = {task.AUTO_CLASS}.from_pretrained", arguments + pinned)
+    if rows := facts.resized_vocabulary:
+        lines.append(f"base.resize_token_embeddings({rows}, mean_resizing=False)")
     lines += _call("model = PeftModel.from_pretrained", ["base", quoted(adapter)])
     source = adapter if facts.has_tokenizer else base_id
     own = [] if facts.has_tokenizer else source_of
