@@ -7,6 +7,7 @@ HubkitError                 exit code 2: something is wrong and one line says wh
 ├── DataError               a dataset or a text that cannot be read or holds nothing
 ├── RecordError             a hubkit.json that cannot be read
 ├── CardError               a card or a template that cannot be rendered or replaced
+├── SnippetError            the card's own code fails, or cannot be run
 ├── MissingExtra            a command that needs packages of an extra that is not installed
 ├── TrainingError           training that cannot start or go on
 │   └── Interrupted         exit code 130: stopped by the user, and resumable
@@ -59,6 +60,10 @@ class RecordError(HubkitError):
 
 class CardError(HubkitError):
     """A card or a template cannot be rendered or replaced."""
+
+
+class SnippetError(HubkitError):
+    """The card's own code fails, or cannot be run."""
 
 
 class MissingExtra(HubkitError):

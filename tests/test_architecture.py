@@ -28,6 +28,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["stages"],
     ["runs"],
     ["publishing"],
+    ["verify"],
     ["audit"],
     ["card"],
     ["compare"],
