@@ -16,7 +16,6 @@ import msgspec
 
 import hubkit
 from hubkit.card import (
-    comparison,
     configuration,
     evaluation,
     figures,
@@ -26,6 +25,7 @@ from hubkit.card import (
     prose,
     regions,
     results,
+    side_by_side,
     tables,
     text,
 )
@@ -117,7 +117,7 @@ def context(facts: Facts) -> dict[str, Any]:
         "counted_on": facts.parameters.counted_on,
         "sizes": tables.sizes(facts),
         "throughput": results.throughput(facts),
-        "comparison": comparison.section(facts),
+        "comparison": side_by_side.section(facts),
         "figures": figures.shown(facts),
         "throughput_note": prose.throughput_note(facts),
         "throughput_conditions": results.throughput_conditions(facts),

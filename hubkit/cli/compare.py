@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hubkit import compare, extras, files
-from hubkit.card import comparison, figures
+from hubkit.card import comparison, figures, side_by_side
 from hubkit.card.comparison import Read, Side
 from hubkit.cli import common
 from hubkit.errors import MeasureError, SettingsError
@@ -60,7 +60,7 @@ def command(
     elif form == "csv":
         click.echo(compare.to_csv(_rows(found, without_perplexity)), nl=False)
     else:
-        click.echo(comparison.markdown(_sides(found), with_perplexity=not without_perplexity))
+        click.echo(side_by_side.markdown(_sides(found), with_perplexity=not without_perplexity))
     for directory, names in found.left_out.items():
         common.hint(
             f"Left out of {directory}, of other weights or another configuration than these:"

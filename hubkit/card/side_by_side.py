@@ -1,0 +1,206 @@
+"""Adapters side by side, as Markdown: tables of what is known of each, and notes on how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hubkit import compare
+from hubkit.card import comparison, prose, results, text
+from hubkit.card.comparison import Side
+from hubkit.card.facts import Facts
+from hubkit.record import Perplexity, Rate, Throughput
+
+HEADS = {"prefill": "Prompt", "decode": "Generation", "samples": "Sequences", "tokens": "Tokens"}
+
+
+def section(facts: Facts) -> str:
+    """The card's comparison; empty where there is none.
+
+    Where the perplexities can no longer be compared, as when this adapter was measured anew in another way,
+    they are left out and the card says why.
+    """
+    compared = comparison.sides(facts)
+    if not compared:
+        return ""
+    why = comparison.reasons(compared)
+    shown_as = markdown(compared, with_perplexity=not why)
+    if not why:
+        return shown_as
+    listed = "\n".join(f"- {text.phrase(reason)}" for reason in why)
+    return f"{shown_as}\n\nPerplexities are left out, because they cannot be compared:\n\n{listed}"
+
+
+def markdown(compared: Sequence[Side], with_perplexity: bool = True) -> str:
+    """Tables and notes: quality and size first, then speed and what training took."""
+    parts = [
+        text.table(*_first(compared, with_perplexity)),
+        _perplexity_note(compared) if with_perplexity else "",
+        text.table(*_second(compared)),
+        _speed_note(compared),
+        _training_note(compared),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+Column = tuple[str, list[str]]
+
+
+def _table(columns: list[Column]) -> tuple[list[tuple[str, ...]], *tuple[str, ...]]:
+    """Rows and head for `text.table`, of the columns that hold something."""
+    held = [(head, cells) for head, cells in columns if any(cells)]
+    return list(zip(*(cells for _, cells in held), strict=True)), *(head for head, _ in held)
+
+
+def _first(compared: Sequence[Side], with_perplexity: bool) -> tuple[list[tuple[str, ...]], *tuple[str, ...]]:
+    """What each is, how good and how big."""
+    adapters = [side.numbers for side in compared]
+    columns: list[Column] = [
+        ("Adapter", [side.shown for side in compared]),
+        ("Method", [text.phrase(adapter.method) for adapter in adapters]),
+        ("Base model", _where_they_differ([adapter.base_id or "" for adapter in adapters])),
+        ("Base weights", [text.phrase((one.base_weights or "").partition(",")[0]) for one in adapters]),
+        ("Rank", [_count(adapter.rank) for adapter in adapters]),
+    ]
+    if with_perplexity:
+        columns += _perplexities([adapter.perplexity for adapter in adapters])
+        columns.append(("Change", [_percent(compare.change(adapter), True) for adapter in adapters]))
+    columns += [
+        ("Trainable parameters", [_count(adapter.trainable) for adapter in adapters]),
+        ("Share of all", [_percent(compare.share(adapter)) for adapter in adapters]),
+        ("Zeros", [_percent(adapter.sparsity or None) for adapter in adapters]),
+        ("Adapter file", [text.size(adapter.adapter_weights_bytes) for adapter in adapters]),
+    ]
+    return _table(columns)
+
+
+def _where_they_differ(ids: list[str]) -> list[str]:
+    return [text.model_link(one) if one else "" for one in ids] if len(set(ids)) > 1 else []
+
+
+def _perplexities(measured: list[Perplexity | None]) -> list[Column]:
+    values = [one.value if one else None for one in measured]
+    written = [text.perplexity(value) if value is not None else "" for value in values]
+    at = compare.best(values)
+    if at is not None and written.count(written[at]) == 1:  # a difference that can be seen
+        written[at] = f"**{written[at]}**"
+    alone = [
+        text.perplexity(one.base_value) if one and one.base_value is not None else "" for one in measured
+    ]
+    return [("Perplexity", written), ("Base alone", alone)]
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else text.count(number)
+
+
+def _percent(fraction: float | None, signed: bool = False) -> str:
+    return "" if fraction is None else text.percent(fraction, signed)
+
+
+def _perplexity_note(compared: Sequence[Side]) -> str:
+    """On what, and how, all of them were measured."""
+    held = [side.numbers.perplexity for side in compared if side.numbers.perplexity]
+    if len(held) < 2:
+        return ""
+    one = held[0]
+    unit = "masked token" if one.definition == "masked" else "token"
+    split = f", {text.phrase(one.split)}" if one.split and one.split != one.dataset_name else ""
+    name = text.dataset_link(one.dataset_id) if one.dataset_id else text.phrase(one.dataset_name)
+    mask = ""
+    if one.definition == "masked" and one.mask_probability is not None:
+        mask = f", mask probability {text.number(one.mask_probability)}, seed {one.mask_seed}"
+    small = " (a small sample)" if one.tokens_scored < prose.SMALL_SAMPLE else ""
+    return (
+        f"Perplexity of all was measured on the same {text.plural(one.tokens_scored, unit)}{small} of"
+        f" {name}{split}"
+        f" ({text.digest(one.dataset_sha256)}): context {text.count(one.context)}, stride"
+        f" {text.count(one.stride)}, documents {one.documents_kept}{mask}, {text.phrase(one.dtype)}. The"
+        f" change is that against the base alone, in the weights that the adapter was measured on."
+    )
+
+
+def _second(compared: Sequence[Side]) -> tuple[list[tuple[str, ...]], *tuple[str, ...]]:
+    """How fast each is, and what its training took."""
+    adapters = [side.numbers for side in compared]
+    columns: list[Column] = [("Adapter", [side.shown for side in compared])]
+    if compare.speeds_are_comparable(adapters):
+        columns += [_rates(name, [adapter.throughput for adapter in adapters]) for name in compare.RATES]
+    else:
+        columns.append(("Throughput", [_speed(adapter.throughput) for adapter in adapters]))
+    seconds = [text.duration(one.training_seconds) if one.training_seconds else "" for one in adapters]
+    memory = [text.size(one.training_memory_bytes) if one.training_memory_bytes else "" for one in adapters]
+    columns += [("Training time", seconds), ("Peak memory in training", memory)]
+    if not compare.same(adapters, lambda one: one.training_machine):
+        columns.append(("Trained on", [text.phrase(one.training_machine or "") for one in adapters]))
+    if not compare.same(adapters, lambda one: one.tokens_seen):
+        columns.append(("Tokens seen in training", [_count(one.tokens_seen) for one in adapters]))
+    rows, *head = _table(columns)
+    return ([], *head) if len(head) == 1 else (rows, *head)
+
+
+def _rates(name: str, measured: list[Throughput | None]) -> Column:
+    rates: list[Rate | None] = [getattr(one, name) if one else None for one in measured]
+    unit = next((rate.unit for rate in rates if rate), "")
+    written = [text.rate(rate.median) if rate else "" for rate in rates]
+    if (at := compare.fastest(rates)) is not None:
+        written[at] = f"**{written[at]}**"
+    return f"{HEADS[name]}, {text.phrase(unit)}", written
+
+
+def _speed(measured: Throughput | None) -> str:
+    """Speeds that stand alone, with all that they depend on."""
+    if measured is None:
+        return ""
+    rates = [
+        f"{HEADS[name].lower()} {text.rate(rate.median)} {text.phrase(rate.unit)}"
+        for name in compare.RATES
+        if (rate := getattr(measured, name))
+    ]
+    return f"{', '.join(rates)} ({_conditions(measured)})" if rates else ""
+
+
+def _conditions(measured: Throughput) -> str:
+    new = f" + {text.count(measured.new_tokens)} new" if measured.new_tokens else ""
+    environment = measured.environment
+    threads = f", {text.plural(environment.threads, 'thread')}" if environment and environment.threads else ""
+    return (
+        f"batch {text.count(measured.batch_size)}, {text.count(measured.sequence_length)}{new} tokens,"
+        f" {text.phrase(measured.dtype)}, {results.device(measured.device, environment)}{threads}"
+    )
+
+
+def _speed_note(compared: Sequence[Side]) -> str:
+    """Under which conditions all speeds were taken."""
+    adapters = [side.numbers for side in compared]
+    found = [adapter.throughput for adapter in adapters if adapter.throughput]
+    if not found:
+        return ""
+    if not compare.speeds_are_comparable(adapters):
+        return "The speeds were taken under different conditions and are not comparable." if found[1:] else ""
+    noisy = any(rate.noisy for one in found for name in compare.RATES if (rate := getattr(one, name)))
+    spread = " Some runs were noisy: their quartiles lie more than 10% of the median apart." if noisy else ""
+    loads = [one.environment.load_average for one in found if one.environment]
+    if busy := [load for load in loads if load is not None and load > 0.5]:
+        spread += f" Other programs ran on the machine: load average up to {max(busy):.1f} at the start."
+    return (
+        f"Speeds are medians, adapter attached and not merged: {_conditions(found[0])}. One is bold only"
+        f" where its quartiles lie above those of all others.{spread}"
+    )
+
+
+def _training_note(compared: Sequence[Side]) -> str:
+    """What was the same in training, and what was not."""
+    adapters = [side.numbers for side in compared]
+    if not all(adapter.training_steps for adapter in adapters):
+        return ""
+    amount = ""
+    if compare.same(adapters, lambda one: one.tokens_seen):
+        amount = f", on {text.plural(adapters[0].tokens_seen or 0, 'token')}"
+    said = f"Each was trained once{amount}, so how much the results vary between seeds is not known."
+    if compare.same(adapters, lambda one: one.train_sha256):
+        said = f"All were trained on the same text. {said}"
+    elif all(adapter.train_sha256 for adapter in adapters):
+        said = f"They were trained on different texts. {said}"
+    if compare.same(adapters, lambda one: one.training_machine):
+        said += f" Training ran on {text.phrase(adapters[0].training_machine or '')}."
+    return said
