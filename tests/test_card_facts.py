@@ -148,8 +148,16 @@ def test_any_peft_type_has_a_card(tmp_path: Path) -> None:
         assert "None" not in card
 
 
-def test_nothing_is_missing_from_a_whole_record_but_the_contact(tmp_path: Path) -> None:
-    assert missing(gather(CASES["causal-lora"](tmp_path / "a"))) == [("contact", "--contact TEXT")]
+def test_nothing_is_missing_from_a_whole_record_but_the_authors_words(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    assert missing(gather(directory)) == [
+        ("risks and bias", "card/risks.md"),
+        ("contact", "--contact TEXT, or card/contact.md"),
+    ]
+    (directory / "card").mkdir()
+    (directory / "card" / "risks.md").write_text("None are known.")
+    (directory / "card" / "contact.md").write_text("<!-- none yet -->")
+    assert [what for what, _ in missing(gather(directory))] == ["contact"]
 
 
 def test_what_is_missing_is_sorted_by_worth(tmp_path: Path) -> None:

@@ -99,14 +99,14 @@ def perplexity(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     if measured is None:
         return [], ()
     unit = "masked position" if measured.definition == "masked" else "token"
-    head = ("", "Perplexity", f"Mean loss, nats per {unit}")
+    loss = f"Loss, nats per {unit}"
     value, base = measured.value, measured.base_value
-    own = ("Base model with this adapter", f"**{text.perplexity(value)}**", _nats(value))
+    own, shown = "Base with this adapter", f"**{text.perplexity(value)}**"
     if base is None:
-        return [own], head
+        return [(own, shown, _nats(value))], ("", "Perplexity", loss)
     change = text.percent(value / base - 1, signed=True)
-    alone = ("Base model alone", text.perplexity(base), _nats(base))
-    return [(*alone, ""), (*own, change)], (*head, "Change of perplexity")
+    alone = ("Base alone", text.perplexity(base), "", _nats(base))
+    return [alone, (own, shown, change, _nats(value))], ("", "Perplexity", "Change", loss)
 
 
 def _nats(value: float) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 
 from hubkit.adapter import PROMPT_TYPES
+from hubkit.card import fragments
 from hubkit.card.facts import Facts
+from hubkit.tasks import TASKS
 
 
 def missing(facts: Facts) -> list[tuple[str, str]]:
     """Pairs of what is missing and how to fill it; empty where the card has all that hubkit knows to say.
 
-    What begins with an option is one of `hubkit card`.
+    What begins with an option is one of `hubkit card`; a file is one of the author's texts, beside the adapter.
     """
     author, record, measures = facts.author, facts.record, facts.record.measures
     measure = measuring(facts)
@@ -22,14 +24,21 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         (facts.repo_id is None, "repo id, for the snippets", "--repo-id USER/NAME"),
         (facts.base_id is None, "base model's Hub id", "--base-model USER/NAME"),
         (facts.task is None, "task, and with it how to load the model", "--task NAME or --base-config FILE"),
-        (perplexity is None, "perplexity", on_text),
+        (perplexity is None and not author.evaluation, "perplexity", on_text),
         (
             perplexity is not None and perplexity.base_value is None and not perplexity.base_left_out,
             "perplexity of the base alone",
             on_text,
         ),
-        (facts.trained_on is None, "training data", "`dataset` in the settings: hubkit train CONFIG.yaml"),
+        (not author.intended_use, "intended use", _by("--intended-use TEXT", "intended_use")),
+        (
+            facts.trained_on is None and not author.training_data,
+            "training data",
+            _by("`dataset` in the settings: hubkit train CONFIG.yaml", "training_data"),
+        ),
         (not author.language, "language of the text", "--language CODE, such as --language en"),
+        (not author.out_of_scope, "out-of-scope use", _by("--out-of-scope TEXT", "out_of_scope")),
+        (not author.risks, "risks and bias", fragments.name_of("risks")),
         (
             facts.parameters.total is None,
             "total parameters",
@@ -38,17 +47,20 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         (record.training is None, "training procedure", "hubkit train CONFIG.yaml writes it"),
         (measures.throughput is None, "throughput", measure),
         (measures.size is None, "sizes of base and merged model", measure),
-        (not author.intended_use, "intended use", "--intended-use TEXT"),
-        (not author.out_of_scope, "out-of-scope use", "--out-of-scope TEXT"),
         (not author.authors, "authors", "--author NAME"),
-        (not author.contact, "contact", "--contact TEXT"),
+        (not author.contact, "contact", _by("--contact TEXT", "contact")),
     )
-    measurable = facts.adapter.peft_type not in PROMPT_TYPES
+    described_only = facts.task is not None and facts.task.NAME not in TASKS
+    measurable = facts.adapter.peft_type not in PROMPT_TYPES and not described_only
     return [
         (what, how)
         for is_missing, what, how in looked_for
         if is_missing and (measurable or not how.startswith(measure))
     ]
+
+
+def _by(flag: str, words: str) -> str:
+    return f"{flag}, or {fragments.name_of(words)}"
 
 
 def measuring(facts: Facts) -> str:

@@ -95,7 +95,7 @@ def evaluation_loss_note(facts: Facts) -> str | None:
         return None
     masked = facts.task is not None and facts.task.NAME == "masked-lm"
     how = "with tokens hidden as in training" if masked else "without a begin-of-text token"
-    differs = ", and so can differ from the mean loss under Perplexity" if measured else ""
+    differs = ", and so can differ from the mean loss under Results" if measured else ""
     return (
         f"The evaluation loss is computed while training, in the training precision"
         f" ({text.phrase(run.precision)}), over packed blocks {how}, the last incomplete block left out"
