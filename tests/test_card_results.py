@@ -98,7 +98,7 @@ def test_the_evaluation_loss_of_training_is_told_from_that_of_perplexity(tmp_pat
     card = render(gather(directory))
     assert "| Final evaluation loss, while training | 2.7122 " in card
     assert "in the training precision (bfloat16), over packed blocks without a begin-of-text token" in card
-    assert "so can differ from the mean loss under Perplexity." in card
+    assert "so can differ from the mean loss under Results." in card
     unmeasured = msgspec.structs.replace(known, measures=records.Measures())
     assert "the last incomplete block left out.\n" in render(gather(directory, record=unmeasured))
     run = msgspec.structs.replace(known.training, final_eval_loss=None)

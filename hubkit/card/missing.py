@@ -13,7 +13,7 @@ from hubkit.tasks import TASKS
 def missing(facts: Facts) -> list[tuple[str, str]]:
     """Pairs of what is missing and how to fill it; empty where the card has all that hubkit knows to say.
 
-    What begins with an option is one of `hubkit card`; a file is one of the author's texts, beside the adapter.
+    What begins with an option is one of `hubkit card`; a file in card/ lies in the adapter's directory.
     """
     author, record, measures = facts.author, facts.record, facts.record.measures
     measure = measuring(facts)
