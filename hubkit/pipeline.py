@@ -56,7 +56,7 @@ def run_and_publish(
             stages.measure(run, say, watched=options.watched)
         card = run.settings.card
         template = Path(card.template) if card.template else None
-        drafted = draft(directory, repo_id, card, template, draw=card.figures)
+        drafted = draft(directory, repo_id, card, template, "draw" if card.figures else "leave out")
         if not options.dry_run:
             outcome = drafted.write(directory, force)
             path = directory / regions.CARD_NAME

@@ -13,6 +13,7 @@ from hubkit.card import facts as card_facts
 from hubkit.card import tables, text
 from hubkit.card.facts import Facts
 from hubkit.card.usage import LOCAL_NAMESPACE
+from hubkit.errors import CardError
 from hubkit.record import Compared, Comparison, Record
 
 GENERIC = "adapter"  # what hubkit calls each adapter's directory, in one that is named for it
@@ -98,13 +99,25 @@ def _machine(facts: Facts) -> str | None:
 
 
 def told(known: Record, directories: Sequence[Path], own: str) -> tuple[Record, Read]:
-    """The record with the numbers of the adapters in these directories; `own` is the card's adapter's digest.
+    """The record with the numbers of the adapters in these directories, and what was read there.
 
-    The adapter itself, where it is among them, is passed over.
+    `own` is the digest of the record's own adapter, which is passed over where it is among them.
+    Raises CardError where nothing is left.
     """
     found = read(directories)
     others = [adapter for adapter in found.adapters if adapter.adapter_sha256 != own]
-    return msgspec.structs.replace(known, comparison=Comparison(adapters=others) if others else None), found
+    if not others:
+        raise CardError("there is no other adapter to compare this one with", "give one to --compare")
+    return msgspec.structs.replace(known, comparison=Comparison(adapters=others)), found
+
+
+def check(facts: Facts) -> None:
+    """Raises CardError where the perplexities of a comparison cannot be compared."""
+    if why := reasons(sides(facts)):
+        raise CardError(
+            f"these perplexities cannot be compared: {'. '.join(why)}",
+            "measure the adapters alike: hubkit measure --adapter DIR",
+        )
 
 
 def sides(facts: Facts) -> list[Side]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hubkit import files
 from hubkit.card import comparison, drawing, evaluation, png, results, text
@@ -21,6 +21,18 @@ from hubkit.record import LogPoint, Perplexity
 
 EDITION = 1  # of the drawing: another draws every figure anew
 MASKED = " at masked positions"
+
+
+How = Literal["draw", "promise", "keep", "leave out"]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Facts whose figures are settled, and what it takes on disk to make that true."""
+
+    facts: Facts
+    images: Mapping[str, bytes]  # to write, by path
+    unlinked: tuple[str, ...]  # paths of hubkit's figures on disk that the card does not link
 
 
 @dataclass(frozen=True)
@@ -74,46 +86,29 @@ def lacking(facts: Facts) -> list[Figure]:
     return [one for one in possible(facts) if facts.figures.get(one.file) != one.digest]
 
 
-def stale(on_disk: Facts, settled: Facts) -> list[str]:
-    """The paths of hubkit's figures on disk that the card of the settled facts does not link."""
-    linked = {f"{name}.png" for name in shown(settled)}
-    return [f"{png.FOLDER}/{name}" for name in sorted(set(on_disk.figures) - linked)]
+def settled(facts: Facts, how: How) -> Settled:
+    """The facts of a card with its figures drawn, promised, as they are on disk, or left out.
 
-
-def settled(facts: Facts, draw: bool | None) -> tuple[Facts, dict[str, bytes]]:
-    """The facts of a card with figures drawn (True), as they are on disk (None), or without any (False)."""
-    if draw:
-        return drawn(facts)
-    return (without(facts) if draw is False else facts), {}
-
-
-def promised(facts: Facts) -> Facts:
-    """The facts as they will be when what is lacking is drawn; unchanged where it cannot be."""
-    return _with(facts, lacking(facts)) if drawing.can_draw() else facts
-
-
-def drawn(facts: Facts) -> tuple[Facts, dict[str, bytes]]:
-    """The facts with every figure up to date, and the bytes of those to be written, by path.
-
-    Without matplotlib nothing is drawn. A file of that name that is not hubkit's stays, and its figure goes.
+    Promised are those that would be drawn. Without matplotlib nothing is drawn, and nothing promised. A file
+    of a figure's name that is not hubkit's stays, and the figure is left out.
     """
+    if how == "leave out":
+        return Settled(replace(facts, figures={}), {}, tuple(_paths(facts.figures)))
     wanted = [one for one in lacking(facts) if not _is_anothers(facts, one)]
-    if not wanted or not drawing.can_draw():
-        return facts, {}
-    return _with(facts, wanted), {one.path: one.draw(one.digest) for one in wanted}
+    if how == "keep" or not drawing.can_draw():
+        wanted = []
+    images = {one.path: one.draw(one.digest) for one in wanted} if how == "draw" else {}
+    known = {**facts.figures, **{one.file: one.digest for one in wanted}}
+    new = replace(facts, figures=known)
+    return Settled(new, images, tuple(_paths(set(known) - {f"{name}.png" for name in shown(new)})))
+
+
+def _paths(names: Iterable[str]) -> list[str]:
+    return [f"{png.FOLDER}/{name}" for name in sorted(names)]
 
 
 def _is_anothers(facts: Facts, figure: Figure) -> bool:
     return figure.file not in facts.figures and (facts.adapter.directory / figure.path).exists()
-
-
-def _with(facts: Facts, more: Sequence[Figure]) -> Facts:
-    return replace(facts, figures={**facts.figures, **{one.file: one.digest for one in more}})
-
-
-def without(facts: Facts) -> Facts:
-    """The facts of a card without figures."""
-    return replace(facts, figures={})
 
 
 def write(directory: Path, content: Mapping[str, bytes]) -> None:
@@ -199,7 +194,7 @@ def of_comparison(sides: Sequence[Side]) -> Figure | None:
     masked = any(side.numbers.perplexity.definition == "masked" for side in held if side.numbers.perplexity)
     labels = ("Trainable parameters", f"Perplexity{MASKED if masked else ''} (lower is better)")
     said = [
-        f"{text.phrase(name)} {text.perplexity(value)} with {text.count(int(trainable))}"
+        f"{text.phrase(name)} {text.perplexity(value)} at {text.count(int(trainable))}"
         for name, trainable, value, _ in points
     ]
     said += [f"{text.phrase(name)} {text.perplexity(value)}" for name, value in bases]

@@ -12,12 +12,12 @@ import click
 import msgspec
 
 from hubkit import __version__, base_model, record, tasks
+from hubkit.card import comparison, figures, regions
 from hubkit.card import facts as card_facts
-from hubkit.card import regions
 from hubkit.card.facts import Facts
 from hubkit.card.missing import measuring, missing
 from hubkit.card.render import render
-from hubkit.cli import common
+from hubkit.cli import card_options, common
 from hubkit.errors import BaseModelError, CardError, CheckFailed, MissingExtra
 from hubkit.record import Author, BaseModel, Record
 
@@ -46,6 +46,16 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--license-link", help="Address of the license, with --license other.")
 @click.option("--language", multiple=True, metavar="CODE", help="Language of the text. Repeatable.")
 @click.option("--tag", "tags", multiple=True, help="A tag of your own. Repeatable.")
+@click.option(
+    "--compare",
+    "compared",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Another adapter to compare this one with, measured alike. Repeatable.",
+)
+@click.option("--no-compare", is_flag=True, help="Forget the adapters that the card compares this one with.")
+@click.option("--no-figures", is_flag=True, help="Draw no figures, and remove those that hubkit drew.")
 @click.option("--template", type=_FILE, help="A Jinja template in place of hubkit's own.")
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the card; write nothing.")
 @click.option(
@@ -67,6 +77,9 @@ def command(
     as_json: bool,
     quiet: bool,
     base_config: Path | None,
+    compared: tuple[Path, ...],
+    no_compare: bool,
+    no_figures: bool,
     **given: Any,
 ) -> None:
     """Write the model card (README.md) of an adapter directory.
@@ -76,12 +89,16 @@ def command(
     """
     known = record.read(adapter_dir)
     told = _with_options(known, **given)
+    told = card_options.with_comparison(adapter_dir, told, compared, no_compare, quiet)
     facts = card_facts.gather(adapter_dir, record=told, base_config=base_config)
+    if compared:
+        comparison.check(facts)
     remembers = told != known or base_config is not None
     facts = dataclasses.replace(facts, has_record=facts.has_record or remembers)
     if base_config and facts.parameters.total is None:
         facts = _counted(facts, base_config, quiet)
-    card = render(facts, template)
+    settled = figures.settled(facts, card_options.how(no_figures, check, to_stdout or diff))
+    card = render(settled.facts, template)
     if to_stdout:
         click.echo(card, nl=False)
         return
@@ -95,7 +112,10 @@ def command(
     regions.check_replaceable(adapter_dir, card, force)  # before the record is touched
     if remembers:
         _remember(adapter_dir, known, facts)
+    figures.write(adapter_dir, settled.images)
     outcome = regions.write_card(adapter_dir, card, force)
+    figures.remove(adapter_dir, settled.unlinked)
+    card_options.say_figures(facts, settled, no_figures, quiet or as_json)
     _report(adapter_dir, facts, outcome, as_json, quiet)
 
 

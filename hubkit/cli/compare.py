@@ -10,7 +10,7 @@ import click
 from hubkit import compare, extras, files
 from hubkit.card import comparison, figures, side_by_side
 from hubkit.card.comparison import Read, Side
-from hubkit.cli import common
+from hubkit.cli import card_options, common
 from hubkit.errors import MeasureError, SettingsError
 
 
@@ -61,12 +61,7 @@ def command(
         click.echo(compare.to_csv(_rows(found, without_perplexity)), nl=False)
     else:
         click.echo(side_by_side.markdown(_sides(found), with_perplexity=not without_perplexity))
-    for directory, names in found.left_out.items():
-        common.hint(
-            f"Left out of {directory}, of other weights or another configuration than these:"
-            f" {', '.join(names)}. Next: hubkit measure --adapter {directory}",
-            quiet,
-        )
+    card_options.left_out(found, quiet)
 
 
 def _check(found: Read) -> None:

@@ -45,18 +45,17 @@ def draft(
     repo_id: str,
     author: Author | None = None,
     template: Path | None = None,
-    draw: bool | None = None,
+    how: figures.How = "keep",
 ) -> Draft:
     """The record with this repo and what `author` adds, and the card of that.
 
-    With `draw`, figures that are lacking or out of date are drawn where matplotlib is there; by default the
-    card links those that are there; False leaves all of them out.
+    `how` says what becomes of its figures.
     """
     known = record.read(directory)
     told = msgspec.structs.replace(known, repo_id=repo_id, author=facts.merge_authors(known.author, author))
     found = facts.gather(directory, record=told)
-    shown, images = figures.settled(found, draw)
-    return Draft(told, render(shown, template), images, tuple(figures.stale(found, shown)))
+    settled = figures.settled(found, how)
+    return Draft(told, render(settled.facts, template), settled.images, settled.unlinked)
 
 
 def for_repo(directory: Path, repo_id: str) -> Draft | None:

@@ -1,0 +1,64 @@
+"""What `hubkit card` does for its options --compare, --no-compare and --no-figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from hubkit import adapter
+from hubkit.card import comparison, drawing, figures
+from hubkit.card.facts import Facts
+from hubkit.cli import common
+from hubkit.errors import CardError
+from hubkit.record import Record
+
+
+def with_comparison(
+    directory: Path, told: Record, compared: Sequence[Path], no_compare: bool, quiet: bool
+) -> Record:
+    """The record with the comparison that the options ask for; without options, as it is."""
+    if no_compare and compared:
+        raise CardError("--compare and --no-compare contradict each other", "leave out one of them")
+    if no_compare:
+        return msgspec.structs.replace(told, comparison=None)
+    if not compared:
+        return told
+    told, found = comparison.told(told, compared, adapter.read(directory).sha256())
+    left_out(found, quiet)
+    return told
+
+
+def left_out(found: comparison.Read, quiet: bool) -> None:
+    """Say which numbers are of other weights, and left out for that."""
+    for directory, names in found.left_out.items():
+        common.hint(
+            f"Left out of {directory}, of other weights or another configuration than these:"
+            f" {', '.join(names)}. Next: hubkit measure --adapter {directory}",
+            quiet,
+        )
+
+
+def how(no_figures: bool, check: bool, shows_only: bool) -> figures.How:
+    """What becomes of the figures.
+
+    A check holds the card to what is on disk, so that it says the same where matplotlib is not installed.
+    """
+    return "leave out" if no_figures else "keep" if check else "promise" if shows_only else "draw"
+
+
+def say_figures(facts: Facts, settled: figures.Settled, no_figures: bool, quiet: bool) -> None:
+    """Say which figures were drawn, and which could not be."""
+    if settled.images:
+        common.hint(f"Drew {', '.join(settled.images)}", quiet)
+    lacking = [] if no_figures else figures.lacking(settled.facts)
+    if lacking and not drawing.can_draw():
+        what = "that are on disk are out of date" if set(facts.figures) else "are left out"
+        common.hint(
+            f"Figures {what} ({', '.join(one.name for one in lacking)})."
+            " Next: pip install 'hubkit[plots]', then the same command",
+            quiet,
+        )
+    elif lacking:
+        common.hint(f"Left alone, not drawn by hubkit: {', '.join(one.path for one in lacking)}", quiet)
