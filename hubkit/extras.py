@@ -9,6 +9,7 @@ import warnings
 from hubkit.errors import MissingExtra
 
 TRAIN = ("torch", "transformers", "peft", "accelerate", "datasets")
+LOCAL = ("starlette", "uvicorn", "markdown_it")
 
 
 def require(extra: str, packages: tuple[str, ...]) -> None:

@@ -1,22 +1,26 @@
 """run-and-publish: the whole story of an adapter, on one screen.
 
-settings -> load or train -> adapter directory -> measure -> record -> card -> publish
+settings -> load or train -> adapter directory -> measure -> record -> card -> its code runs -> publish
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from hubkit import adapter, hub_rules, record, stages
 from hubkit.card import regions
-from hubkit.errors import CardError
+from hubkit.errors import CardError, MissingExtra
+from hubkit.extras import LOCAL, require
 from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id
-from hubkit.publishing.draft import draft
-from hubkit.publishing.target import StartLocalHub
+from hubkit.publishing.draft import Draft, draft
+from hubkit.publishing.target import LocalHub
 from hubkit.runs import Run
 from hubkit.stages import Say
+from hubkit.verify import usage
 
 
 class Forecast(msgspec.Struct, kw_only=True, frozen=True):
@@ -24,6 +28,14 @@ class Forecast(msgspec.Struct, kw_only=True, frozen=True):
 
     repo_id: str
     todo: list[str]
+
+
+class StartLocalHub(Protocol):
+    """What starts a local Hub in a directory; `mounts` are served under ids: `hubkit.localhub.start`."""
+
+    def __call__(  # noqa: D102
+        self, directory: Path, *, mounts: Mapping[str, tuple[Path, str]] | None = None
+    ) -> LocalHub: ...
 
 
 def run_and_publish(
@@ -35,7 +47,7 @@ def run_and_publish(
     fresh: bool = False,
     force: bool = False,
 ) -> Published | Plan | Forecast:
-    """Train (or load), measure, write the card, publish; what is done already is not done again.
+    """Train (or load), measure, write the card, run its code, publish; what is done is not done again.
 
     A dry run gives the plan of the push where the adapter is trained and measured, else what would be done
     before it; it writes nothing.
@@ -54,14 +66,48 @@ def run_and_publish(
             if not run.settings.adapter:
                 stages.train(run, say, fresh=fresh, watched=options.watched)
             stages.measure(run, say, watched=options.watched)
-        card = run.settings.card
-        template = Path(card.template) if card.template else None
-        drafted = draft(directory, repo_id, card, template, "draw" if card.figures else "leave out")
-        if not options.dry_run:
-            outcome = drafted.write(directory, force)
-            path = directory / regions.CARD_NAME
-            say(f"wrote {path}" if outcome == "written" else f"{path} is up to date")
-        return publish_to(target, directory, repo_id, options, say, drafted if options.dry_run else None)
+        if options.dry_run:
+            return publish_to(target, directory, repo_id, options, say, drafted(run, repo_id))
+        write_card(run, repo_id, force, say)
+        if run.settings.verifying.usage and try_code(run, start_local_hub, say):
+            write_card(run, repo_id, force, say)  # with what the code printed
+        return publish_to(target, directory, repo_id, options, say)
+
+
+def drafted(run: Run, repo_id: str) -> Draft:
+    """Record and card as these settings make them."""
+    card = run.settings.card
+    template = Path(card.template) if card.template else None
+    return draft(run.adapter_dir, repo_id, card, template, "draw" if card.figures else "leave out")
+
+
+def write_card(run: Run, repo_id: str, force: bool, say: Say) -> None:
+    """Write record and card."""
+    path = run.adapter_dir / regions.CARD_NAME
+    outcome = drafted(run, repo_id).write(run.adapter_dir, force)
+    say(f"wrote {path}" if outcome == "written" else f"{path} is up to date")
+
+
+def try_code(run: Run, start_local_hub: StartLocalHub, say: Say) -> bool:
+    """Run the code of the written card; whether the record holds a new run. Raises SnippetError.
+
+    What ran already on these files is not run again.
+    """
+    if not usage.has_code(run.adapter_dir):
+        say("the card shows no code to run")
+        return False
+    if usage.has_run(run.adapter_dir):
+        say("the card's code ran already on these files")
+        return False
+    base = run.settings.base
+    options = usage.Options(
+        base_path=Path(base.path) if base.path else None,
+        trusted=base.trust_remote_code,
+        time_limit=run.settings.verifying.time_limit,
+        threads=run.settings.training.threads,
+    )
+    usage.verify_and_record(run.adapter_dir, start_local_hub, options, say)
+    return True
 
 
 def check_first(run: Run, force: bool) -> None:
@@ -70,6 +116,8 @@ def check_first(run: Run, force: bool) -> None:
     A card that may not be replaced, a template that is not there, a licence that the Hub does not know.
     """
     card = run.settings.card
+    if run.settings.verifying.usage:
+        _check_local_hub()
     if card.template and not Path(card.template).is_file():
         raise CardError(f"there is no template {card.template}", "check card.template")
     said = {"license": card.license, "license_name": card.license_name, "license_link": card.license_link}
@@ -82,3 +130,14 @@ def check_first(run: Run, force: bool) -> None:
         raise stages.no_dataset()
     if run.adapter_dir.is_dir():
         regions.check_replaceable(run.adapter_dir, "", force)
+
+
+def _check_local_hub() -> None:
+    """The card's code runs against a local Hub. Raises MissingExtra."""
+    try:
+        require("local", LOCAL)
+    except MissingExtra as error:
+        raise MissingExtra(
+            f"to run the card's code before the push, {error.message}",
+            f"{error.hint}, or --no-verify-usage",
+        ) from None

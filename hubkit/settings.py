@@ -114,6 +114,13 @@ class Measuring(Section, frozen=True):
     speed: ThroughputSettings = ThroughputSettings()
 
 
+class Verifying(Section, frozen=True):
+    """What is tried before a push: the card's own code is run as a reader would run it."""
+
+    usage: bool = True
+    time_limit: Annotated[float, Meta(gt=0)] = 600.0  # seconds
+
+
 class Card(Author, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The author's words and the template."""
 
@@ -143,6 +150,7 @@ class Settings(Section, frozen=True):
     output_dir: str = "runs/hubkit"
     training: Training = Training()
     measuring: Measuring = Measuring()
+    verifying: Verifying = Verifying()
     card: Card = msgspec.field(default_factory=Card)
     hub: Hub = Hub()
 

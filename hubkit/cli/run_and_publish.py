@@ -15,6 +15,11 @@ from hubkit.cli import common
 @common.set_option
 @click.option("--adapter", "adapter_dir", help="Load this adapter instead of training one.")
 @common.push_options
+@click.option(
+    "--verify-usage/--no-verify-usage",
+    default=None,
+    help="Run the card's own code before the push; a failure stops it (default: yes).",
+)
 @click.option("--fresh", is_flag=True, help="Drop checkpoints and train anew.")
 @click.option(
     "--force",
@@ -27,13 +32,14 @@ def command(
     config: Path,
     overrides: tuple[str, ...],
     adapter_dir: str | None,
+    verify_usage: bool | None,
     fresh: bool,
     force: bool,
     as_json: bool,
     quiet: bool,
     **push: Any,
 ) -> None:
-    """Train (or load) an adapter, measure it, write its card, and publish both in one commit.
+    """Train (or load) an adapter, measure it, write its card, run its code, and publish in one commit.
 
     CONFIG is a YAML file; see examples/. Stages that are done already for the same settings and the same
     weights are not done again, so that a run which was stopped goes on where it was. Without a Hub token it
@@ -42,6 +48,8 @@ def command(
     from hubkit import localhub, pipeline
     from hubkit.cli.push import push_options, report
 
+    if verify_usage is not None:
+        overrides = (*overrides, f"verifying.usage={str(verify_usage).lower()}")
     run = common.prepared(config, overrides, adapter_dir)
     options = push_options({**push, "force": force}, run.settings.hub, quiet)
     say = common.speaker(quiet)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from hubkit import files
+from hubkit import adapter, files, freshness, record
 from hubkit.card import regions
 from hubkit.card.facts import Facts, gather
 from hubkit.card.missing import missing
@@ -100,6 +102,32 @@ def verify(directory: Path, start: StartMounted, options: Options, say: Say) -> 
     )
 
 
+def verify_and_record(directory: Path, start: StartMounted, options: Options, say: Say) -> UsageRun:
+    """Run the code of the written card and keep the run in the record. Raises what `verify` raises."""
+    _free_memory()
+    run = verify(directory, start, options, say)
+    record.write(directory, msgspec.structs.replace(record.read(directory), usage=run))
+    say(f"it ran in {run.seconds:.0f} s")
+    return run
+
+
+def _free_memory() -> None:
+    """Let go of models that were measured before: the code loads the base once more."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def has_run(directory: Path) -> bool:
+    """Whether the record holds a run of the written card's code on the files that lie there."""
+    known = record.read(directory)
+    blocks = snippets.python_blocks(regions.on_disk(directory) or "")
+    if known.usage is None or known.usage.snippet_sha256 != snippets.sha256(blocks):
+        return False
+    return freshness.ran_on(known, adapter.read(directory).sha256())
+
+
 def has_code(directory: Path) -> bool:
     """Whether the written card shows any Python of its use."""
     return bool(snippets.python_blocks(regions.on_disk(directory) or ""))
@@ -150,14 +178,14 @@ def _base(facts: Facts, options: Options, say: Say) -> BaseFiles:
 def _served(folder: Path, facts: Facts, base: BaseFiles, start: StartMounted) -> Iterator[tuple[str, Path]]:
     """A local Hub that serves adapter and base, its address, and the directory to run in."""
     cwd = process.made(folder / "work")
-    adapter = process.made(cwd / facts.directory_name if facts.repo_id is None else folder / "adapter")
+    served = process.made(cwd / facts.directory_name if facts.repo_id is None else folder / "adapter")
     for name in files.ADAPTER_FILES:  # what is published of the directory, and nothing else of it
         if (facts.adapter.directory / name).is_file():
-            (adapter / name).symlink_to((facts.adapter.directory / name).resolve())
+            (served / name).symlink_to((facts.adapter.directory / name).resolve())
     base_id = str(facts.base_id)
     mounts = {base_id: (base.directory, base.commit)}
     if facts.repo_id is not None:
-        mounts[facts.repo_id] = (adapter, hashlib.sha1(facts.adapter.sha256().encode()).hexdigest())
+        mounts[facts.repo_id] = (served, hashlib.sha1(facts.adapter.sha256().encode()).hexdigest())
     _fill_cache(folder / "hf" / "hub", base_id, base)
     hub = start(folder / "served", mounts=mounts)
     try:
