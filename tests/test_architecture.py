@@ -188,9 +188,12 @@ def test_help_of_the_commands_loads_nothing_heavy() -> None:
     assert not loaded_by(code) & (HEAVY | {"starlette", "uvicorn"})
 
 
+WRITES_CARD = "assert run(['card', '--adapter', sys.argv[1], '-q', '--no-figures']) == 0"
+
+
 def test_a_card_loads_neither_torch_nor_the_hubs_client(tmp_path: Path) -> None:
     directory = CASES["causal-lora"](tmp_path / "adapter")
-    code = "from hubkit.cli.main import run\nassert run(['card', '--adapter', sys.argv[1], '-q']) == 0"
+    code = f"from hubkit.cli.main import run\n{WRITES_CARD}"
     loaded = loaded_by(code, str(directory))
     assert not loaded & (HEAVY | {"huggingface_hub", "httpx", "starlette"})
     assert (directory / "README.md").is_file()
@@ -199,7 +202,7 @@ def test_a_card_loads_neither_torch_nor_the_hubs_client(tmp_path: Path) -> None:
 def test_publishing_loads_no_torch(tmp_path: Path) -> None:
     directory = CASES["causal-lora"](tmp_path / "adapter")
     code = (
-        "from hubkit.cli.main import run\nassert run(['card', '--adapter', sys.argv[1], '-q']) == 0\n"
+        f"from hubkit.cli.main import run\n{WRITES_CARD}\n"
         "assert run(['publish', '--adapter', sys.argv[1], '--local-hub', sys.argv[2], '-q']) == 0"
     )
     assert not loaded_by(code, str(directory), str(tmp_path / "hub")) & HEAVY

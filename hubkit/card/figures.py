@@ -111,20 +111,29 @@ def _is_anothers(facts: Facts, figure: Figure) -> bool:
     return figure.file not in facts.figures and (facts.adapter.directory / figure.path).exists()
 
 
-def write(directory: Path, content: Mapping[str, bytes]) -> None:
+def write(directory: Path, images: Mapping[str, bytes]) -> None:
     """Write figures that were drawn."""
-    if content:
-        (directory / png.FOLDER).mkdir(exist_ok=True)
-    for path, image in content.items():
-        files.write_atomically(directory / path, image)
+    if not images:
+        return
+    (directory / png.FOLDER).mkdir(exist_ok=True)
+    try:
+        for path, image in images.items():
+            files.write_atomically(directory / path, image)
+    finally:
+        _drop_empty_folder(directory)
 
 
 def remove(directory: Path, paths: Sequence[str]) -> None:
     """Remove figures of hubkit's that the card does not link, and their folder when nothing else is in it."""
     for path in paths:
         (directory / path).unlink(missing_ok=True)
+    if paths:
+        _drop_empty_folder(directory)
+
+
+def _drop_empty_folder(directory: Path) -> None:
     folder = directory / png.FOLDER
-    if paths and folder.is_dir() and not any(folder.iterdir()):
+    if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
