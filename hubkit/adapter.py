@@ -96,7 +96,7 @@ class Adapter:
 
         `target_modules` of the configuration can be a pattern or "all-linear"; the file has the modules.
         """
-        from_file = {path.rpartition(".")[2] for path in self.adapted_modules}
+        from_file = {_last_name(path) for path in self.adapted_modules}
         if from_file:
             return sorted(from_file)
         configured = self.config.get("target_modules")
@@ -142,6 +142,12 @@ class Adapter:
         """
         whole = f"{of_weights or self.weights_sha256()} {_effective(self.config)}"
         return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _last_name(path: str) -> str:
+    """`query` of `layer.0.attention.query`, and `layers` of `layers.0`."""
+    parts = path.split(".")
+    return next((part for part in reversed(parts) if not part.isdigit()), path)
 
 
 def check_measurable(adapter: Adapter) -> None:

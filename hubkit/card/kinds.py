@@ -93,6 +93,7 @@ PEFT_KINDS: dict[str, Kind] = {
     "LILY": Kind(
         "Lily", ("lily",), ("lily",),
         "Lily shares low-rank matrices between layers, chosen by a trained router.",
+        file_is_trainable=False,
     ),
     "LN_TUNING": Kind(
         "LayerNorm tuning", ("ln-tuning",), ("ln-tuning",),

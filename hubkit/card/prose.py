@@ -10,6 +10,8 @@ from hubkit.card.tables import license_name
 from hubkit.record import Perplexity
 
 SMALL_SAMPLE = 10_000  # predictions below which a perplexity is called one of a small sample
+# Beginnings of a method's name that are spoken with a vowel first.
+_VOWELS = ("A", "E", "I", "O", "a", "rs", "X-", "HRA")
 
 
 def title(facts: Facts) -> str:
@@ -33,7 +35,7 @@ def lead(facts: Facts) -> str:
 
 def _what_it_is(facts: Facts) -> str:
     dataset = facts.record.dataset
-    article = "An" if facts.kind.title.lstrip("(")[0] in "AEIO" else "A"
+    article = "An" if facts.kind.title.lstrip("(").startswith(_VOWELS) else "A"
     base = f" for {text.model_link(facts.base_id)}" if facts.base_id else ""
     done = facts.record.training is not None and dataset is not None
     for_task = f", {'trained ' if done else ''}for {facts.task.TITLE}" if facts.task else ""
@@ -146,6 +148,8 @@ def limitations(facts: Facts) -> list[str]:
         f"It is no model by itself: it works only together with {name}, and inherits that model's knowledge,"
         " biases and limits."
     ]
+    if not facts.adapter.parameters:
+        found.append("Its weights file holds no numbers: what was trained is not in it.")
     return found + [line for line in (*_limits_of_training(facts), *_limits_of_measures(facts)) if line]
 
 

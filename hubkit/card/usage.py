@@ -203,6 +203,8 @@ def _load_lines(facts: Facts, task: Described, base_id: str, adapter: str) -> li
     lines += _call(f"base = {task.AUTO_CLASS}.from_pretrained", arguments + pinned)
     if rows := facts.resized_vocabulary:
         lines.append(f"base.resize_token_embeddings({rows}, mean_resizing=False)")
+    if facts.adapter.peft_type == "XLORA":
+        lines.append("base.config.use_cache = False  # X-LoRA asks for it")
     lines += _call("model = PeftModel.from_pretrained", ["base", quoted(adapter)])
     source = adapter if facts.has_tokenizer else base_id
     own = [] if facts.has_tokenizer else source_of

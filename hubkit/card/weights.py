@@ -28,7 +28,7 @@ def _all_trainable(adapter: Adapter, kind: Kind) -> bool:
 
     PEFT also saves what it does not train, such as embeddings of a resized vocabulary.
     """
-    if not kind.file_is_trainable or adapter.config.get("use_bdlora"):
+    if not kind.file_is_trainable or _has_tied_bias(adapter):
         return False
     trained = set(adapter.modules_to_save)
     biases = adapter.config.get("bias", "none") != "none"
@@ -39,6 +39,12 @@ def _all_trainable(adapter: Adapter, kind: Kind) -> bool:
         or tensor.name in PROMPT_NAMES
         for tensor in adapter.whole_tensors
     )
+
+
+def _has_tied_bias(adapter: Adapter) -> bool:
+    """Whether a masked-LM head is there, whose bias lies in the file under two names."""
+    names = {tensor.name for tensor in adapter.whole_tensors}
+    return any(name.replace(".decoder.bias", ".bias") in names for name in names if ".decoder.bias" in name)
 
 
 def headless(adapter: Adapter) -> bool:
