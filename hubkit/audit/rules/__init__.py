@@ -133,7 +133,7 @@ def findings(subject: Subject, codes: frozenset[str] | None = None) -> list[Find
         Finding(
             code=rule.code,
             severity=fault.severity or rule.severity,
-            message=fault.message,
+            message=_sentence(fault.message),
             path=subject.path,
             line=fault.line,
             says=fault.says,
@@ -146,6 +146,12 @@ def findings(subject: Subject, codes: frozenset[str] | None = None) -> list[Find
     ]
     unique = {(f.code, f.line, f.message, f.says): f for f in result if not _is_ignored(f, subject)}
     return sorted(unique.values(), key=lambda f: (f.line or 0, f.code))
+
+
+def _sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
 _IGNORE = re.compile(r"hubkit:(ignore|ignore-file)((?:[ ,]+HK\d{3})+)")

@@ -1,0 +1,104 @@
+"""The card that hubkit would write now, line by line beside the one that is there: within hubkit's regions
+only.
+
+A region whose digest is right and whose text differs was true of another record or other weights; one whose
+digest is wrong was edited by hand. Cards of another template, of another version of hubkit, and those of
+the Hub (the author's fragments are not pushed) cannot be written again here: of them only the digests are
+checked.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import yaml
+
+from hubkit import __version__
+from hubkit.audit.subject import Subject
+from hubkit.card import facts, regions
+from hubkit.card.render import render
+from hubkit.errors import HubkitError
+
+How = Literal["edited", "outdated"]
+_MADE_BY = re.compile(r"\*Made by hubkit (\S+) from")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Lines of a region that are not what hubkit would write."""
+
+    region: str
+    how: How
+    line: int
+    says: str
+    instead: str | None  # None: it cannot be written again here
+
+
+def is_hubkits(subject: Subject) -> bool:
+    """Whether the card has regions of hubkit's."""
+    return regions.is_touched(subject.document.text)
+
+
+def card_now(subject: Subject) -> str | None:
+    """The card that hubkit would write now; None where that cannot be told."""
+    text = subject.document.text
+    made_by = _MADE_BY.search(text)
+    if subject.adapter is None or subject.remote or subject.record_problem or subject.directory is None:
+        return None
+    if regions.has_own_template(text) or made_by is None or made_by[1] != __version__:
+        return None
+    try:
+        return render(facts.gather(subject.directory, adapter=subject.adapter))
+    except HubkitError:
+        return None
+
+
+def metadata_now(card: str) -> dict[str, Any]:
+    """The metadata of a card that hubkit wrote."""
+    plain = yaml.safe_load(regions.split(card).yaml or "{}")
+    return plain if isinstance(plain, dict) else {}
+
+
+def differences(subject: Subject) -> Iterator[Difference]:
+    """What differs inside hubkit's regions, in the order of the lines."""
+    text = subject.document.text
+    parts = regions.split(text)
+    above = text.count("\n", 0, len(text) - len(parts.body))
+    try:
+        present = regions.pieces(parts.body, above + 1)
+    except HubkitError:
+        return  # another rule says that the markers are broken
+    now = card_now(subject)
+    wanted = {piece.name: piece.content for piece in regions.pieces(regions.split(now).body)} if now else {}
+    for piece in present:
+        if piece.kind != "region" or piece.kept or piece.sha256 is None:
+            continue
+        sealed = piece.sha256 == regions.digest(piece.content)
+        first = above + parts.body.count("\n", 0, piece.at) + 2  # below the marker
+        if piece.name in wanted:
+            yield from _lines(piece, wanted[piece.name], first, "outdated" if sealed else "edited")
+        elif not sealed:
+            yield Difference(piece.name, "edited", first - 1, f"region {piece.name!r}", None)
+
+
+def _lines(piece: regions.Piece, wanted: str, first: int, how: How) -> Iterator[Difference]:
+    """The lines of a region that are not as they should be."""
+    has, should = piece.content.split("\n"), wanted.split("\n")
+    if has == should:
+        return
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, has, should, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        pairs = max(i2 - i1, 1)
+        for offset in range(pairs):
+            says = has[i1 + offset] if i1 + offset < i2 else ""
+            last = offset == pairs - 1
+            instead = should[j1 + offset : j2 if last else j1 + offset + 1]
+            if says.strip() or any(line.strip() for line in instead):
+                yield Difference(
+                    piece.name, how, first + min(i1 + offset, len(has) - 1), says, "\n".join(instead)
+                )
