@@ -1,10 +1,10 @@
-"""The four methods side by side: LoRA, Sparse LoRA, QLoRA and HiRA on one base, one text and one number of steps.
+"""The four methods side by side: LoRA, Sparse LoRA, QLoRA and HiRA on one base, one text, the same steps.
 
     make quickstart                           # fetches base and text
     python benchmarks/compare_methods.py      # trains and measures the four, then prints `hubkit compare`
 
-Rank, modules, batch and seed are the same for all four. HiRA has no alpha and wants a higher learning rate, which
-is given to it. What is trained and measured already is not done again. The adapters stay in build/compare.
+Rank, modules, batch and seed are the same for all four. HiRA has no alpha and wants a higher learning rate,
+which is given to it. What is trained and measured already is not done again. The adapters stay in build/compare.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=45)
     parser.add_argument("--block-size", type=int, default=256)
     parser.add_argument("--eval-documents", type=int, default=12)
-    parser.add_argument(
-        "--plot", type=Path, help="Draw perplexity against trainable parameters into this PNG."
-    )
+    parser.add_argument("--plot", type=Path, help="Draw the comparison into this PNG.")
     arguments = parser.parse_args()
     extras.require_train()
     directories = []

@@ -21,8 +21,10 @@ GREY = "#747d89"  # text, axes, the base
 BLUE = "#3b82e0"  # the adapter; the training loss
 ORANGE = "#d2711f"  # the evaluation loss
 WIDTH, DPI = 6.4, 200  # inches, dots per inch
+COLOURS = 128  # of the palette
 SMALL = 8.5  # points
 LINE = 11.5  # points from one line of text to the next
+MOST_POINTS, MARKED = 300, 25  # of a line; with a mark on each
 NAME = 130.0  # points that a name may be long
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # matplotlib brings it
@@ -54,28 +56,38 @@ def can_draw() -> bool:
 
 
 def losses(training: Points, evaluation: Points) -> Callable[[str], bytes]:
-    """Loss over optimizer steps."""
+    """Loss over optimizer steps; a long history as the means of as many points as can be seen."""
 
     def draw(axes: Any) -> None:
-        if training:
-            axes.plot(*zip(*training, strict=True), color=BLUE, label="training", **_markers(training))
-        if evaluation:
+        for name, points, colour in (("training", training, BLUE), ("evaluation", evaluation, ORANGE)):
+            if not points:
+                continue
+            at_once = -(-len(points) // MOST_POINTS)
+            shown = _means(points, at_once)
             axes.plot(
-                *zip(*evaluation, strict=True),
-                color=ORANGE,
-                label="evaluation",
-                **(_markers(evaluation) or {"marker": "o", "markersize": 4.5}),
+                *zip(*shown, strict=True),
+                color=colour,
+                label=name if at_once == 1 else f"{name}, means of {at_once}",
+                marker="o" if len(shown) <= MARKED else "",
+                markersize=4.5,
             )
         axes.set_xlabel("Optimizer step")
         axes.set_ylabel("Loss (nats)")
         axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_formatter(_counted)
         axes.legend(loc="upper right", labelcolor=GREY)
 
     return lambda digest: _png(draw, 2.9, digest)
 
 
-def _markers(points: Points) -> dict[str, Any]:
-    return {"marker": "o", "markersize": 4.5} if len(points) <= 25 else {}
+def _counted(value: float, _: int) -> str:
+    return f"{value:,.0f}"
+
+
+def _means(points: Points, at_once: int) -> Points:
+    """The means of so many values at once, each at the last of their steps."""
+    parts = [points[at : at + at_once] for at in range(0, len(points), at_once)]
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
 
 
 def bars(values: Sequence[tuple[str, float, str]], label: str) -> Callable[[str], bytes]:
@@ -123,10 +135,10 @@ def scatter(
                 name, (0, value), xycoords=("axes fraction", "data"), xytext=(6, 2), va="bottom",
                 textcoords="offset points", fontsize=SMALL,
             )  # fmt: skip
-        if axes.get_xscale() == "linear":
-            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            if len(set(across)) == 1:
-                axes.set_xticks(across[:1])
+        axes.xaxis.set_major_formatter(_counted)
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
+        if len(set(across)) == 1:
+            axes.set_xticks(across[:1])
         _write_names(axes, points)
 
     return lambda digest: _png(draw, 3.4, digest)
@@ -134,6 +146,7 @@ def scatter(
 
 def _write_names(axes: Any, points: Sequence[tuple[str, float, float, bool]]) -> None:
     """A name to the right of each point; names that would lie over one another are moved up, with a line."""
+    axes.autoscale_view()  # else the places are those of an empty figure
     spots = axes.transData.transform([(x, y) for _, x, y, _ in points]) * 72 / axes.figure.dpi
     placed: list[tuple[float, float]] = []
     for (across, height), (name, x, y, _) in sorted(
@@ -169,7 +182,19 @@ def _png(draw: Callable[[Any], None], height: float, digest: str) -> bytes:
         FigureCanvasAgg(figure)
         draw(figure.add_subplot())
         buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format="png", dpi=DPI, transparent=True, metadata={"Software": None, png.KEY: digest}
-        )
+        figure.savefig(buffer, format="png", dpi=DPI, transparent=True)
+    return _small(buffer, digest)
+
+
+def _small(image: io.BytesIO, digest: str) -> bytes:
+    """The image with a palette, a third as large, and with nothing written beside it but the digest."""
+    from PIL import Image, PngImagePlugin
+
+    info = PngImagePlugin.PngInfo()
+    info.add_text(png.KEY, digest)
+    buffer = io.BytesIO()
+    with Image.open(image) as whole:
+        # FASTOCTREE is the method that keeps transparency
+        few = whole.convert("RGBA").quantize(COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(buffer, "PNG", optimize=True, pnginfo=info, dpi=None)
     return buffer.getvalue()
