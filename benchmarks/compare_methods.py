@@ -4,7 +4,7 @@
     python benchmarks/compare_methods.py      # trains and measures the four, then prints `hubkit compare`
 
 Rank, modules, batch and seed are the same for all four. HiRA has no alpha and wants a higher learning rate,
-which is given to it. What is trained and measured already is not done again. The adapters stay in build/compare.
+which is given to it. What is trained and measured already is not done again. Adapters stay in build/compare.
 """
 
 from __future__ import annotations
