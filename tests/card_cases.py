@@ -92,6 +92,9 @@ def with_digest(directory: Path, record: Record) -> Record:
         for name in record.measures.__struct_fields__
         if (value := getattr(record.measures, name)) is not None
     }
+    if "size" in measures:
+        weights = (directory / "adapter_model.safetensors").stat().st_size
+        measures["size"] = msgspec.structs.replace(measures["size"], adapter_weights_bytes=weights)
     training = record.training and msgspec.structs.replace(record.training, adapter_sha256=sha256)
     return msgspec.structs.replace(record, measures=Measures(**measures), training=training)
 
@@ -416,6 +419,106 @@ def masked_qlora(directory: Path) -> Path:
     )
 
 
+def whole(directory: Path) -> Path:
+    """Every text of an author, on a gated base that runs code of its repo; ranks that differ."""
+    config = {
+        **LORA_CONFIG,
+        "modules_to_save": ["norm"],
+        "rank_pattern": {"q_proj": 16},
+        "alpha_pattern": {"q_proj": 32},
+        "use_dora": True,
+        "init_lora_weights": "pissa",
+    }
+    tensors = lora_tensors("model.layers", 2, ["q_proj"], 288, 16)
+    tensors |= lora_tensors("model.layers", 2, ["v_proj"], 288, 8)
+    for name in [name for name in tensors if ".lora_A." in name]:
+        tensors[name.replace("lora_A.weight", "lora_magnitude_vector")] = ("F32", [288])
+    tensors |= {"base_model.model.model.norm.weight": ("F32", [288])}
+    adapter = read(write_adapter(directory, config, tensors)).parameters
+    parameters = msgspec.structs.replace(
+        MEASURES.parameters,
+        adapter=adapter,
+        adapter_by_dtype={"float32": adapter},
+        trainable=adapter,
+        total=134_515_008 + adapter,
+        total_by_dtype={"float32": 134_515_008 + adapter},
+    )
+    size = msgspec.structs.replace(MEASURES.size, adapter_memory_bytes=4 * adapter)
+    base = msgspec.structs.replace(
+        BASE,
+        source="hub",
+        note=None,
+        revision="12fd25f77366fa6b3b4b768ec3050bf629380bac",
+        trust_remote_code=True,
+        gated=True,
+        vocab_size=49_152,
+        max_positions=8_192,
+    )
+    author = Author(
+        title="A helper for Python's help",
+        summary="It continues English prose about *Python*, as its own help would.",
+        description="The second of three adapters; see [the first](https://example.org/first).",
+        intended_use="To continue English prose about Python.\n\n- in an editor\n- in a terminal",
+        downstream_use="As a start for adapters on other documentation.",
+        out_of_scope="Answers that somebody relies on.",
+        risks="It was trained on one author's style, and writes in it.",
+        limitations="It knows Python 3.11, and nothing newer.",
+        recommendations="Check what it writes against the documentation.",
+        training_data="The topics were written by many people over thirty years.",
+        evaluation="### By hand\n\nTwo people read 50 continuations and found 41 of them true.",
+        citation="@misc{example2026,\n  title = {A helper},\n  author = {Example, Ada},\n  year = {2026}\n}",
+        acknowledgements="Thanks to all who wrote the topics.",
+        funding="Paid for by its author.",
+        help="Open a discussion on this page.",
+        contact="[Ada Example](https://example.org)",
+        glossary="**Topic**: a page that `help()` shows.",
+        more_information="The code that trained it is linked above.",
+        license="apache-2.0",
+        language=["en"],
+        tags=["python"],
+        authors=["Ada Example", "Bo Example"],
+        shared_by="Example Institute",
+        repository="https://example.org/code",
+        paper="https://arxiv.org/abs/2106.09685",
+        demo="https://example.org/demo",
+        cloud_provider="Example Cloud",
+        compute_region="Europe (north)",
+        example="The with statement is used to",
+    )
+    return _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL,
+            repo_id="ada/python-help",
+            method=Method(name="lora", parameters={"r": 8, "alpha": 16, "dora": True}),
+            base_model=base,
+            measures=msgspec.structs.replace(MEASURES, parameters=parameters, size=size),
+            author=author,
+        ),
+    )
+
+
+def classifier(directory: Path) -> Path:
+    """A sequence classifier with three labels, as another tool left it: no record."""
+    config = {
+        **LORA_CONFIG,
+        "base_model_name_or_path": "distilbert/distilbert-base-uncased",
+        "task_type": "SEQ_CLS",
+        "target_modules": ["q_lin", "v_lin"],
+        "modules_to_save": ["classifier", "score", "pre_classifier"],
+        "use_rslora": True,
+    }
+    modules = [f"attention.{name}" for name in ("q_lin", "v_lin")]
+    tensors = lora_tensors("distilbert.transformer.layer", 6, modules, 768, 8)
+    tensors |= {
+        "base_model.model.pre_classifier.weight": ("F32", [768, 768]),
+        "base_model.model.pre_classifier.bias": ("F32", [768]),
+        "base_model.model.classifier.weight": ("F32", [3, 768]),
+        "base_model.model.classifier.bias": ("F32", [3]),
+    }
+    return write_adapter(directory, config, tensors, tokenizer=False)
+
+
 def foreign(directory: Path) -> Path:
     """An adapter as another tool left it: BERT-base, query, key, value, quantization beside it, no record."""
     config = {
@@ -468,5 +571,7 @@ CASES = {
     "causal-sparse-lora": sparse_lora,
     "causal-hira": hira,
     "masked-qlora": masked_qlora,
+    "whole": whole,
     "foreign": foreign,
+    "foreign-classifier": classifier,
 }

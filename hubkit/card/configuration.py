@@ -70,7 +70,8 @@ def main(facts: Facts) -> list[Row]:
         ("Adapted modules", _adapted(facts)),
         ("Bias", text.code(str(bias)) if bias else None),
     ]
-    rows += [(label, _setting(config.get(key))) for key, label in MAIN]
+    really = {**config, "modules_to_save": _saved_whole(facts)}
+    rows += [(label, _setting(really.get(key))) for key, label in MAIN]
     rows += [("Mixed adapters", _adapters(config.get("adapters")))]
     rows += [("Base weights", quantization(facts)), ("Saved in", _dtypes(facts.parameters.adapter_by_dtype))]
     rows += [(label, _setting(config.get(key))) for key, label in LAST]
@@ -100,6 +101,13 @@ def _adapted(facts: Facts) -> str | None:
     if len(modules) > LISTED:
         shown += f" and {text.count(len(modules) - LISTED)} more"
     return (shown + (f" ({text.plural(places, 'module')})" if places else "")) or None
+
+
+def _saved_whole(facts: Facts) -> list[str]:
+    """The modules that the file holds whole: PEFT names some for every classifier that not all have."""
+    named = facts.adapter.modules_to_save
+    parts = {part for tensor in facts.adapter.whole_tensors for part in tensor.name.split(".")}
+    return [name for name in named if name.rpartition(".")[2] in parts] or named
 
 
 def _adapters(named: Any) -> str | None:

@@ -20,6 +20,7 @@ _TAG = re.compile(
     r"""(?:\s+[\w:-]+(?:=(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=`]+))?)*\s*/?>"""
 )
 _HARMLESS = re.compile(r"<https?://[^\s<>]+>|<!--(?![^<>-]*hubkit:)[^<>-]*-->")  # no marker of hubkit's
+_MARKER = re.compile(r"^<!-- hubkit:")  # ends a region wherever it begins a line, in a fence too
 _VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 _RAW = frozenset(
     "script pre style textarea title iframe noscript plaintext xmp noembed noframes svg math".split()
@@ -40,7 +41,8 @@ def passage(text: str) -> str:
             at += 1
         elif (end := _end_of_fence(lines, at, fence)) is not None:
             # A blank line ends a raw HTML block, which would hide the fence's first line.
-            kept += ["", *lines[at : end + 1]] if kept and kept[-1] else lines[at : end + 1]
+            fenced = [_MARKER.sub(r" \g<0>", line) for line in lines[at : end + 1]]
+            kept += ["", *fenced] if kept and kept[-1] else fenced
             at = end + 1
         else:
             kept.append(f"{fence[1]}&#{ord(fence[2][0])};{fence[2][1:]}{fence[3]}".rstrip())
@@ -49,7 +51,7 @@ def passage(text: str) -> str:
     return "\n".join(f" {line}" if line.startswith("<!-- hubkit:") else line for line in kept).strip("\n")
 
 
-def fenced(citation: str) -> str:
+def in_fence(citation: str) -> str:
     """BibTeX in a code fence, where the author gave none."""
     bare = citation.lstrip().startswith("@") and not re.search(r"^ {0,3}(?:```|~~~)", citation, re.MULTILINE)
     return f"```bibtex\n{citation.strip()}\n```" if bare else citation

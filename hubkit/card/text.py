@@ -22,6 +22,7 @@ _ESCAPES = {
 } | {ord("<"): "&lt;", ord(">"): "&gt;", ord("|"): "&#124;", ord("&"): "&amp;", ord("~"): "\\~"}  # fmt: skip
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
 _LINE_START = re.compile(r"#{1,6}(?:\s|$)|[+-](?:\s|$)|[=-][=\s-]*$|\d+[.)](?:\s|$)")
+_NUMBER, _NUMBER_STARTS = re.compile(r"[-+*]*[\d,.]+(?:e-?\d+)?[%*]*"), frozenset("0123456789-+*.,")
 _CLOSING_HASHES = re.compile(r"#+$")  # a heading would take them as its end
 _AUTOLINK = re.compile(r"(?i)\b(?:https?|ftp)(?=://)|\bwww(?=\.)|@")
 
@@ -177,27 +178,23 @@ def table(rows: list[tuple[str, ...]], *header: str) -> str:
     if not rows:
         return ""
     cells = [[_cell(cell) for cell in row] for row in (header, *rows)]
-    numeric = [_is_numeric([row[i] for row in cells[1:]]) for i in range(len(header))]
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
-    rule = [("-" * (width - 1) + ":") if right else "-" * width
-            for width, right in zip(widths, numeric, strict=True)]  # fmt: skip
-    return "\n".join(_line(row, widths, numeric) for row in (cells[0], rule, *cells[1:]))
-
-
-def _line(row: list[str], widths: list[int], numeric: list[bool]) -> str:
-    padded = [
-        cell.rjust(width) if right else cell.ljust(width)
-        for cell, width, right in zip(row, widths, numeric, strict=True)
-    ]
-    return f"| {' | '.join(padded)} |"
+    columns = list(zip(*cells, strict=True))
+    numeric = [_is_numeric(column[1:]) for column in columns]
+    widths = [max(3, max(map(len, column))) for column in columns]
+    sides = [">" if right else "<" for right in numeric]
+    line = f"| {' | '.join(f'{{:{side}{width}}}' for side, width in zip(sides, widths, strict=True))} |"
+    rule = ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)]
+    return "\n".join([line.format(*row) for row in (cells[0], rule, *cells[1:])])
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "&#124;")
+    if "  " in text or "\n" in text or not text.isprintable():
+        text = " ".join(text.split())
+    return text.replace("|", "&#124;") if "|" in text else text
 
 
-def _is_numeric(column: list[str]) -> bool:
+def _is_numeric(column: tuple[str, ...]) -> bool:
     """Whether a column holds numbers, and is set right-aligned for that."""
     return any(column) and all(
-        not cell or re.fullmatch(r"[-+*]*[\d,.]+(?:e-?\d+)?[%*]*", cell) for cell in column
+        not cell or (cell[0] in _NUMBER_STARTS and _NUMBER.fullmatch(cell)) for cell in column
     )
