@@ -12,7 +12,8 @@ On the true cards nothing may be found. A lie is one number, name, id, version, 
 - unmarked: without the markers, beside adapter and record;
 - bare: without the markers and without the record, beside the adapter alone, as a card typed by hand.
 
-A lie is caught when the audit finds an error or a warning. Every one that is not is listed.
+A lie is caught when the audit finds an error or a warning that it does not find without the lie. Every one
+that is not caught is listed.
 """
 
 from __future__ import annotations
@@ -65,13 +66,13 @@ def unmarked(card: str) -> str:
 WAYS: dict[str, Callable[[str], str]] = {"sealed": sealed, "unmarked": unmarked, "bare": unmarked}
 
 
-def found(directory: Path) -> tuple[str, ...]:
-    """The codes of the errors and warnings that the audit finds in a directory's card."""
+def found(directory: Path) -> Counter[str]:
+    """The errors and warnings that the audit finds in a directory's card, as code and message."""
     try:
         told = subject.load(directory / regions.CARD_NAME)
-    except HubkitError:
-        return ("unreadable",)
-    return tuple(sorted({finding.code for finding in rules.findings(told) if finding.fails}))
+    except HubkitError as error:
+        return Counter([error.message])
+    return Counter(f"{finding.code} {finding.message}" for finding in rules.findings(told) if finding.fails)
 
 
 def trial(directory: Path, way: str, every: int) -> Iterator[Told]:
@@ -83,20 +84,26 @@ def trial(directory: Path, way: str, every: int) -> Iterator[Told]:
             (copy / RECORD_NAME).unlink(missing_ok=True)
         path = copy / regions.CARD_NAME
         true = path.read_text(encoding="utf-8")
+        path.write_text(WAYS[way](true), encoding="utf-8")
+        before = found(copy)
         for number, lie in enumerate(lies(true)):
             if number % every:
                 continue
             path.write_text(WAYS[way](lie.told(true)), encoding="utf-8")
             line = lie.line(true)
-            yield Told(way, directory.name, lie, line, true.splitlines()[line - 1].strip(), found(copy))
+            yield Told(
+                way,
+                directory.name,
+                lie,
+                line,
+                true.splitlines()[line - 1].strip(),
+                tuple(found(copy) - before),
+            )
 
 
 def false_alarms(directories: list[Path]) -> list[str]:
     """What the audit finds on the cards as they are."""
-    alarms = []
-    for directory in directories:
-        alarms += [f"{directory.name}: {code}" for code in found(directory)]
-    return alarms
+    return [f"{directory.name}: {what}" for directory in directories for what in found(directory)]
 
 
 def table(told: list[Told]) -> list[str]:
