@@ -67,13 +67,13 @@ def _place(lines: list[str]) -> tuple[int, int] | None:
     for first, line in enumerate(lines[:LOOKED_AT]):
         if not _FENCE.fullmatch(line.lstrip("\ufeff")):
             continue
+        if sum(above.lstrip().startswith(("```", "~~~")) for above in lines[:first]) % 2:
+            continue  # an example of a front matter, in a code block
         last = next((i for i in range(first + 1, len(lines)) if _FENCE.fullmatch(lines[i])), None)
         if last is None:
             return None
         if first == 0 or _looks_like_metadata(lines[first + 1 : last]):
             return first, last
-        if any(line.strip() for line in lines[:first]) and "```" in "".join(lines[:first]):
-            return None  # an example of a front matter, in a code block
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hubkit.audit.front import FrontMatter
 
@@ -125,13 +127,20 @@ class Document:
 
     def section_at(self, number: int) -> tuple[str, ...]:
         """The headings above a line, the highest first."""
+        place = bisect_right(self._sections, number, key=lambda section: section[0])
+        return self._sections[place - 1][1] if place else ()
+
+    @cached_property
+    def _sections(self) -> list[tuple[int, tuple[str, ...]]]:
+        """The line of each heading, and the headings above it with itself."""
+        sections: list[tuple[int, tuple[str, ...]]] = []
         above: list[Heading] = []
         for heading in self.headings:
-            if heading.line > number:
-                break
-            above = [h for h in above if h.level < heading.level]
+            while above and above[-1].level >= heading.level:
+                above.pop()
             above.append(heading)
-        return tuple(h.text for h in above)
+            sections.append((heading.line, tuple(one.text for one in above)))
+        return sections
 
     def in_region(self, number: int) -> Region | None:
         """hubkit's region that a line lies in."""
