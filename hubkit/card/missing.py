@@ -7,6 +7,7 @@ import shlex
 from hubkit.adapter import PROMPT_TYPES
 from hubkit.card import fragments
 from hubkit.card.facts import Facts
+from hubkit.card.ran import is_stale, ran
 from hubkit.tasks import TASKS
 
 
@@ -18,7 +19,7 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
     author, record, measures = facts.author, facts.record, facts.record.measures
     measure = measuring(facts)
     on_text = measure if record.dataset and record.dataset.id else f"{measure} --text FILE"
-    perplexity = measures.perplexity
+    perplexity, base = measures.perplexity, record.base_model
     looked_for = (
         (not author.license, "license", "--license ID, such as --license apache-2.0"),
         (facts.repo_id is None, "repo id, for the snippets", "--repo-id USER/NAME"),
@@ -46,6 +47,11 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         ),
         (record.training is None, "training procedure", "hubkit train CONFIG.yaml writes it"),
         (measures.throughput is None, "throughput", measure),
+        (
+            facts.base_id is not None and facts.task is not None and ran(facts) is None,
+            "a run of its code" + (", as the known one is of other code or files" if is_stale(facts) else ""),
+            "--verify-usage" + (" --base-path DIR" if base and base.source == "local" else ""),
+        ),
         (measures.size is None, "sizes of base and merged model", measure),
         (not author.authors, "authors", "--author NAME"),
         (not author.contact, "contact", _by("--contact TEXT", "contact")),
