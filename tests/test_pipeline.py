@@ -12,6 +12,7 @@ import tiny
 from huggingface_hub import HfApi
 
 from hubkit import localhub, pipeline, record
+from hubkit.card import regions
 from hubkit.errors import CardError, HubkitError
 from hubkit.publishing import Plan, Published, PushOptions
 
@@ -117,11 +118,21 @@ def test_a_dry_run_leaves_nothing_behind(tiny_llama: Path, tmp_path: Path) -> No
     assert [c.commit_id for c in commits(hub, "local/run")] == [c.commit_id for c in done]
 
 
-def test_a_card_that_is_not_hubkits_is_found_before_the_work(tiny_llama: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("card", "why"),
+    [
+        ("---\n- a list\n---\n# Mine\n", "line 2: the front matter is no mapping"),
+        ("# Mine\n\n<!-- hubkit:begin usage -->\n", 'line 3: the region "usage" has no end'),
+        ("# Mine\n" + regions.region("usage", "Mine.\n").replace("Mine.", "Edited."), "edited by hand"),
+    ],
+)
+def test_a_card_that_cannot_be_written_is_found_before_the_work(
+    card: str, why: str, tiny_llama: Path, tmp_path: Path
+) -> None:
     run = tiny.run("causal-lm", tiny_llama, tmp_path)
     run.adapter_dir.mkdir(parents=True)
-    (run.adapter_dir / "README.md").write_text("# Mine\n\nWritten by hand.\n")
-    with pytest.raises(CardError):
+    (run.adapter_dir / "README.md").write_text(card)
+    with pytest.raises(CardError, match=why):
         publish(run, tmp_path / "hub")
     assert [path.name for path in run.adapter_dir.iterdir()] == ["README.md"]
 
@@ -184,8 +195,13 @@ def test_a_dry_run_of_what_is_done_writes_nothing(tiny_llama: Path, tmp_path: Pa
     options = PushOptions(local_hub=tmp_path / "hub")
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
     pipeline.run_and_publish(run, options, localhub.start, tiny.quiet)
-    before = {path.name: path.read_bytes() for path in run.adapter_dir.iterdir()}
+    before = contents(run.adapter_dir)
     other = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1, dataset={"note": "New."})
     dry = PushOptions(local_hub=tmp_path / "hub", dry_run=True)
     assert isinstance(pipeline.run_and_publish(other, dry, localhub.start, tiny.quiet), Plan)
-    assert {path.name: path.read_bytes() for path in run.adapter_dir.iterdir()} == before
+    assert contents(run.adapter_dir) == before
+    assert any(path.parent.name == "figures" for path in before)
+
+
+def contents(directory: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
