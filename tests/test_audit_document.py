@@ -160,8 +160,8 @@ def test_what_stands_in_code_and_comments_is_no_prose_and_no_heading() -> None:
 
 def test_links_and_images() -> None:
     document = read(
-        '[a `b`](c "t") ![d](e.png) [![f](g.svg)](h) <https://i> https://j/k_(l). <img src="m" alt=\'n\'> `[o](p)`\n'
-        "[q]: r\n[s](t_(u)) [](v)\n"
+        '[a `b`](c "t") ![d](e.png) [![f](g.svg)](h) <https://i> https://j/k_(l). `[o](p)`\n'
+        "<img src='m' alt='n'>\n[q]: r\n[s](t_(u)) [](v)\n"
     )
     assert [(one.text, one.target) for one in document.images] == [("d", "e.png"), ("f", "g.svg"), ("n", "m")]
     targets = [one.target for one in document.links]

@@ -43,6 +43,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--output", "-o", "to_file", type=_FILE, help="Write the report to this file, not to stdout.")
 @click.option("--baseline", "known", type=_FILE, help="Findings in this file are known: leave them out.")
 @click.option("--write-baseline", type=_FILE, help="Write all findings to this file as known ones; exit 0.")
+@click.option("--token", help="Hub token for a REPO_ID (default: HF_TOKEN or the one of `hf auth login`).")
+@click.option("--endpoint", help="Address of the Hub for a REPO_ID (default: HF_ENDPOINT or the Hub's own).")
 @click.option("--explain", metavar="CODE", help="Print what a rule is about, with examples, and stop.")
 @common.json_option
 @common.quiet_option
@@ -58,6 +60,8 @@ def command(
     to_file: Path | None,
     known: Path | None,
     write_baseline: Path | None,
+    token: str | None,
+    endpoint: str | None,
     explain: str | None,
     as_json: bool,
     quiet: bool,
@@ -75,9 +79,10 @@ def command(
         raise click.UsageError("give a card, an adapter directory or a repo id", context)
     codes = _codes(select or ("HK",)) - (_codes(ignore) if ignore else frozenset())
     root = (write_baseline or known or Path("x")).resolve().parent
-    reports = [
-        report for target in targets_ for report in _audited(target, adapter_dir, base_config, codes, root)
-    ]
+    reports: list[Report] = []
+    for target in targets_:
+        with targets.subjects(target, adapter_dir, base_config, lambda: _hub(endpoint, token)) as found:
+            reports += [_report(subject, codes, root) for subject in found]
     if write_baseline:
         baseline.write(write_baseline, [key for report in reports for key in report.keys])
         common.hint(f"Wrote {write_baseline}: {output.counted(reports)} are known now.", quiet)
@@ -103,17 +108,10 @@ def _codes(given: tuple[str, ...]) -> frozenset[str]:
     return frozenset(code for code in table if any(code.startswith(part) for part in wanted))
 
 
-def _hub() -> Hub:
+def _hub(endpoint: str | None, token: str | None) -> Hub:
     from hubkit.hub import Hub
 
-    return Hub()
-
-
-def _audited(
-    target: str, adapter_dir: Path | None, base_config: Path | None, codes: frozenset[str], root: Path
-) -> list[Report]:
-    with targets.subjects(target, adapter_dir, base_config, _hub) as found:
-        return [_report(subject, codes, root) for subject in found]
+    return Hub(endpoint, token)
 
 
 def _report(subject: Subject, codes: frozenset[str], root: Path) -> Report:
