@@ -18,11 +18,21 @@ from hubkit.record import Record
 
 RULES = rules.table()
 # The adapter that a rule's examples stand beside, where it is not a LoRA adapter with a record.
-BESIDE = {"HK137": "causal-hira", "HK521": "plain"}
+BESIDE = {
+    "HK137": "causal-hira",
+    "HK207": "masked-qlora",
+    "HK210": "plain",
+    "HK315": "plain",
+    "HK401": "plain",
+    "HK521": "plain",
+}
 
 
 # What nobody told of an adapter without a record: licence, language, repo, task, and who owns its base.
-UNKNOWABLE = {"foreign": {"HK110", "HK115", "HK122", "HK132", "HK311"}}
+UNKNOWABLE = {
+    "foreign": {"HK110", "HK115", "HK122", "HK132", "HK311"},
+    "foreign-classifier": {"HK110", "HK115"},
+}
 
 
 def plain_lora(directory: Path) -> Path:
@@ -41,6 +51,21 @@ def base_by_path(directory: Path) -> None:
     config = json.loads((directory / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "/data/models/smollm2"
     (directory / "adapter_config.json").write_text(json.dumps(config))
+
+
+def configured(**changes: object) -> Callable[[Path], None]:
+    def spoil(directory: Path) -> None:
+        config = json.loads((directory / "adapter_config.json").read_text())
+        (directory / "adapter_config.json").write_text(json.dumps(config | changes))
+
+    return spoil
+
+
+def without_zeros(directory: Path) -> None:
+    path = directory / "adapter_model.safetensors"
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    path.write_bytes(whole[:start] + b"\x01" * (len(whole) - start))
 
 
 def other_weights(directory: Path) -> None:
@@ -74,6 +99,9 @@ def as_pointer(directory: Path) -> None:
 
 # What is wrong with the files, where a rule is about them and the example can only tell of it.
 SPOILT: dict[str, Callable[[Path], None]] = {
+    "HK210": configured(base_model_name_or_path="unsloth/llama-3-8b-bnb-4bit"),
+    "HK222": without_zeros,
+    "HK401": configured(task_type="SEQ_CLS"),
     "HK521": base_by_path,
     "HK610": other_weights,
     "HK611": measured(too_good),

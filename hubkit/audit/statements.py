@@ -1,0 +1,209 @@
+"""What a card says about this adapter, as key and value: from tables, lists, sentences and code.
+
+Whether a sentence is about *this* adapter is decided here, once: a table that compares several, a section on
+other methods, advice and ranges are about others, and are left out.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hubkit.audit import labels, snippets
+from hubkit.audit.document import Document
+from hubkit.audit.parts import Claim, Fence
+
+_OTHERS = re.compile(
+    r"\b(?:compar\w*|baselines?|versus|vs\.?|related|other (?:\w+ )?(?:models?|adapters?|methods?"
+    r"|variants?|versions?)|"
+    r"ablations?|alternatives?|previous|prior|history|change ?log|roadmap|future|planned|next steps"
+    r"|recommend\w*|tips|"
+    r"sweeps?|grid|search space|(?:model )?family|variants|available (?:models|versions|adapters)"
+    r"|all (?:models|adapters)|"
+    r"teacher|glossary|background|faq|train your own|troubleshooting|leaderboard|references?|see also"
+    r"|how \w+ works|"
+    r"reproduc\w*|release notes|versiones|versões|what'?s new)\b|对比|比较|基线|消融|비교",
+    re.IGNORECASE,
+)
+_ADAPTER_WORDS = re.compile(
+    r"lora|peft|adapter|\bhira\b|low[- ]rank"
+    r"|\bia3\b|\boft\b|\bloha\b|\blokr\b|\bvera\b|适配|어댑터|adaptador",
+    re.IGNORECASE,
+)
+# A sentence with one of these weighs, advises or tells of another value.
+_HEDGES = re.compile(
+    r"\b(?:vs|versus|than|compared?|instead|previous(?:ly)?|earlier|e\.g|such as|typical(?:ly)?"
+    r"|usual(?:ly)?|recommend\w*|"
+    r"try|range|between|up to|at most|at least|or|not|no|higher|lower|larger|smaller|double[ds]?|if|could"
+    r"|can|should|may|"
+    r"might|would|max|maximum|minimum|teacher|baseline|original|experiment\w*|tested|swept|e\.g\.)\b|->|→"
+    r"|=>|≤|≥|<|>|max[-_]lora",
+    re.IGNORECASE,
+)
+VALUE_COLUMNS = frozenset({
+    "value", "values", "this adapter", "this model", "ours", "our model", "setting", "this", "值", "数值",
+    "값", "valor",
+    "details", "detail", "description", "configuration", "count", "result", "bytes", "about",
+})  # fmt: skip
+_IN_SENTENCES = {
+    "rank": r"(?<![\w.\-])(?:(?:lora[_ ])?r\s*[=:]|(?:lora[_ ])?rank\s*(?:\(r\))?\s*(?:[=:]|of"
+    r"|-)?)\s*[`*]*(\d+)(?![\d.]*\s*[-–~/%x×\d])(?!\.\d)",
+    "alpha": r"(?<![\w.\-])(?:lora[_ ])?(?:alpha|α)\s*(?:[=:]"
+    r"|of)?\s*[`*]*(\d+(?:\.\d+)?)(?!\s*[-–~/%x×*\d])",
+    "dropout": r"(?<![\w.\-])(?:lora[_ ])?dropout\s*(?:[=:]|of)?\s*[`*]*(0?\.\d+|0(?![\d.])"
+    r"|\d+(?:\.\d+)?\s*%)(?!\s*[-–~/])",
+}
+_SENTENCES = {key: re.compile(pattern, re.IGNORECASE) for key, pattern in _IN_SENTENCES.items()}
+_CONFIG_KEYS = {
+    "lora_r": "rank", "lora_rank": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout",
+    "lora_target_modules": "targets", "target_modules": "targets", "use_dora": "dora", "use_rslora": "rslora",
+    "lora_use_dora": "dora", "peft_use_dora": "dora", "peft_use_rslora": "rslora",
+    "r": "rank", "bias": "bias",
+}  # fmt: skip
+_CALLS = frozenset({
+    "LoraConfig", "HiraConfig", "LoHaConfig", "LoKrConfig", "VeraConfig", "OFTConfig", "BOFTConfig",
+    "IA3Config",
+    "AdaLoraConfig", "get_peft_model",
+})  # fmt: skip
+_PAIR = re.compile(r"^\s*[\"']?(\w+)[\"']?\s*[:=]\s*(.+?)\s*,?\s*(?:#.*)?$")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing that a card says about its adapter. `value` is plain, `raw` as written."""
+
+    key: str
+    value: str
+    raw: str
+    line: int
+    section: tuple[str, ...]  # the headings above it, the title left out
+    label: str = ""
+    source: str = "claim"  # "claim", "sentence", "code"
+
+
+def headings_at(document: Document, line: int) -> tuple[str, ...]:
+    """The headings above a line, the card's title left out."""
+    above = document.section_at(line)
+    first = document.headings[0] if document.headings else None
+    return above[1:] if first and first.level == 1 and above[:1] == (first.text,) else above
+
+
+def about_others(document: Document, line: int) -> bool:
+    """Whether a line stands in a section about other adapters, or about what might be."""
+    return any(_OTHERS.search(title) for title in headings_at(document, line))
+
+
+def is_ours(document: Document, claim: Claim) -> bool:
+    """Whether a claim is about this adapter, and not a cell of a table that compares several."""
+    if about_others(document, claim.line):
+        return False
+    if claim.kind == "item":
+        return True
+    if claim.kind == "row":
+        return not claim.column or claim.column.lower() in VALUE_COLUMNS
+    rows = next((len(t.rows) for t in document.tables if claim.line in {r.line for r in t.rows}), 0)
+    return rows == 1 and not re.search(
+        r"\b(?:base|baseline|original|vanilla|teacher)\b", claim.row, re.IGNORECASE
+    )
+
+
+def read(document: Document) -> list[Statement]:
+    """Everything that a card says about its adapter, by line; a key stands once a line and value."""
+    found = [*_claims(document), *_sentences(document), *_code(document)]
+    once = {(s.key, s.line, s.value): s for s in reversed(found)}
+    taken = {(s.key, s.line) for s in found if s.source == "claim"}
+    kept = [s for s in once.values() if s.source != "sentence" or (s.key, s.line) not in taken]
+    return sorted(kept, key=lambda s: (s.line, s.key))
+
+
+def _claims(document: Document) -> Iterator[Statement]:
+    ours = [claim for claim in document.claims if is_ours(document, claim)]
+    for claim in ours:
+        section = headings_at(document, claim.line)
+        key = labels.key_of(claim.label)
+        if key and (labels.normal(claim.label) not in labels.BARE or _among_adapters(document, claim, ours)):
+            yield Statement(key, claim.value, claim.raw, claim.line, section, claim.label)
+        yield from _parts(document, claim)
+
+
+def _parts(document: Document, claim: Claim) -> Iterator[Statement]:
+    """`LoRA rank / alpha / dropout: 16 / 32 / 0.05`."""
+    keys = labels.keys_of(claim.label)
+    values = [value.strip() for value in re.split(r"\s*[/,]\s*", claim.value)]
+    if keys and len(keys) == len(values) and _ADAPTER_WORDS.search(claim.label):
+        section = headings_at(document, claim.line)
+        for key, value in zip(keys, values, strict=True):
+            yield Statement(key, value, value, claim.line, section, claim.label)
+
+
+def _among_adapters(document: Document, claim: Claim, claims: list[Claim]) -> bool:
+    """Whether `rank` or `alpha` is LoRA's: the headings say so, or two of its settings stand together."""
+    if any(_ADAPTER_WORDS.search(title) for title in headings_at(document, claim.line)):
+        return True
+    beside = {labels.key_of(other.label) for other in claims if other.section == claim.section}
+    return len(beside & {"rank", "alpha", "dropout", "targets"}) >= 2 and bool(beside & {"rank", "targets"})
+
+
+def _sentences(document: Document) -> Iterator[Statement]:
+    """Settings in running text: `a LoRA adapter (r=16, alpha=32)`, `LoRA, rank 8`."""
+    for line, text in document.prose:
+        section = headings_at(document, line)
+        if text.count("|") > 4 or not _ADAPTER_WORDS.search(text) or about_others(document, line):
+            continue
+        if _HEDGES.search(re.sub(r"https?://\S+|\([^()]*\bor\b[^()]*\)", "", text)):
+            continue
+        for key, pattern in _SENTENCES.items():
+            said = {found[1] for found in pattern.finditer(text)}
+            if len(said) == 1:
+                value = said.pop()
+                yield Statement(key, value, value, line, section, source="sentence")
+
+
+def _code(document: Document) -> Iterator[Statement]:
+    """Settings in code: the arguments of LoraConfig, and the keys of YAML or JSON that only LoRA has."""
+    calls: dict[str, list[Statement]] = {}
+    for fence in document.fences:
+        section = headings_at(document, fence.line)
+        if about_others(document, fence.line):
+            continue
+        for found in [*_arguments(fence, section), *_pairs(fence, section)]:
+            calls.setdefault(found.key, []).append(found)
+    for several in calls.values():
+        if (
+            len({statement.value for statement in several}) == 1
+        ):  # two configurations: which is this adapter's?
+            yield from several
+
+
+def _arguments(fence: Fence, section: tuple[str, ...]) -> Iterator[Statement]:
+    for call in snippets.calls(fence):
+        if call.name.rpartition(".")[2] not in _CALLS:
+            continue
+        for name, (node, line) in call.keywords.items():
+            key = _CONFIG_KEYS.get(name)
+            value = snippets.constant(node)
+            if key and value is not None:
+                yield Statement(key, _worded(value), ast.unparse(node), line, section, name, "code")
+
+
+def _pairs(fence: Fence, section: tuple[str, ...]) -> Iterator[Statement]:
+    """`lora_r: 8` in YAML, `"lora_alpha": 16` in JSON; `r` only where `lora_alpha` stands beside it."""
+    if fence.language not in {"yaml", "yml", "json", "toml", "", "text", "txt", "ini"}:
+        return
+    if "lora_" not in fence.code or len(fence.code) > 100_000:
+        return
+    for number, text in enumerate(fence.code.split("\n"), fence.line):
+        pair = _PAIR.match(text)
+        key = _CONFIG_KEYS.get(pair[1]) if pair else None
+        if pair and key and key != "bias" and (pair[1] != "r" or "lora_alpha" in fence.code):
+            value = pair[2].strip("\"'")
+            if value not in ("[", "{", ""):
+                yield Statement(key, value.strip("[]"), pair[2], number, section, pair[1], "code")
+
+
+def _worded(value: object) -> str:
+    if isinstance(value, list | tuple | set):
+        return ", ".join(sorted(map(str, value)) if isinstance(value, set) else map(str, value))
+    return str(value)
