@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from hubkit import adapter, hub_rules, record, stages
-from hubkit.card import regions
+from hubkit.card import regions, writing
 from hubkit.errors import CardError, MissingExtra
 from hubkit.extras import LOCAL, require
 from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id
@@ -67,24 +67,29 @@ def run_and_publish(
                 stages.train(run, say, fresh=fresh, watched=options.watched)
             stages.measure(run, say, watched=options.watched)
         if options.dry_run:
-            return publish_to(target, directory, repo_id, options, say, drafted(run, repo_id))
+            return publish_to(target, directory, repo_id, options, say, drafted(run, repo_id, force))
         write_card(run, repo_id, force, say)
         if run.settings.verifying.usage and try_code(run, start_local_hub, say):
             write_card(run, repo_id, force, say)  # with what the code printed
         return publish_to(target, directory, repo_id, options, say)
 
 
-def drafted(run: Run, repo_id: str) -> Draft:
+def drafted(run: Run, repo_id: str, force: bool = False) -> Draft:
     """Record and card as these settings make them."""
     card = run.settings.card
     template = Path(card.template) if card.template else None
-    return draft(run.adapter_dir, repo_id, card, template, "draw" if card.figures else "leave out")
+    return draft(run.adapter_dir, repo_id, card, template, "draw" if card.figures else "leave out", force)
 
 
 def write_card(run: Run, repo_id: str, force: bool, say: Say) -> None:
     """Write record and card."""
     path = run.adapter_dir / regions.CARD_NAME
-    outcome = drafted(run, repo_id).write(run.adapter_dir, force)
+    made = drafted(run, repo_id, force)
+    if made.prepared.merged.adopted:
+        say(f"{path} was not in hubkit's regions; its author's text stays:\n{made.prepared.diff()}")
+    for note in made.prepared.merged.notes:
+        say(f"{path}: {note}")
+    outcome = made.write(run.adapter_dir)
     say(f"wrote {path}" if outcome == "written" else f"{path} is up to date")
 
 
@@ -129,7 +134,7 @@ def check_first(run: Run, force: bool) -> None:
     elif run.settings.data is None:
         raise stages.no_dataset()
     if run.adapter_dir.is_dir():
-        regions.check_replaceable(run.adapter_dir, "", force)
+        writing.check_first(run.adapter_dir, force)
 
 
 def _check_local_hub() -> None:

@@ -202,6 +202,15 @@ class Author(Part):
     example: str | None = None  # text for the inference example
 
 
+class Written(Part):
+    """What hubkit wrote into the card last: the base that the next card is merged on."""
+
+    metadata: Annotated[
+        dict[str, Any], Meta(description="Of the front matter; the author's own items are not in it.")
+    ] = {}
+    regions: Annotated[list[str], Meta(description="Names; one that is not in the card was taken out.")] = []
+
+
 class Record(Part):
     """Everything known about one adapter."""
 
@@ -221,6 +230,7 @@ class Record(Part):
     usage: UsageRun | None = None  # the card's code ran
     author: Author = msgspec.field(default_factory=Author)
     comparison: Comparison | None = None
+    written: Written | None = None  # into README.md
 
 
 class _Version(msgspec.Struct):

@@ -29,15 +29,20 @@ def card(*arguments: object) -> int:
 def test_it_writes_the_card_and_says_what_is_missing(
     adapter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    record = (adapter / "hubkit.json").read_bytes()
+    known = records.read(adapter)
     assert card(adapter) == 0
     said = capsys.readouterr()
     assert said.out == ""
     assert f"Wrote {adapter / 'README.md'}" in said.err
     assert "contact" in said.err
-    assert (adapter / "hubkit.json").read_bytes() == record
+    now = records.read(adapter)
+    assert now.written is not None
+    assert now.written.regions[:2] == ["title", "about"]
+    assert msgspec.structs.replace(now, written=None) == known
+    times = [(adapter / name).stat().st_mtime_ns for name in ("README.md", "hubkit.json")]
     assert card(adapter) == 0
     assert "is up to date" in capsys.readouterr().err
+    assert times == [(adapter / name).stat().st_mtime_ns for name in ("README.md", "hubkit.json")]
 
 
 def test_stdout_touches_nothing(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,26 +88,13 @@ def test_diff_writes_nothing(adapter: Path, capsys: pytest.CaptureFixture[str]) 
     assert not (adapter / "README.md").exists()
 
 
-def test_somebodys_card_is_kept(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (adapter / "README.md").write_text("# Mine\n")
-    record = (adapter / "hubkit.json").read_bytes()
-    assert card(adapter, "--license", "mit") == 2
-    assert "--force keeps it as README.md.orig" in capsys.readouterr().err
-    assert (adapter / "hubkit.json").read_bytes() == record
-    assert card(adapter, "--force") == 0
-    assert (adapter / "README.md.orig").read_text() == "# Mine\n"
-
-
 def test_json(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert card(adapter, "--json") == 0
     said = capsys.readouterr()
     assert said.err == ""
-    assert json.loads(said.out) == {
-        "path": str(adapter / "README.md"),
-        "outcome": "written",
-        "stale": [],
-        "missing": [{"what": "contact", "how": "--contact TEXT"}],
-    }
+    shown = json.loads(said.out)
+    assert {"what": "contact", "how": "--contact TEXT, or card/contact.md"} in shown.pop("missing")
+    assert shown == {"path": str(adapter / "README.md"), "outcome": "written", "stale": [], "notes": []}
 
 
 def test_quiet(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,10 +161,14 @@ def test_without_torch_the_total_is_left_out(
     assert card(adapter, "--check") == 0
 
 
-def test_a_foreign_adapter_without_options_gets_no_record(tmp_path: Path) -> None:
+def test_the_record_of_a_foreign_adapter_holds_what_was_written_and_nothing_else(tmp_path: Path) -> None:
     adapter, _ = foreign(tmp_path)
     assert card(adapter) == 0
-    assert not (adapter / "hubkit.json").exists()
+    assert "from the adapter's files" in (adapter / "README.md").read_text(encoding="utf-8")
+    written = records.read(adapter).written
+    assert written is not None
+    assert records.read(adapter) == records.Record(written=written)
+    assert card(adapter, "--check") == 0
     assert card(adapter, "--license", "mit", "--base-model", "google-bert/bert-base-uncased") == 0
     record = records.read(adapter)
     assert record.author.license == "mit"

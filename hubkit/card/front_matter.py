@@ -100,15 +100,15 @@ _RESERVED = frozenset("y n yes no on off true false null nan inf".split())
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
-def to_yaml(plain_metadata: dict[str, Any]) -> str:
-    """The metadata as YAML, with a newline at its end and without the `---` lines."""
+def to_yaml(plain_metadata: dict[str, Any] | list[Any]) -> str:
+    """The metadata, or a list, as YAML, with a newline at its end and without the `---` lines."""
     return "\n".join(_lines(plain_metadata)) + "\n"
 
 
 def _lines(value: Any) -> list[str]:
     """The lines of a mapping or a list that is not empty."""
     if isinstance(value, dict):
-        return [line for key, part in value.items() for line in _entry(f"{_scalar(key)}:", part, "  ")]
+        return [line for key, part in value.items() for line in _entry(f"{scalar(key)}:", part, "  ")]
     return [line for part in value for line in _item(part)]
 
 
@@ -117,17 +117,18 @@ def _entry(head: str, part: Any, indent: str) -> list[str]:
         # Lists stand at their key's own column, as the Hub's client writes them.
         step = "" if isinstance(part, list) else indent
         return [head, *(step + line for line in _lines(part))]
-    return [f"{head} {_scalar(part)}"]
+    return [f"{head} {scalar(part)}"]
 
 
 def _item(part: Any) -> list[str]:
     if isinstance(part, (dict, list)) and part:
         first, *rest = _lines(part)
         return [f"- {first}", *(f"  {line}" for line in rest)]
-    return [f"- {_scalar(part)}"]
+    return [f"- {scalar(part)}"]
 
 
-def _scalar(value: Any) -> str:
+def scalar(value: Any) -> str:
+    """One value as YAML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

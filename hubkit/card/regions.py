@@ -23,12 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hubkit import files
-from hubkit.card.boilerplate import is_boilerplate as is_boilerplate
 from hubkit.errors import CardError
 
 CARD_NAME = "README.md"
-Outcome = Literal["written", "unchanged"]
 
 _FRONT_MATTER = re.compile(
     r"\A(?P<open>\ufeff?[ \t\r\n]*---[ \t]*\r?\n)(?P<yaml>.*?)(?P<close>^---[ \t]*(?:\r?\n|\Z))",
@@ -232,7 +229,7 @@ def is_sealed(card: str) -> bool:
 
 
 def was_sealed_whole(card: str) -> bool:
-    """Whether this is a card of hubkit's older form, one digest over all of it, and nobody edited it since."""
+    """Whether this is a card of hubkit's older form, one digest over all of it, that nobody edited since."""
     card = normal(card)
     found = _WHOLE.search(card)
     return found is not None and found[1] == hashlib.sha256(_bytes(card[: found.start()])).hexdigest()
@@ -243,6 +240,12 @@ def has_own_template(card: str) -> bool:
     return " template=" in next((line[0] for line in _MARKER.finditer(card) if line["card"]), "")
 
 
+def has_own_front_matter(card: str) -> bool:
+    """Whether the front matter is as hubkit alone wrote it."""
+    marker = next((line["card"] for line in _MARKER.finditer(card) if line["card"]), "")
+    return f" front-matter={digest(split(card).yaml or '')}" in marker
+
+
 def told(marker: Piece, key: str) -> str | None:
     """What the card's marker says of `key`."""
     return dict(part.split("=", 1) for part in marker.content.split()).get(key)
@@ -251,6 +254,11 @@ def told(marker: Piece, key: str) -> str | None:
 def is_touched(card: str) -> bool:
     """Whether anything of hubkit's stands in this card."""
     return _MARKER.search(card) is not None
+
+
+def is_old(found: list[Piece]) -> bool:
+    """Whether these are the pieces of a card of hubkit's older form, with one digest over all of it."""
+    return any(piece.kind == "card" and told(piece, "sha256") for piece in found)
 
 
 def normal(text: str) -> str:
@@ -278,59 +286,3 @@ def on_disk(directory: Path) -> str | None:
         raise CardError(
             f"cannot read {path}: {error.strerror or error}", "look at what lies there"
         ) from error
-
-
-def check_replaceable(directory: Path, card: str, force: bool = False) -> Outcome:
-    """What writing `card` would do. Raises CardError where it would overwrite somebody's own work."""
-    present = on_disk(directory)
-    if present == card:
-        return "unchanged"
-    if present is None or force or not present.strip():
-        return "written"
-    if not _is_utf8(present):
-        raise _refused(directory, "is not UTF-8 text")
-    if is_sealed(present) or is_boilerplate(present):
-        return "written"
-    edited = "<!-- hubkit:card " in present
-    raise _refused(directory, "was edited since hubkit wrote it" if edited else "was not written by hubkit")
-
-
-def _refused(directory: Path, why: str) -> CardError:
-    return CardError(
-        f"{directory / CARD_NAME} {why}, and would be lost",
-        "--force keeps it as README.md.orig and writes the new card",
-    )
-
-
-def write_card(directory: Path, card: str, force: bool = False) -> Outcome:
-    """Write the card, atomically. A card that is replaced and was not hubkit's is kept as README.md.orig.
-
-    Raises CardError where the README.md there holds somebody's own work.
-    """
-    outcome = check_replaceable(directory, card, force)
-    if outcome == "unchanged":
-        return outcome
-    path = directory / CARD_NAME
-    if path.is_file() and not _is_ours(on_disk(directory)):
-        files.write_atomically(_free_name(directory), path.read_bytes())
-    files.write_atomically(path, card.encode())
-    return outcome
-
-
-def _is_ours(card: str | None) -> bool:
-    return card is None or not card.strip() or (_is_utf8(card) and is_sealed(card))
-
-
-def _is_utf8(card: str) -> bool:
-    """Whether the file was UTF-8: bytes that were not came through as lone surrogates."""
-    return not re.search("[\udc80-\udcff]", card)
-
-
-def _free_name(directory: Path) -> Path:
-    """README.md.orig, or the first such name with a number that is not taken."""
-    path = directory / f"{CARD_NAME}.orig"
-    number = 1
-    while path.exists():
-        path = directory / f"{CARD_NAME}.orig.{number}"
-        number += 1
-    return path

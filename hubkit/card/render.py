@@ -69,14 +69,18 @@ def default_template() -> Path:
     raise CardError(f"hubkit's own template {TEMPLATE_NAME} is missing", "install hubkit again")
 
 
-def render(facts: Facts, template: Path | None = None) -> str:
-    """The whole card, sealed (see `regions`). Raises CardError, naming the template's line."""
+def render(facts: Facts, template: Path | None = None, metadata: dict[str, Any] | None = None) -> str:
+    """The whole card as hubkit alone would write it, sealed (see `regions`).
+
+    `metadata` stands in for what the facts make the front matter say. Raises CardError, naming the template's
+    line.
+    """
     problems = front_matter.problems(facts)
     if problems:
         raise CardError("the Hub would refuse this card: " + "; ".join(problems), "mend the card's settings")
     path = template or default_template()
     source = _read(path)
-    loaded, values = _load(path, source, own=template is None), context(facts)
+    loaded, values = _load(path, source, own=template is None), context(facts, metadata)
     try:
         card = loaded.render(values)
     except Exception as error:  # a template can fail in any way that Python can
@@ -85,12 +89,12 @@ def render(facts: Facts, template: Path | None = None) -> str:
     return regions.seal(_tidy(card), None if is_own else source)
 
 
-def context(facts: Facts) -> dict[str, Any]:
+def context(facts: Facts, metadata: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a template may use: rows of tables, sentences, snippets, and the record as plain data."""
     author = facts.author
     history_rows, history_head = results.history(facts)
     return {
-        "front_matter": front_matter.to_yaml(front_matter.metadata(facts)),
+        "front_matter": front_matter.to_yaml(metadata or front_matter.metadata(facts)),
         "title": prose.title(facts),
         "lead": prose.lead(facts),
         "repo_id": facts.repo_id,
@@ -156,7 +160,7 @@ def _words(author: Author) -> dict[str, Any]:
     """The author's texts: `author` has all by name, the others those with a section of their own."""
     said = {name: passage.passage(value) for name in fragments.TEXTS if (value := getattr(author, name))}
     if author.citation:
-        said["citation"] = passage.passage(passage.fenced(author.citation))
+        said["citation"] = passage.passage(passage.in_fence(author.citation))
     said = {name: value for name, value in said.items() if value}
     sections = {
         part: [(name.replace("_", "-"), heading, said[name]) for name, heading in names if name in said]

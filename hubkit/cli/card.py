@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,14 @@ import click
 import msgspec
 
 from hubkit import __version__, base_model, record, tasks
-from hubkit.card import comparison, figures, regions
+from hubkit.card import comparison, figures, writing
 from hubkit.card import facts as card_facts
+from hubkit.card.body import EVERY
 from hubkit.card.facts import Facts
-from hubkit.card.missing import measuring, missing
-from hubkit.card.render import render
-from hubkit.cli import card_options, common
-from hubkit.errors import BaseModelError, CardError, CheckFailed, MissingExtra
-from hubkit.record import Author, BaseModel, Record
+from hubkit.card.writing import Wishes
+from hubkit.cli import card_options, card_output, card_usage, common
+from hubkit.errors import BaseModelError, CardError, MissingExtra
+from hubkit.record import Author, BaseModel, Record, Written
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -63,17 +61,31 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--diff", is_flag=True, help="Print what would change; write nothing.")
 @click.option(
-    "--force", is_flag=True, help="Replace a card that is not hubkit's; it is kept as README.md.orig."
+    "--keep",
+    multiple=True,
+    is_flag=False,
+    flag_value=EVERY,
+    metavar="[REGION]",
+    help="Keep what you edited inside hubkit's markers, everywhere or in one region. Repeatable.",
+)
+@click.option("--force", is_flag=True, help="Take hubkit's text for what was edited inside its markers.")
+@click.option("--restore", is_flag=True, help="Bring back the regions that were taken out of the card.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask before a card that hubkit did not write is adopted."
 )
 @common.json_option
 @common.quiet_option
+@card_usage.option
 def command(
     adapter_dir: Path,
     template: Path | None,
     to_stdout: bool,
     check: bool,
     diff: bool,
+    keep: tuple[str, ...],
     force: bool,
+    restore: bool,
+    yes: bool,
     as_json: bool,
     quiet: bool,
     base_config: Path | None,
@@ -85,7 +97,8 @@ def command(
     """Write the model card (README.md) of an adapter directory.
 
     Everything on it comes from the record hubkit.json and the adapter's own files. What you say by options is
-    kept in hubkit.json, so that the card can be made again.
+    kept in hubkit.json, so that the card can be made again. Your own text in README.md stays as it is: hubkit
+    writes between its markers, and its own keys of the front matter.
     """
     known = record.read(adapter_dir)
     told = _with_options(known, **given)
@@ -98,25 +111,19 @@ def command(
     if base_config and facts.parameters.total is None:
         facts = _counted(facts, base_config, quiet)
     settled = figures.settled(facts, card_options.how(no_figures, check, to_stdout or diff))
-    card = render(settled.facts, template)
-    if to_stdout:
-        click.echo(card, nl=False)
+    wishes = Wishes(keep=keep, force=force, restore=restore, told={key for key in given if given[key]})
+    made = writing.prepare(settled.facts, known.written, template, wishes)
+    if to_stdout or check or diff:
+        card_output.show(made, card=to_stdout, diff=diff, check=check, as_json=as_json, quiet=quiet)
         return
-    if diff:
-        click.echo(_diff(adapter_dir, card), nl=False)
-    if check:
-        _check(adapter_dir, card)
-        common.hint(f"{adapter_dir / regions.CARD_NAME} is up to date.", quiet)
-    if check or diff:
-        return
-    regions.check_replaceable(adapter_dir, card, force)  # before the record is touched
-    if remembers:
-        _remember(adapter_dir, known, facts)
+    card_output.refuse_edits(made)
+    card_output.ask(made, yes, quiet)
     figures.write(adapter_dir, settled.images)
-    outcome = regions.write_card(adapter_dir, card, force)
+    outcome = made.write()
+    _remember(adapter_dir, known, _told(known, facts) if remembers else known, made.merged.written)
     figures.remove(adapter_dir, settled.unlinked)
     card_options.say_figures(facts, settled, no_figures, quiet or as_json)
-    _report(adapter_dir, facts, outcome, as_json, quiet)
+    card_output.report(made, made.facts, outcome, as_json, quiet)
 
 
 def _with_options(known: Record, **given: Any) -> Record:
@@ -172,13 +179,13 @@ def _counted(facts: Facts, base_config: Path, quiet: bool) -> Facts:
     return facts.with_total(counted)
 
 
-def _remember(directory: Path, known: Record, facts: Facts) -> None:
-    """Write the record with what was told now; what was measured or trained stays, but for a new count."""
+def _told(known: Record, facts: Facts) -> Record:
+    """The record with what was told now; what was measured or trained stays, but for a new count."""
     base, counted = facts.record.base_model, facts.record.measures.parameters
     if known.base_model is None or (base and base.id == known.base_model.id):
         counted = counted or known.measures.parameters
     measures = msgspec.structs.replace(known.measures, parameters=counted)
-    told = msgspec.structs.replace(
+    return msgspec.structs.replace(
         facts.record,
         method=known.method,
         dataset=known.dataset,
@@ -186,55 +193,10 @@ def _remember(directory: Path, known: Record, facts: Facts) -> None:
         measures=measures,
         hubkit_version=known.hubkit_version or __version__,
     )
+
+
+def _remember(directory: Path, known: Record, told: Record, written: Written) -> None:
+    """Write the record, where it says something new."""
+    told = msgspec.structs.replace(told, written=written)
     if told != known:
         record.write(directory, told)
-
-
-def _diff(directory: Path, card: str) -> str:
-    """A unified diff from the card on disk to the one that would be written."""
-    name = str(directory / regions.CARD_NAME)
-    present = (regions.on_disk(directory) or "").encode(errors="surrogateescape").decode(errors="replace")
-    return "".join(
-        line if line.endswith("\n") else line + "\n"
-        for line in difflib.unified_diff(
-            present.splitlines(keepends=True), card.splitlines(keepends=True), name, f"{name} (new)"
-        )
-    )
-
-
-def _check(directory: Path, card: str) -> None:
-    present = regions.on_disk(directory)
-    if present != card:
-        path = directory / regions.CARD_NAME
-        what = "is missing" if present is None else "is not the card that hubkit would write"
-        raise CheckFailed(f"{path} {what}", f"hubkit card --adapter {shlex.quote(str(directory))}")
-
-
-def _report(directory: Path, facts: Facts, outcome: str, as_json: bool, quiet: bool) -> None:
-    """Say what was done, what was left out, and what is still missing."""
-    path = directory / regions.CARD_NAME
-    lacking = missing(facts)
-    if as_json:
-        common.result(
-            {
-                "path": str(path),
-                "outcome": outcome,
-                "stale": list(facts.stale),
-                "missing": [{"what": what, "how": how} for what, how in lacking],
-            },
-            "",
-            as_json=True,
-        )
-        return
-    common.hint(f"Wrote {path}" if outcome == "written" else f"{path} is up to date", quiet)
-    if facts.stale:
-        common.hint(
-            f"Left out, of other weights or another configuration than these: {', '.join(facts.stale)}."
-            f" Next: {measuring(facts)}",
-            quiet,
-        )
-    if lacking:
-        width = max(len(what) for what, _ in lacking)
-        common.hint("Still missing (options are those of hubkit card):", quiet)
-        for what, how in lacking:
-            common.hint(f"  {what.ljust(width)}  {how}", quiet)

@@ -10,8 +10,8 @@ import shlex
 from pathlib import Path
 
 from hubkit import adapter, freshness, hub_rules, paths, record, secrets
-from hubkit.card import facts, regions
-from hubkit.card.render import render
+from hubkit.card import facts, regions, writing
+from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import CardError, HubkitError
 from hubkit.publishing.contents import CARD_NAME, Contents, collect, is_text
 from hubkit.publishing.draft import Draft
@@ -60,7 +60,7 @@ def _check_card(directory: Path, contents: Contents) -> str:
         card = contents.read(CARD_NAME).decode("utf-8")
     except UnicodeDecodeError as error:
         raise CardError(f"{path} is not UTF-8 text", mend(directory)) from error
-    if regions.is_boilerplate(card):
+    if is_boilerplate(card):
         raise CardError(f"{path} is PEFT's empty form, with nothing filled in", mend(directory))
     return card
 
@@ -82,9 +82,10 @@ def _check_front_matter(directory: Path, card: str) -> None:
 
 def _check_up_to_date(directory: Path, card: str) -> None:
     """A card of hubkit's says what record and weights say. One of another template cannot be told by that."""
-    if not regions.is_sealed(card) or regions.has_own_template(card):
+    if not regions.is_touched(card) or regions.has_own_template(card):
         return
-    if render(facts.gather(directory)) != regions.normal(card):
+    made = writing.prepare(facts.gather(directory), record.read(directory).written)
+    if made.merged.checked().text != card:
         raise CardError(
             f"{directory / CARD_NAME} is not what the record and the adapter say now", mend(directory)
         )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 
 from hubkit.card import regions
+from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import CardError
 from hubkit.hub import Hub, RemoteFile
 from hubkit.publishing.contents import CARD_NAME
@@ -53,7 +54,7 @@ def _is_nobodys(card: bytes) -> bool:
         text = card.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return not text.strip() or regions.is_sealed(text) or regions.is_boilerplate(text)
+    return not text.strip() or regions.is_sealed(text) or is_boilerplate(text)
 
 
 def _was_pushed(hub: Hub, repo_id: str, commit: str, card: bytes) -> bool:

@@ -1,0 +1,172 @@
+"""The card that hubkit would write, merged with the one that is there: a pure function of texts.
+
+A sealed region is replaced where it stands; one that was edited by hand is a conflict, until the user keeps
+it or takes the new one; one that the author took out stays out. A card that is not hubkit's is adopted. What
+is outside regions and hubkit's own keys of the front matter stays as it is, byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hubkit.card import metadata_merge, regions
+from hubkit.card.adopt import adopt, from_older, said_already
+from hubkit.card.body import Body, Edited
+from hubkit.card.boilerplate import is_boilerplate
+from hubkit.card.regions import Parts, Piece
+from hubkit.errors import CardError
+from hubkit.record import Written
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A merged card. While there are conflicts it must not be written."""
+
+    text: str
+    written: Written  # what of it is hubkit's, for the next merge
+    notes: list[str] = field(default_factory=list)
+    conflicts: list[Edited] = field(default_factory=list)
+    adopted: bool = False  # the card was not hubkit's, or not in regions
+    lost: bool = False  # somebody's words or another tool's are not in the new one
+
+    def checked(self) -> Merged:
+        """The same; raises CardError where a region was edited by hand."""
+        if not self.conflicts:
+            return self
+        names = ", ".join(f'"{edited.name}"' for edited in self.conflicts)
+        were = "regions {} were" if len(self.conflicts) > 1 else "region {} was"
+        raise CardError(
+            f"README.md, line {self.conflicts[0].line}: hubkit's {were.format(names)} edited by hand",
+            "--keep keeps the edit, --force takes hubkit's text; or move your words outside the markers",
+        )
+
+
+def merge(
+    on_disk: str | None,
+    rendered: str,
+    metadata: Mapping[str, Any],
+    written: Written | None = None,
+    *,
+    keep: Collection[str] = (),
+    force: bool = False,
+    restore: bool = False,
+    certain: Collection[str] = (),
+) -> Merged:
+    """Merge a rendered card into the one on disk.
+
+    `metadata` is what the rendered front matter says; `written` is what hubkit wrote last. `keep` names
+    edited regions that stay ("*" is all), `force` replaces edited and kept ones, `restore` brings back what
+    was taken out, `certain` names keys of the front matter in which hubkit's value wins. Raises CardError for
+    broken markers, and for front matter that cannot be edited.
+    """
+    new = regions.split(rendered)
+    ours = [piece for piece in regions.pieces(new.body) if piece.kind != "text"]
+    names = [piece.name for piece in ours if piece.kind == "region"]
+    whole = Written(metadata=dict(metadata), regions=names)
+    if on_disk is None or not on_disk.strip() or on_disk == rendered:
+        return Merged(rendered, whole)
+    if is_boilerplate(on_disk) or regions.was_sealed_whole(on_disk):
+        text = rendered.replace("\n", newline_of(on_disk))
+        return Merged(text, whole, adopted=is_boilerplate(on_disk), lost=is_boilerplate(on_disk))
+    old = regions.split(on_disk)
+    first_line = 1 + old.head.count("\n")
+    theirs = regions.pieces(old.body, first_line)
+    adopted = regions.is_old(theirs) or all(piece.kind == "text" for piece in theirs)
+    known = list(written.regions) if written and not adopted else []
+    body = Body(ours, newline_of(on_disk), keep, force)
+    if adopted:
+        text, left_out = _adopted(body, theirs)
+    else:
+        body.replace(theirs, first_line)
+        left_out = [name for name in names if name in known and not body.has(name) and not restore]
+        body.insert([name for name in names if not body.has(name) and name not in left_out])
+        text = body.text
+    head, mine, notes = _front_matter(old, new, theirs, whole, None if adopted else written, certain)
+    text = head + ("" if not head or text[:1] in ("\n", "\r") else newline_of(on_disk)) + text
+    _check_markers(text, [name for name in names if name not in left_out])
+    there = {piece.name for piece in theirs}
+    remembered = [name for name in known if name not in names and name not in there]
+    notes += _notes(left_out, body.kept)
+    kept = Written(metadata=mine, regions=names + remembered)
+    return Merged(text, kept, notes, body.conflicts, adopted, adopted or body.lost)
+
+
+def newline_of(text: str) -> str:
+    """The line end of a file: that of its first line."""
+    return "\r\n" if "\r\n" in text[: text.find("\n") + 1] else "\n"
+
+
+def _adopted(body: Body, theirs: list[Piece]) -> tuple[str, list[str]]:
+    """The body of a card that hubkit did not write in regions, and the names that its author says already."""
+    names = [piece.name for piece in body.ours if piece.kind == "region"]
+    pieces = theirs
+    if regions.is_old(theirs):
+        pieces = regions.pieces(from_older(theirs, body.ours, body.newline))
+    if all(piece.kind == "text" for piece in pieces):
+        text, left = adopt("".join(piece.raw for piece in pieces), body.ours, body.newline)
+        return text, [name for name in names if name in left]
+    body.replace(pieces, 1)
+    outside = "".join(piece.raw for piece in pieces if piece.kind == "text")
+    left_out = [name for name in names if name in said_already(outside) and not body.has(name)]
+    body.insert([name for name in names if not body.has(name) and name not in left_out])
+    return body.text, left_out
+
+
+def _front_matter(
+    old: Parts,
+    new: Parts,
+    theirs: list[Piece],
+    whole: Written,
+    written: Written | None,
+    certain: Collection[str],
+) -> tuple[str, dict[str, Any], list[str]]:
+    """All that stands before the body, hubkit's part of the metadata, and notes."""
+    newline = newline_of(old.head)
+    if is_untouched(old, theirs):
+        if regions.normal(old.yaml or "") == new.yaml:
+            return old.head, whole.metadata, []
+        return old.opening + (new.yaml or "").replace("\n", newline) + old.closing, whole.metadata, []
+    first_line = 1 + old.opening.count("\n") + (old.yaml is None)
+    merged = metadata_merge.merge(
+        old.yaml or "", whole.metadata, written.metadata if written else None, certain, first_line
+    )
+    if old.yaml is not None:
+        return old.opening + merged.text + old.closing, merged.written, merged.notes
+    newline = newline_of(old.body)
+    between = f"---\n{merged.text}---\n".replace("\n", newline) if merged.text else ""
+    return old.opening + between, merged.written, merged.notes
+
+
+def is_untouched(parts: Parts, pieces: list[Piece]) -> bool:
+    """Whether the front matter is as hubkit alone wrote it."""
+    marker = next((piece for piece in pieces if piece.kind == "card"), None)
+    return (
+        marker is not None
+        and parts.yaml is not None
+        and regions.told(marker, "front-matter") == regions.digest(parts.yaml)
+    )
+
+
+def _check_markers(card: str, names: list[str]) -> None:
+    """The net under the merge: the next one must find each region again."""
+    found = {piece.name for piece in regions.pieces(regions.split(card).body)}
+    hidden = [name for name in names if name not in found]
+    if hidden:
+        raise CardError(
+            f'README.md has a code fence that swallows hubkit\'s markers, that of "{hidden[0]}" first',
+            "close the fence before them",
+        )
+
+
+def _notes(left_out: list[str], kept: list[str]) -> list[str]:
+    notes = []
+    if left_out:
+        notes.append(
+            f"left out, taken out by you or said in your own words: {', '.join(left_out)};"
+            " --restore brings back what was taken out"
+        )
+    if kept:
+        notes.append(f"kept as you wrote it: {', '.join(kept)}; --force takes hubkit's text")
+    return notes

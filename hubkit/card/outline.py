@@ -1,0 +1,64 @@
+"""The lines of a Markdown text: which are headings, which are code, where its sections begin.
+
+Lines are kept whole, with their line ends: joined, they are the text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
+_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_HTML = re.compile(r"[ \t]*<h([1-6])\b[^>]*>(.*)", re.IGNORECASE)
+_UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_NO_PARAGRAPH = re.compile(r" {0,3}(?:[#>|]|[-*+][ \t]|<)| {4}|\t")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line with its line end. `level` is a heading's, 0 for any other line."""
+
+    raw: str
+    level: int = 0
+    title: str = ""
+    is_code: bool = False  # in a fenced block, or one of its fences
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing is to be seen of it."""
+        return not self.raw.strip()
+
+
+def lines(text: str) -> list[Line]:
+    """The lines of a text. A fence that is never closed is none."""
+    raw = text.splitlines(keepends=True) if "\n" not in text else re.findall(r"[^\n]*\n|[^\n]+\Z", text)
+    found: list[Line] = []
+    at = 0
+    while at < len(raw):
+        fence = _FENCE.match(raw[at].rstrip("\r\n"))
+        end = _end_of_fence(raw, at, fence[1]) if fence else None
+        if end is not None:
+            found += [Line(line, is_code=True) for line in raw[at : end + 1]]
+            at = end + 1
+        else:
+            found.append(_line(raw, at))
+            at += 1
+    return found
+
+
+def _end_of_fence(raw: list[str], start: int, marks: str) -> int | None:
+    closing = re.compile(rf" {{0,3}}{marks[0]}{{{len(marks)},}}[ \t]*$")
+    return next((at for at in range(start + 1, len(raw)) if closing.match(raw[at].rstrip("\r\n"))), None)
+
+
+def _line(raw: list[str], at: int) -> Line:
+    text = raw[at].rstrip("\r\n")
+    if atx := _ATX.match(text):
+        return Line(raw[at], len(atx[1]), (atx[2] or "").strip())
+    if html := _HTML.match(text):
+        return Line(raw[at], int(html[1]), re.sub(r"<[^>]*>", "", html[2]).strip())
+    below = _UNDERLINE.match(raw[at + 1].rstrip("\r\n")) if at + 1 < len(raw) else None
+    if below and text.strip() and not _NO_PARAGRAPH.match(text) and not _UNDERLINE.match(text):
+        return Line(raw[at], 1 if below[1][0] == "=" else 2, text.strip())
+    return Line(raw[at])

@@ -1,0 +1,134 @@
+"""A card from facts to disk: rendered, merged with the README.md that is there, written, and a copy kept."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from hubkit import files
+from hubkit.card import front_matter, merge, regions, words, yaml_spans
+from hubkit.card.facts import Facts
+from hubkit.card.regions import CARD_NAME
+from hubkit.card.render import render
+from hubkit.errors import CardError
+from hubkit.record import Written
+
+Outcome = Literal["written", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the user wants of regions that were edited or taken out; `told` are fields that are said now."""
+
+    keep: Collection[str] = ()
+    force: bool = False
+    restore: bool = False
+    told: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A card that is ready to be written, or shown; `facts` know what the author's front matter says."""
+
+    facts: Facts
+    present: str | None
+    merged: merge.Merged
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.facts.adapter.directory / CARD_NAME
+
+    @property
+    def outcome(self) -> Outcome:
+        """What writing would do."""
+        return "unchanged" if self.merged.text == self.present else "written"
+
+    def diff(self) -> str:
+        """A unified diff from the card on disk to this one."""
+        old, new = _printable(self.present or ""), _printable(self.merged.text)
+        lines = difflib.unified_diff(
+            old.splitlines(keepends=True), new.splitlines(keepends=True), str(self.path), f"{self.path} (new)"
+        )
+        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+
+    def write(self) -> Outcome:
+        """Write it, atomically. What holds words that the new card does not is kept as README.md.orig.
+
+        Raises CardError where a region was edited by hand.
+        """
+        self.merged.checked()
+        if self.outcome == "unchanged":
+            return "unchanged"
+        if self.merged.lost and self.present:
+            files.write_atomically(_free_name(self.path), self.path.read_bytes())
+        files.write_atomically(self.path, self.merged.text.encode(errors="surrogateescape"))
+        return "written"
+
+
+def prepare(
+    facts: Facts, written: Written | None, template: Path | None = None, wishes: Wishes | None = None
+) -> Prepared:
+    """Render the card of these facts and merge it with the one on disk. Raises CardError."""
+    wishes = wishes or Wishes()
+    present = regions.on_disk(facts.adapter.directory)
+    author = words.with_front_matter(facts.author, present, written, wishes.told)
+    metadata = front_matter.metadata(facts)
+    knowing = replace(facts, author=author)
+    merged = merge.merge(
+        present,
+        render(knowing, template, metadata),
+        metadata,
+        written,
+        keep=wishes.keep,
+        force=wishes.force,
+        restore=wishes.restore,
+        certain=_certain(facts, wishes.told),
+    )
+    return Prepared(knowing, present, merged)
+
+
+def _certain(facts: Facts, told: Collection[str]) -> set[str]:
+    """The keys of the front matter in which the author's value gives way, besides those of the base."""
+    certain = {key for key in words.LICENSE_KEYS if key in told}
+    measures = facts.record.measures
+    if facts.record.training or measures.perplexity or measures.throughput:
+        certain.add("pipeline_tag")  # it was trained or measured on that task
+    return certain
+
+
+def check_first(directory: Path, force: bool = False) -> None:
+    """Find what would stop a card from being written to a directory, before there are facts for it.
+
+    Raises CardError for broken markers, front matter that cannot be edited, and a region edited by hand.
+    """
+    card = regions.on_disk(directory)
+    if card is None:
+        return
+    parts = regions.split(card)
+    if not regions.has_own_front_matter(card):
+        yaml_spans.read(parts.yaml or "", 1 + parts.opening.count("\n"))
+    found = regions.pieces(parts.body, 1 + parts.head.count("\n"))
+    edited = [piece for piece in found if piece.kind == "region" and not (piece.is_sealed or piece.kept)]
+    if edited and not force:
+        raise CardError(
+            f'{directory / CARD_NAME}: hubkit\'s region "{edited[0].name}" was edited by hand',
+            f"hubkit card --adapter {directory} shows the edit and the ways out",
+        )
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _free_name(path: Path) -> Path:
+    """README.md.orig, or the first such name with a number that is not taken."""
+    free = path.with_name(f"{path.name}.orig")
+    number = 1
+    while free.exists():
+        free = path.with_name(f"{path.name}.orig.{number}")
+        number += 1
+    return free

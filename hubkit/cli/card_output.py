@@ -1,0 +1,115 @@
+"""What `hubkit card` shows: the card, what would change in it, and what somebody edited by hand."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from hubkit.card.facts import Facts
+from hubkit.card.missing import measuring, missing
+from hubkit.card.writing import Outcome, Prepared
+from hubkit.cli import common
+from hubkit.errors import CheckFailed
+
+
+def show(made: Prepared, *, card: bool, diff: bool, check: bool, as_json: bool, quiet: bool) -> None:
+    """Print the card or the diff, or hold the card on disk to it, and write nothing. Raises CheckFailed."""
+    if not check:
+        refuse_edits(made)
+    if as_json:
+        data: dict[str, Any] = {
+            "path": str(made.path),
+            "up_to_date": made.outcome == "unchanged" and not made.merged.conflicts,
+            "edited": [edited.name for edited in made.merged.conflicts],
+            "notes": made.merged.notes,
+        }
+        data |= {"card": _printable(made.merged.text)} if card else {}
+        data |= {"diff": made.diff()} if diff else {}
+        click.echo(json.dumps(data, indent=2))
+    elif card:
+        _write_out(made.merged.text)
+    elif diff:
+        _write_out(made.diff())
+    if check:
+        _check(made)
+        common.hint(f"{made.path} is up to date.", quiet or as_json)
+
+
+def _check(made: Prepared) -> None:
+    again = f"hubkit card --adapter {shlex.quote(str(made.path.parent))}"
+    if made.merged.conflicts:
+        names = ", ".join(f'"{edited.name}"' for edited in made.merged.conflicts)
+        raise CheckFailed(
+            f"{made.path}, line {made.merged.conflicts[0].line}: edited inside hubkit's markers: {names}",
+            f"{again} --keep (keeps the edit), or --force (takes hubkit's text)",
+        )
+    if made.outcome != "unchanged":
+        what = "is missing" if made.present is None else "is not the card that hubkit would write"
+        raise CheckFailed(f"{made.path} {what}", again)
+
+
+def refuse_edits(made: Prepared) -> None:
+    """Show what was edited inside of hubkit's regions, and stop. Raises CardError."""
+    for edited in made.merged.conflicts:
+        click.echo(_printable(edited.diff), err=True)
+    made.merged.checked()
+
+
+def ask(made: Prepared, yes: bool, quiet: bool) -> None:
+    """Show what adopting somebody's card would change; on a terminal, ask. Raises click.Abort."""
+    if not made.merged.adopted or made.outcome == "unchanged":
+        return
+    asks = common.watched() and sys.stdin.isatty() and not yes
+    if asks or not quiet:
+        click.echo(made.diff(), err=True, nl=False)
+    common.hint(
+        f"{made.path} was not written by hubkit, or in an older form: its author's text stays, hubkit's parts"
+        f" stand between markers, and the old file is kept as {made.path.name}.orig.",
+        quiet,
+    )
+    if asks:
+        click.confirm("Write it so?", default=True, abort=True, err=True)
+
+
+def report(made: Prepared, facts: Facts, outcome: Outcome, as_json: bool, quiet: bool) -> None:
+    """Say what was done, what was left out, and what is still missing."""
+    lacking = missing(facts)
+    if as_json:
+        data = {
+            "path": str(made.path),
+            "outcome": outcome,
+            "stale": list(facts.stale),
+            "notes": made.merged.notes,
+            "missing": [{"what": what, "how": how} for what, how in lacking],
+        }
+        common.result(data, "", as_json=True)
+        return
+    common.hint(f"Wrote {made.path}" if outcome == "written" else f"{made.path} is up to date", quiet)
+    for note in made.merged.notes:
+        common.hint(f"Note: {note}", quiet)
+    if facts.stale:
+        common.hint(
+            f"Left out, of other weights or another configuration than these: {', '.join(facts.stale)}."
+            f" Next: {measuring(facts)}",
+            quiet,
+        )
+    if lacking:
+        width = max(len(what) for what, _ in lacking)
+        common.hint("Still missing (options are those of hubkit card):", quiet)
+        for what, how in lacking:
+            common.hint(f"  {what.ljust(width)}  {how}", quiet)
+
+
+def _write_out(text: str) -> None:
+    """Text to stdout with the bytes that it has on disk."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def _printable(text: str) -> str:
+    return text.encode(errors="surrogateescape").decode(errors="replace")

@@ -1,0 +1,208 @@
+"""`hubkit card` on a README.md that is somebody's: adopted, edited, cut, and its front matter heeded."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from card_cases import CASES
+
+from hubkit import record as records
+from hubkit.cli.main import run
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    return CASES["causal-lora"](tmp_path / "adapter")
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    return CASES["foreign"](tmp_path / "foreign")
+
+
+def card(*arguments: object) -> int:
+    return run(["card", "--adapter", *map(str, arguments)])
+
+
+def text_of(directory: Path) -> str:
+    return (directory / "README.md").read_bytes().decode()
+
+
+def put(directory: Path, text: str) -> None:
+    (directory / "README.md").write_bytes(text.encode())
+
+
+def test_somebodys_card_is_adopted(adapter: Path, capsys: Captured) -> None:
+    put(adapter, "# Mine\n\nMy words.\n\n## License\n\nAsk me.\n")
+    assert card(adapter) == 0
+    said = capsys.readouterr().err
+    assert "+<!-- hubkit:begin about -->\n" in said
+    assert said.index("@@") < said.index("Wrote ")
+    text = text_of(adapter)
+    assert "\n# Mine\n\nMy words.\n\n<!-- hubkit:begin about -->\n" in text
+    assert "\n## License\n\nAsk me.\n\n<!-- hubkit:begin footer -->\n" in text
+    assert (len(re.findall("^# Mine|^# Smol", text, re.MULTILINE)), text.count("## License")) == (1, 1)
+    assert (adapter / "README.md.orig").read_text() == "# Mine\n\nMy words.\n\n## License\n\nAsk me.\n"
+    assert card(adapter) == 0
+    assert "@@" not in capsys.readouterr().err
+    assert text_of(adapter) == text
+    assert not (adapter / "README.md.orig.1").exists()
+    assert card(adapter, "--check") == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_adopting_is_asked_for(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(adapter, "# Mine\n")
+    record = (adapter / "hubkit.json").read_bytes()
+    monkeypatch.setattr("hubkit.cli.common.watched", lambda: True)
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert card(adapter) == 130
+    assert text_of(adapter) == "# Mine\n"
+    assert (adapter / "hubkit.json").read_bytes() == record
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert card(adapter) == 0
+    assert "# Mine\n\n<!-- hubkit:begin about" in text_of(adapter)
+    put(adapter, "# Mine\n")
+    monkeypatch.setattr("sys.stdin", Terminal(""))
+    assert card(adapter, "--yes") == 0
+    assert "# Mine\n\n<!-- hubkit:begin about" in text_of(adapter)
+
+
+def test_an_edit_inside_the_markers_is_found_and_shown(adapter: Path, capsys: Captured) -> None:
+    assert card(adapter) == 0
+    written = text_of(adapter)
+    edited = written.replace("## Limitations\n", "## Limits\n")
+    assert edited != written
+    put(adapter, edited)
+    capsys.readouterr()
+    for way in ([], ["--stdout"], ["--diff"]):
+        assert card(adapter, *way) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert "\n-## Limitations\n+## Limits\n" in said.err
+        assert 'region "limitations" was edited by hand. Next: --keep keeps' in said.err
+        assert text_of(adapter) == edited
+    assert card(adapter, "--check") == 1
+    assert "--keep" in capsys.readouterr().err
+    assert card(adapter, "--keep", "usage") == 2
+    assert card(adapter, "--keep", "limitations") == 0
+    kept = text_of(adapter)
+    assert re.search("## Limits\n.*<!-- hubkit:end limitations sha256=[0-9a-f]{16} kept -->", kept, re.DOTALL)
+    capsys.readouterr()
+    assert card(adapter) == 0
+    assert capsys.readouterr().err.count("kept as you wrote it: limitations") == 1
+    assert card(adapter, "--check") == 0
+    put(adapter, kept.replace("## Limits", "## My limits"))
+    assert card(adapter) == 0  # what is kept is the author's, and may be edited on
+    assert card(adapter, "--force") == 0
+    assert text_of(adapter) == written
+    assert "## My limits" in (adapter / "README.md.orig").read_text(encoding="utf-8")
+    put(adapter, edited)
+    assert card(adapter, "--keep") == 0
+    assert text_of(adapter) == kept
+
+
+def without(text: str, name: str) -> str:
+    return re.sub(f"<!-- hubkit:begin {name} .*?hubkit:end {name} [^\n]*\n\n", "", text, flags=re.DOTALL)
+
+
+def test_a_region_that_was_taken_out_stays_out(adapter: Path, capsys: Captured) -> None:
+    assert card(adapter) == 0
+    cut = without(text_of(adapter), "citation")
+    assert cut != text_of(adapter)
+    put(adapter, cut)
+    capsys.readouterr()
+    assert card(adapter, "--title", "Other") == 0
+    assert "citation; --restore brings back" in capsys.readouterr().err
+    assert "citation" not in text_of(adapter)
+    assert card(adapter, "--check") == 0
+    assert card(adapter, "--restore") == 0
+    assert "hubkit:begin citation" in text_of(adapter)
+    assert without(text_of(adapter), "citation") == cut.replace(
+        "# SmolLM2-135M-Instruct, LoRA adapter", "# Other"
+    ).replace(digest_of(cut, "title"), digest_of(text_of(adapter), "title"))
+    assert card(adapter, "--check") == 0
+
+
+def digest_of(text: str, name: str) -> str:
+    found = re.search(f"hubkit:end {name} sha256=([0-9a-f]+)", text)
+    assert found
+    return found[1]
+
+
+def test_what_the_front_matter_says_is_the_authors_word(foreign: Path, capsys: Captured) -> None:
+    assert card(foreign) == 0
+    head, _, body = text_of(foreign).partition("tags:\n")
+    put(foreign, f"{head}license: mit  # asked them\nlanguage: no\ntags:\n- mine\n{body}")
+    capsys.readouterr()
+    assert card(foreign, "--json") == 0
+    missing = [entry["what"] for entry in json.loads(capsys.readouterr().out)["missing"]]
+    assert not {"license", "language of the text"} & set(missing)
+    assert "license: mit  # asked them\nlanguage: no\ntags:\n- mine\n" in text_of(foreign)
+    assert "The adapter is licensed under `mit`." in text_of(foreign)
+    assert records.read(foreign).author.license is None
+    assert card(foreign, "--check") == 0
+    assert card(foreign, "--license", "apache-2.0") == 0
+    assert "license: apache-2.0  # asked them\n" in text_of(foreign)
+    assert "The adapter is licensed under `apache-2.0`." in text_of(foreign)
+    assert card(foreign, "--check") == 0
+    assert "license: apache-2.0  # asked them\nlanguage: no\ntags:\n- mine\n" in text_of(foreign)
+
+
+@pytest.mark.parametrize(
+    ("front", "why"),
+    [
+        ("tags: [a", "line 3: the front matter is not YAML"),
+        ("a: 1\na: 2", 'line 3: the front matter has "a" twice'),
+        ("license: nonsense", "line 2: the Hub would refuse this card"),
+        ("- a", "line 2: the front matter is no mapping"),
+        ("a:\n\tb: 1", "line 3: the front matter is not YAML"),
+        ("x: &tags\n- a\ntags: *tags", "line 4: hubkit cannot edit"),
+        ("<<: {tags: a}", "line 2: the front matter has a merge key"),
+    ],
+)
+def test_front_matter_that_cannot_be_edited_is_one_line(
+    front: str, why: str, adapter: Path, capsys: Captured
+) -> None:
+    record = (adapter / "hubkit.json").read_bytes()
+    text = f"---\n{front}\n---\n# Mine\n"
+    put(adapter, text)
+    assert card(adapter) == 2
+    said = capsys.readouterr().err
+    assert why in said
+    assert said.count("\n") == 1
+    assert text_of(adapter) == text
+    assert (adapter / "hubkit.json").read_bytes() == record
+
+
+def test_json_for_what_is_only_shown(adapter: Path, capsys: Captured) -> None:
+    assert card(adapter, "--check", "--diff", "--json") == 1
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["up_to_date"], shown["edited"]) == (False, [])
+    assert "+<!-- hubkit:begin title -->\n" in shown["diff"]
+    assert card(adapter, "--stdout", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["card"].startswith("---\n")
+    assert not (adapter / "README.md").exists()
+
+
+def test_bytes_that_are_no_text_stay_and_are_printed(
+    adapter: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (adapter / "README.md").write_bytes(b"# Mine\r\n\r\nCaf\xe9.\r\n")
+    assert card(adapter, "--stdout") == 0
+    shown = capfdbinary.readouterr().out
+    assert b"# Mine\r\n\r\nCaf\xe9.\r\n\r\n<!-- hubkit:begin about -->\r\n" in shown
+    assert card(adapter) == 0
+    assert (adapter / "README.md").read_bytes() == shown
+    assert b"\n" not in shown.replace(b"\r\n", b"")
+    assert card(adapter, "--check") == 0
