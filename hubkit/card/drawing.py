@@ -12,6 +12,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from hubkit import extras
@@ -50,6 +51,7 @@ STYLE: dict[str, Any] = {
 Points = Sequence[tuple[float, float]]
 
 
+@lru_cache(maxsize=1)
 def can_draw() -> bool:
     """Whether matplotlib is installed. Imports nothing."""
     return importlib.util.find_spec("matplotlib") is not None

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ class Figure:
         """Its file's path in the adapter directory."""
         return f"{png.FOLDER}/{self.file}"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The digest of what it is drawn from."""
         plain = json.dumps([EDITION, self.name, self.data], ensure_ascii=True, separators=(",", ":"))
@@ -96,13 +97,24 @@ def settled(facts: Facts, how: How) -> Settled:
     """
     if how == "leave out":
         return Settled(replace(facts, figures={}), {}, tuple(_paths(facts.figures)))
-    wanted = [one for one in lacking(facts) if not _is_anothers(facts, one)]
-    if how == "keep" or not drawing.can_draw():
-        wanted = []
+    may_draw = how != "keep" and drawing.can_draw()
+    if not (may_draw or facts.figures):
+        return Settled(facts, {}, ())
+    current = {one.file: one for one in possible(facts)}
+    up_to_date = {name for name, digest in facts.figures.items() if _is_of(current.get(name), digest)}
+    wanted = [
+        one
+        for name, one in current.items()
+        if may_draw and name not in up_to_date and not _is_anothers(facts, one)
+    ]
     images = {one.path: one.draw(one.digest) for one in wanted} if how == "draw" else {}
     known = {**facts.figures, **{one.file: one.digest for one in wanted}}
-    new = replace(facts, figures=known)
-    return Settled(new, images, tuple(_paths(set(known) - {f"{name}.png" for name in shown(new)})))
+    unlinked = set(facts.figures) - up_to_date - {one.file for one in wanted}
+    return Settled(replace(facts, figures=known), images, tuple(_paths(unlinked)))
+
+
+def _is_of(figure: Figure | None, digest: str) -> bool:
+    return figure is not None and figure.digest == digest
 
 
 def _paths(names: Iterable[str]) -> list[str]:
