@@ -217,6 +217,15 @@ def test_a_failure_is_one_line_that_says_where(
     assert not log.exists()
 
 
+def test_an_adapter_that_peft_only_warns_of_fails(directory: Path, base: Path) -> None:
+    code = """
+    import warnings
+    warnings.warn("Found missing adapter keys while loading the checkpoint: ['x']")
+    """
+    with pytest.raises(SnippetError, match="has no weights for some modules of the base"):
+        ran(directory, base, code)
+
+
 SLEEP = """
     import os, subprocess, sys, time
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -467,9 +476,10 @@ def test_a_4_bit_base_with_a_head_of_the_adapters_runs_from_its_folder_and_print
 def test_an_adapter_of_another_base_fails(
     tiny_llama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    misfit = write_adapter(tmp_path / "misfit", LORA_CONFIG, lora_tensors("x", 1, ["q_proj"], 8, 2))
+    tensors = lora_tensors("model.layers", 2, ["self_attn.q_proj", "self_attn.v_proj"], 32, 8)
+    misfit = write_adapter(tmp_path / "misfit", LORA_CONFIG, tensors, tokenizer=False)
     options = ["--task", "causal-lm", "--base-path", str(tiny_llama)]
     assert hubkit(["card", "--adapter", str(misfit), "--verify-usage", *options]) == 2
     said = capfd.readouterr().err
-    assert "fails in block 1 of 1, line " in said
+    assert re.search("fails in block 1 of 1, line .*size mismatch for .*q_proj", said)
     assert "Traceback" not in said

@@ -94,15 +94,15 @@ def run(
         stderr=subprocess.PIPE,
         start_new_session=True,  # a group of its own: Ctrl-C does not reach it, and it is ended as a whole
     )
+    printed, said = _Kept(process.stdout, False), _Kept(process.stderr, True)
+    exit_code: int | None = None
     try:
-        printed, said = _Kept(process.stdout, False), _Kept(process.stderr, True)
-        exit_code: int | None = None
         with suppress(subprocess.TimeoutExpired):
             exit_code = process.wait(limit)
         seconds = time.monotonic() - began
     finally:
         _end(process)
-    out, err = printed.content(), said.content()
+        out, err = printed.content(), said.content()
     return Ended(_read(result) if exit_code is not None else None, out, err, seconds, exit_code)
 
 

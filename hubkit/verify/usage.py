@@ -38,6 +38,7 @@ from hubkit.verify.snippets import Block
 
 LOG_NAME = "usage.log"
 TIME_LIMIT = 600.0
+NO_WEIGHTS = b"Found missing adapter keys while loading the checkpoint"  # PEFT's warning: they are random
 HUB = "https://huggingface.co"
 Say = Callable[[str], None]
 
@@ -226,7 +227,8 @@ def _check(
 ) -> None:
     """Raise SnippetError where the code did not come to its end; what it said is kept in a file beside it."""
     result: dict[str, Any] = ended.result or {}
-    if "environment" in result and ended.exit_code == 0:
+    fits = NO_WEIGHTS not in ended.stderr
+    if "environment" in result and ended.exit_code == 0 and fits:
         return
     path, log = directory / regions.CARD_NAME, directory / LOG_NAME
     files.write_atomically(log, output.clean_all(ended.stderr, names).encode("utf-8", "replace"))
@@ -239,6 +241,8 @@ def _check(
         said = output.last_line(str(result["error"]).encode("utf-8", "replace"), names)
         where = f"in block {result['block']} of {len(blocks)}, line {result['line']}"
         what = f"the code of {path} fails {where}: {said}"
+    elif not fits:
+        what = f"the adapter of {path} has no weights for some modules of the base, and PEFT only warns of it"
     else:
         last = output.last_line(ended.stderr, names) or f"exit code {ended.exit_code}"
         what = f"the code of {path} ended before it was done: {last}"
