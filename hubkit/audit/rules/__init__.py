@@ -151,7 +151,9 @@ def findings(subject: Subject, codes: frozenset[str] | None = None) -> list[Find
 def _sentence(text: str) -> str:
     """With a capital and a full stop."""
     text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+    if re.match(r"[a-z]+(?![\w.=/])", text):  # a word, and no name of a file or a library
+        text = text[0].upper() + text[1:]
+    return f"{text}{'' if text.endswith(('.', '?', '!')) else '.'}"
 
 
 _IGNORE = re.compile(r"hubkit:(ignore|ignore-file)((?:[ ,]+HK\d{3})+)")

@@ -15,6 +15,7 @@ from hubkit.audit.subject import Subject
 _PLACES = re.compile(
     r"(?<![\w.:/~$}])/(?:root|mnt|workspace|scratch|gpfs|lustre|nfs\d?|raid|dbfs|fsx|efs|opt/ml|autodl-tmp"
     r"|cluster|kaggle/(?:input|working)|content/(?:drive|gdrive))/[\w.-]+[\w./-]*"
+    r"|(?<![\w.:/~$}])/(?:data|share|storage|nas|projects?|public|hpc|ssd|hdd|disk)\d*/[\w.-]+/[\w./-]+"
 )
 _ADDRESS = re.compile(
     r"(?<![\w.+/:=-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,4}[A-Za-z]{2,12}(?![\w@.-]{0,60}[@/(])"
@@ -70,8 +71,10 @@ def path(subject: Subject) -> Iterator[Fault]:
         number: document.line(number).strip()
         for number in paths.home_lines(document.text.encode(errors="replace"))
     }
+    front = document.front
+    of_base = {front.line_of("base_model", *rest) for rest in ((), (0,), (1,))}  # another rule's
     for number, line in _shown(subject):
-        if number not in places and (there := _PLACES.search(line)):
+        if number not in places and number not in of_base and (there := _PLACES.search(line)):
             places[number] = there[0]
     for number, said in sorted(places.items()):
         yield found(
