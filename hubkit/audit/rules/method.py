@@ -162,9 +162,12 @@ def sparse(subject: Subject) -> Iterator[Fault]:
     if share is not None and share < 0.005:
         for where, text in lines:
             yield found(
-                where, "The weights hold no zeros.", says=text, instead=f"{share:.2%} of the weights are zero",
+                where,
+                "The weights hold no zeros.",
+                says=text,
+                instead=f"{share:.2%} of the weights are zero",
                 mend="call it dense, or prune it",
-            )  # fmt: skip
+            )
 
 
 @rule("HK223", "error", title="Sparsity unlike the file's")

@@ -39,7 +39,7 @@ def _number(text: str) -> float | None:
     if word in {"nan", "inf", "-inf", "infinity", "∞"}:
         return math.nan if word == "nan" else math.inf
     number = values.number(text)
-    return number.value if number and not number.rest.startswith("%") else None
+    return number.value if number else None
 
 
 @rule("HK404", "error", title="A number that cannot be")
@@ -70,7 +70,11 @@ def impossible(subject: Subject) -> Iterator[Fault]:
 
 
 def _why_not(claim: Claim, value: float) -> str | None:
-    if _PERPLEXITY.search(claim.label) and not (math.isfinite(value) and value >= 1):
+    if (
+        _PERPLEXITY.search(claim.label)
+        and "%" not in claim.value
+        and not (math.isfinite(value) and value >= 1)
+    ):
         return f"{claim.label} cannot be {claim.value}: it is at least 1."
     if re.search(r"\bloss\b", claim.label, re.IGNORECASE) and not math.isfinite(value):
         return f"{claim.label} cannot be {claim.value}."
