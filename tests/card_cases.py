@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -566,12 +567,73 @@ def _recorded(directory: Path, record: Record) -> Path:
     return directory
 
 
+def compared(directory: Path) -> Path:
+    """Set beside three others that were measured alike, with its figures."""
+    from hubkit.card import figures
+    from hubkit.card.facts import gather
+    from hubkit.record import Compared, Comparison
+
+    def other(name: str, method: str, value: float, speed: float, **more: Any) -> Compared:
+        decode = Rate(median=speed, low=speed - 1, high=speed + 1, unit="tokens/s", repeats=10)
+        throughput = msgspec.structs.replace(MEASURES.throughput, prefill=None, decode=decode)
+        facts: dict[str, Any] = {
+            "name": f"ada/smollm2-pydoc-{name}",
+            "repo_id": f"ada/smollm2-pydoc-{name}",
+            "adapter_sha256": SHA[::-1],
+            "adapter_weights_bytes": 75_128,
+            "method": method,
+            "base_id": BASE.id,
+            "rank": 8,
+            "trainable": 18_432,
+            "total": 134_533_440,
+            "perplexity": msgspec.structs.replace(PERPLEXITY, value=value, environment=None),
+            "throughput": throughput,
+            "train_sha256": DATASET.train_sha256,
+            "training_steps": TRAINING.steps,
+            "tokens_seen": TRAINING.tokens_seen,
+            "training_seconds": 181.0,
+            "training_memory_bytes": 1_933_000_000,
+            "training_machine": "Intel Xeon Platinum 8481C, 2 threads",
+        }
+        return Compared(**{**facts, **more})
+
+    in_4_bit = msgspec.structs.replace(PERPLEXITY, value=17.9021, base_value=41.0312, environment=None)
+    others = [
+        other("sparse", "Sparse LoRA", 16.4418, 22.13, sparsity=0.8),
+        other("qlora", "QLoRA", 0.0, 15.02, perplexity=in_4_bit, base_weights="4-bit NF4", repo_id="local/q"),
+        other("hira", "HiRA", 15.4402, 11.9, trainable=36_864, rank=16, total=134_551_872),
+    ]
+    causal_lora(directory)
+    _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL, repo_id="ada/smollm2-pydoc-compared", comparison=Comparison(adapters=others)
+        ),
+    )
+    facts = gather(directory)
+    figures.write(directory, {one.path: _png(one.digest) for one in figures.possible(facts)})
+    return directory
+
+
+def _png(digest: str) -> bytes:
+    """A figure of one pixel that says it was drawn from the data of this digest."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header, pixel = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0), zlib.compress(b"\0\0")
+    text = b"hubkit\0" + digest.encode()
+    chunks = ((b"IHDR", header), (b"tEXt", text), (b"IDAT", pixel), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in chunks)
+
+
 CASES = {
     "causal-lora": causal_lora,
     "causal-sparse-lora": sparse_lora,
     "causal-hira": hira,
     "masked-qlora": masked_qlora,
     "whole": whole,
+    "compared": compared,
     "foreign": foreign,
     "foreign-classifier": classifier,
 }

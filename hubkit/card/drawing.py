@@ -77,7 +77,7 @@ def losses(training: Points, evaluation: Points) -> Callable[[str], bytes]:
         axes.set_ylabel("Loss (nats)")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.xaxis.set_major_formatter(_counted)
-        axes.legend(loc="upper right", labelcolor=GREY)
+        axes.legend(loc="best", labelcolor=GREY)
 
     return lambda digest: _png(draw, 2.9, digest)
 
