@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import HfApi
 from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndBytesConfig
 
-from hubkit import adapter, record, runs, stages
-from hubkit.settings import from_plain
+from hubkit import adapter, localhub, pipeline, record, runs, stages
+from hubkit.publishing import PushOptions
+from hubkit.settings import from_plain, load
 from hubkit.training import fit
+from hubkit.verify import usage as verify
 
 pytestmark = pytest.mark.real
 
@@ -149,3 +152,38 @@ def check_record(known: record.Record, task: str, method: str) -> None:
     assert (packed > 0) == (method == "qlora") == bool(base.quantization)
     assert bool(measures.size.quantization_constants_bytes) == (method == "qlora")
     assert measures.parameters.sparsity == (0.5 if method == "sparse-lora" else None)
+
+
+def test_the_quickstarts_card_shows_what_its_code_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings of `make quickstart`, trained for a moment: the card's code runs before the push."""
+    fetched("smollm2", "smollm2")
+    fetched("topics", "topics.jsonl")
+    monkeypatch.chdir(ROOT)
+    quick = {
+        "output_dir": tmp_path / "run",
+        "training.max_steps": 2,
+        "training.eval_steps": 2,
+        "measuring.perplexity": "false",
+        "measuring.throughput": "false",
+    }
+    given = [f"{key}={value}" for key, value in quick.items()]
+    run = runs.prepare(*load(ROOT / "examples" / "quickstart.yaml", given))
+    options = PushOptions(repo_id="local/smollm2-python-help", local_hub=tmp_path / "hub")
+    pipeline.run_and_publish(run, options, localhub.start, lambda line: None)
+    known = record.read(run.adapter_dir).usage
+    assert known is not None
+    assert known.output
+    assert known.output.startswith("The `with` statement is used to")
+    with localhub.start(tmp_path / "hub") as hub:
+        card = HfApi(endpoint=hub.endpoint).hf_hub_download(
+            "local/smollm2-python-help", "README.md", cache_dir=tmp_path / "cache"
+        )
+    shown = Path(card).read_text()
+    assert 'PeftModel.from_pretrained(base, "local/smollm2-python-help")' in shown
+    assert f"Output:\n\n```text\n{known.output}\n```" in shown
+    again = verify.verify(
+        run.adapter_dir, localhub.start, verify.Options(base_path=ROOT / "build/smollm2"), print
+    )
+    assert (again.output, again.snippet_sha256) == (known.output, known.snippet_sha256)
