@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from hubkit.audit.front import FrontMatter
 
@@ -115,6 +116,9 @@ class Document:
     prose: tuple[tuple[int, str], ...] = ()  # without front matter, code blocks, comments and HTML tags
     comments: tuple[Span, ...] = ()
     regions: tuple[Region, ...] = ()
+    kept: dict[str, Any] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # what rules worked out once
 
     @property
     def metadata(self) -> dict[str, object]:

@@ -24,6 +24,9 @@ from hubkit.card.render import render
 from hubkit.errors import HubkitError
 
 How = Literal["edited", "outdated"]
+MOSTLY = 0.7  # of the lines are hubkit's: then the card is
+ALIKE = 0.6  # two lines that say the same thing, one of them wrongly
+_MARKERS = re.compile(r"^<!-- hubkit:.*-->\n?", re.MULTILINE)
 _MADE_BY = re.compile(r"\*Made by hubkit (\S+) from")
 
 
@@ -39,12 +42,21 @@ class Difference:
 
 
 def is_hubkits(subject: Subject) -> bool:
-    """Whether the card has regions of hubkit's."""
-    return regions.is_touched(subject.document.text)
+    """Whether hubkit wrote the card, also where somebody took out its markers."""
+    text = subject.document.text
+    return regions.is_touched(text) or (subject.record is not None and _MADE_BY.search(text) is not None)
 
 
 def card_now(subject: Subject) -> str | None:
     """The card that hubkit would write now; None where that cannot be told."""
+    kept = subject.document.kept
+    if "card now" not in kept:
+        kept["card now"] = _card_now(subject)
+    now: str | None = kept["card now"]
+    return now
+
+
+def _card_now(subject: Subject) -> str | None:
     text = subject.document.text
     made_by = _MADE_BY.search(text)
     if subject.adapter is None or subject.remote or subject.record_problem or subject.directory is None:
@@ -66,6 +78,9 @@ def metadata_now(card: str) -> dict[str, Any]:
 def differences(subject: Subject) -> Iterator[Difference]:
     """What differs inside hubkit's regions, in the order of the lines."""
     text = subject.document.text
+    if not regions.is_touched(text):
+        yield from _without_markers(subject)
+        return
     parts = regions.split(text)
     above = text.count("\n", 0, len(text) - len(parts.body))
     try:
@@ -83,6 +98,31 @@ def differences(subject: Subject) -> Iterator[Difference]:
             yield from _lines(piece, wanted[piece.name], first, "outdated" if sealed else "edited")
         elif not sealed:
             yield Difference(piece.name, "edited", first - 1, f"region {piece.name!r}", None)
+
+
+def _without_markers(subject: Subject) -> Iterator[Difference]:
+    """What differs on a card of hubkit's whose markers somebody took out: lines that are much like hubkit's.
+
+    What is not like any line of hubkit's there is the author's.
+    """
+    now = card_now(subject) if subject.record is not None else None
+    if now is None:
+        return
+    text = subject.document.text
+    body = regions.split(text).body
+    above = text.count("\n", 0, len(text) - len(body))
+    has = [(above + i, line) for i, line in enumerate(body.split("\n"), 1) if line.strip()]
+    should = [line for line in _MARKERS.sub("", regions.split(now).body).split("\n") if line.strip()]
+    matcher = difflib.SequenceMatcher(None, [line for _, line in has], should, autojunk=False)
+    if matcher.ratio() < MOSTLY:
+        return
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
+        if tag != "replace":
+            continue
+        for number, says in has[i1:i2]:
+            near = difflib.get_close_matches(says, should[j1:j2], n=1, cutoff=ALIKE)
+            if near:
+                yield Difference("", "outdated", number, says, near[0])
 
 
 def _lines(piece: regions.Piece, wanted: str, first: int, how: How) -> Iterator[Difference]:

@@ -111,6 +111,13 @@ def is_ours(document: Document, claim: Claim) -> bool:
 
 def read(document: Document) -> list[Statement]:
     """Everything that a card says about its adapter, by line; a key stands once a line and value."""
+    if "statements" not in document.kept:  # many rules ask
+        document.kept["statements"] = _all(document)
+    kept: list[Statement] = document.kept["statements"]
+    return kept
+
+
+def _all(document: Document) -> list[Statement]:
     found = [*_claims(document), *_sentences(document), *_code(document)]
     once = {(s.key, s.line, s.value): s for s in reversed(found)}
     taken = {(s.key, s.line) for s in found if s.source == "claim"}

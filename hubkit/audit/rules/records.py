@@ -89,7 +89,8 @@ def outdated(subject: Subject) -> Iterator[Fault]:
         if one.how == "outdated":
             yield found(
                 one.line,
-                f"The record and the adapter's files say something else now (region {one.region!r}).",
+                "The record and the adapter's files say something else now"
+                f"{f' (region {one.region!r})' if one.region else ''}.",
                 says=one.says.strip() or "nothing",
                 instead=(one.instead or "").strip() or "nothing",
                 mend=_command(subject),
