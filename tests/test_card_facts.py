@@ -151,7 +151,8 @@ def test_any_peft_type_has_a_card(tmp_path: Path) -> None:
 def test_nothing_is_missing_from_a_whole_record_but_the_authors_words(tmp_path: Path) -> None:
     directory = CASES["causal-lora"](tmp_path / "a")
     assert missing(gather(directory)) == [
-        ("risks and bias", "card/risks.md"),
+        ("risks and bias", "--risks TEXT, or card/risks.md"),
+        ("a run of its code", "--verify-usage --base-path DIR"),
         ("contact", "--contact TEXT, or card/contact.md"),
     ]
     (directory / "card").mkdir()
