@@ -19,9 +19,9 @@ import msgspec
 from msgspec import Meta
 
 from hubkit import files
-from hubkit.errors import RecordError
 from hubkit.compared import Compared as Compared
 from hubkit.compared import Comparison as Comparison
+from hubkit.errors import RecordError
 from hubkit.measured import AdapterDigest, Part, TextDigest
 from hubkit.measured import Environment as Environment
 from hubkit.measured import Measures as Measures
@@ -229,6 +229,9 @@ class Record(Part):
     ] = None
     usage: UsageRun | None = None  # the card's code ran
     author: Author = msgspec.field(default_factory=Author)
+    author_files: Annotated[
+        list[str], Meta(description="Texts of `author` that a card/ folder said when it was published.")
+    ] = []
     comparison: Comparison | None = None
     written: Written | None = None  # into README.md
 

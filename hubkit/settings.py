@@ -37,6 +37,7 @@ class Base(Section, frozen=True):
     path: str | None = None  # local directory to load from; `id` is what the card cites
     note: str | None = None  # how the weights at `path` differ from those that `id` names
     trust_remote_code: bool = False
+    gated: bool = False  # the Hub hands it out only to those who asked for access
 
 
 class Data(Section, frozen=True):

@@ -158,7 +158,7 @@ def test_nothing_is_missing_from_a_whole_record_but_the_authors_words(tmp_path: 
     (directory / "card").mkdir()
     (directory / "card" / "risks.md").write_text("None are known.")
     (directory / "card" / "contact.md").write_text("<!-- none yet -->")
-    assert [what for what, _ in missing(gather(directory))] == ["contact"]
+    assert [what for what, _ in missing(gather(directory))] == ["a run of its code", "contact"]
 
 
 def test_what_is_missing_is_sorted_by_worth(tmp_path: Path) -> None:

@@ -32,7 +32,11 @@ TOKENIZER_FILES = (
     ("sentencepiece.bpe.model",), ("spiece.model",),
 )  # fmt: skip
 _EMPTY, _NOBODY = Record(), Author()
-_OF_THE_CARD = {"written", "usage"}  # parts of a record that tell of the card, and not of the adapter
+_OF_THE_CARD = {
+    "written",
+    "usage",
+    "author_files",
+}  # parts of a record that tell of the card, and not of the adapter
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,7 @@ def gather(
         has_tokenizer=_has_tokenizer(directory),
         has_record=_speaks(whole),
         figures=png.on_disk(directory),
-        author=merge_authors(said, fragments.read(directory)),
+        author=fragments.over(directory, said, whole.author_files),
         labels=weights.labels(adapter),
         embedding_rows=weights.embedding_rows(adapter),
     )

@@ -1,14 +1,17 @@
 """The author's Markdown beside the adapter: `card/intended-use.md`, `card/risks.md`, one file a text.
 
 They are read each time that a card is made, and win over what hubkit.json says. They are not published as
-files: the card has their text.
+files: what is published has their text in hubkit.json, so that the card can be made again without them.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from hubkit.errors import CardError
 from hubkit.record import Author
@@ -48,6 +51,37 @@ def read(directory: Path) -> Author | None:
         if words := _read(path):
             setattr(said, NAMES[path.name], words)
     return said if said != Author() else None
+
+
+def over(directory: Path, author: Author, from_files: Sequence[str]) -> Author:
+    """The author's words with those of the fragments over them.
+
+    `from_files` names the texts that a record took from fragments: where there is a folder, but not the file
+    any more, the text is gone too.
+    """
+    if not (directory / FOLDER).is_dir():
+        return author
+    said = read(directory) or Author()
+    given = {name: getattr(said, name) for name in TEXTS if getattr(said, name)}
+    gone = {name: None for name in from_files if name in TEXTS and name not in given}
+    return msgspec.structs.replace(author, **{**gone, **given})
+
+
+def names(directory: Path) -> list[str]:
+    """The texts that fragments say."""
+    said = read(directory)
+    return [name for name in TEXTS if said and getattr(said, name)]
+
+
+def refuse_twice(directory: Path, options: Mapping[str, object]) -> None:
+    """Raise CardError where an option of `hubkit card` says what a fragment says too, and would lose."""
+    said = read(directory)
+    for name in TEXTS:
+        if said and options.get(name) and getattr(said, name):
+            raise CardError(
+                f"--{name.replace('_', '-')} and {directory / name_of(name)} both say it",
+                "leave out the option, or remove the file",
+            )
 
 
 def _read(path: Path) -> str:

@@ -39,7 +39,7 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         ),
         (not author.language, "language of the text", "--language CODE, such as --language en"),
         (not author.out_of_scope, "out-of-scope use", _by("--out-of-scope TEXT", "out_of_scope")),
-        (not author.risks, "risks and bias", fragments.name_of("risks")),
+        (not author.risks, "risks and bias", _by("--risks TEXT", "risks")),
         (
             facts.parameters.total is None,
             "total parameters",

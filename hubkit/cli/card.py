@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from hubkit import __version__, base_model, record, tasks
-from hubkit.card import comparison, figures, writing
+from hubkit.card import comparison, figures, fragments, writing
 from hubkit.card import facts as card_facts
 from hubkit.card.body import EVERY
 from hubkit.card.facts import Facts
@@ -35,6 +35,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--description", help="What else there is to say of the adapter. Markdown.")
 @click.option("--intended-use", help="What the adapter is for. Markdown.")
 @click.option("--out-of-scope", help="What the adapter is not for. Markdown.")
+@click.option("--risks", help="Risks and bias. Markdown.")
 @click.option("--limitations", help="Limits that hubkit cannot know. Markdown.")
 @click.option("--author", "authors", multiple=True, metavar="NAME", help="An author's name. Repeatable.")
 @click.option("--contact", help="Where to ask: a link, or words. Markdown.")
@@ -101,6 +102,7 @@ def command(
     writes between its markers, and its own keys of the front matter.
     """
     known = record.read(adapter_dir)
+    fragments.refuse_twice(adapter_dir, given)
     told = _with_options(known, **given)
     told = card_options.with_comparison(adapter_dir, told, compared, no_compare, quiet)
     facts = card_facts.gather(adapter_dir, record=told, base_config=base_config)

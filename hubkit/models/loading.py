@@ -259,6 +259,9 @@ def _facts(
         weights_bytes=sum(path.stat().st_size for path in weights) or None,
         dtype=dtype,
         trust_remote_code=base.trust_remote_code,
+        gated=base.gated,
+        vocab_size=base_model.vocab_size(config.to_dict()),
+        max_positions=base_model.max_positions(config.to_dict()),
         quantization=quantization or _own_quantization(config),
         head_newly_initialized=new_head,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hubkit import record
-from hubkit.card import facts, figures, regions, writing
+from hubkit.card import facts, figures, fragments, regions, writing
 from hubkit.card.writing import Outcome, Prepared, Wishes
 from hubkit.record import Author, Record
 
@@ -57,7 +57,12 @@ def draft(
     found = facts.gather(directory, record=told)
     settled = figures.settled(found, how)
     prepared = writing.prepare(settled.facts, known.written, template, Wishes(force=force))
-    told = msgspec.structs.replace(told, written=prepared.merged.checked().written)
+    told = msgspec.structs.replace(
+        told,
+        written=prepared.merged.checked().written,
+        author=found.author,  # what a card/ folder says too: the folder is not published
+        author_files=fragments.names(directory),
+    )
     return Draft(told, prepared, settled.images, settled.unlinked)
 
 
