@@ -27,7 +27,7 @@ How = Literal["edited", "outdated"]
 MOSTLY = 0.7  # of the lines are hubkit's: then the card is
 ALIKE = 0.6  # two lines that say the same thing, one of them wrongly
 _MARKERS = re.compile(r"^<!-- hubkit:.*-->\n?", re.MULTILINE)
-_MADE_BY = re.compile(r"\*Made by hubkit (\S+) from")
+_MADE_BY = re.compile(r"\*Made by hubkit (\S+) from (`hubkit\.json`)?")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Difference:
 def is_hubkits(subject: Subject) -> bool:
     """Whether hubkit wrote the card, also where somebody took out its markers."""
     text = subject.document.text
-    return regions.is_touched(text) or (subject.record is not None and _MADE_BY.search(text) is not None)
+    made_by = _MADE_BY.search(text)
+    return regions.is_touched(text) or (
+        made_by is not None and (made_by[2] is None or subject.record is not None)
+    )
 
 
 def card_now(subject: Subject) -> str | None:
@@ -105,7 +108,7 @@ def _without_markers(subject: Subject) -> Iterator[Difference]:
 
     What is not like any line of hubkit's there is the author's.
     """
-    now = card_now(subject) if subject.record is not None else None
+    now = card_now(subject) if is_hubkits(subject) else None
     if now is None:
         return
     text = subject.document.text

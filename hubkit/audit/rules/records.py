@@ -185,7 +185,7 @@ def metadata(subject: Subject) -> Iterator[Fault]:
         return
     present, front = subject.document.metadata, subject.document.front
     for key, value in rewritten.metadata_now(now).items():
-        if key not in present or present[key] == value:
+        if key not in present or present[key] in (value, [value]):
             continue
         if key == "model-index":
             places = list(_unlike(value, present[key], (key,)))
