@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from hubkit.hub_rules import is_repo_id
@@ -177,7 +177,10 @@ def table(rows: list[tuple[str, ...]], *header: str) -> str:
     """A Markdown table whose source lines up; nothing in a cell can end the cell. Empty without rows."""
     if not rows:
         return ""
-    cells = [[_cell(cell) for cell in row] for row in (header, *rows)]
+    cells: list[Sequence[str]] = [header, *rows]
+    whole = ".".join([cell for row in cells for cell in row])
+    if "|" in whole or "  " in whole or not whole.isprintable():  # rare, and slow to look for cell by cell
+        cells = [[" ".join(cell.split()).replace("|", "&#124;") for cell in row] for row in cells]
     columns = list(zip(*cells, strict=True))
     numeric = [_is_numeric(column[1:]) for column in columns]
     widths = [max(3, max(map(len, column))) for column in columns]
@@ -185,12 +188,6 @@ def table(rows: list[tuple[str, ...]], *header: str) -> str:
     line = f"| {' | '.join(f'{{:{side}{width}}}' for side, width in zip(sides, widths, strict=True))} |"
     rule = ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)]
     return "\n".join([line.format(*row) for row in (cells[0], rule, *cells[1:])])
-
-
-def _cell(text: str) -> str:
-    if "  " in text or "\n" in text or not text.isprintable():
-        text = " ".join(text.split())
-    return text.replace("|", "&#124;") if "|" in text else text
 
 
 def _is_numeric(column: tuple[str, ...]) -> bool:
