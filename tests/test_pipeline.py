@@ -44,9 +44,8 @@ def test_from_settings_to_a_page_and_again(task: str, request: pytest.FixtureReq
     assert said[0].startswith("training LoRA")
     with localhub.start(hub) as running:
         api = HfApi(endpoint=running.endpoint, token=running.token)
-        assert set(api.list_repo_files("local/my-run")) >= {
-            "README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json"
-        }  # fmt: skip
+        there = set(api.list_repo_files("local/my-run"))
+        assert there >= {"README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json"}
         card = Path(api.hf_hub_download("local/my-run", "README.md", local_dir=tmp_path / "down")).read_text()
         told = json.loads(
             Path(api.hf_hub_download("local/my-run", "hubkit.json", local_dir=tmp_path / "down")).read_text()
@@ -57,6 +56,9 @@ def test_from_settings_to_a_page_and_again(task: str, request: pytest.FixtureReq
     shown = re.search(r"^ +value: ([\d.]+)$", card, re.MULTILINE)
     assert shown is not None
     assert float(shown.group(1)) == pytest.approx(measured.value, rel=1e-3)
+    figures = re.findall(r"\]\((figures/[^)]+)\)", card)
+    assert figures
+    assert set(figures) == {path for path in there if path.startswith("figures/")}
     assert "local/my-run" in card
     assert str(tmp_path) not in card
     before = commits(hub, "local/my-run")
