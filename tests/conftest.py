@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+
+# Where there is time, look longer: CI sets CI. A test with settings of its own keeps them.
+hypothesis.settings.register_profile("ci", max_examples=1000, deadline=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 if TYPE_CHECKING:
     from hubkit.localhub import RunningHub

@@ -1,4 +1,4 @@
-"""Which README.md may be replaced."""
+"""The parts of a card: front matter, regions with their digests, and what is the author's."""
 
 from __future__ import annotations
 
@@ -35,29 +35,6 @@ BOILERPLATE = boilerplate()
 BITS = "The following `bitsandbytes` quantization config was used during training:\n- load_in_4bit: True"
 
 
-def readme(directory: Path) -> Path:
-    return directory / "README.md"
-
-
-def test_a_card_is_written_and_then_unchanged(tmp_path: Path) -> None:
-    assert regions.write_card(tmp_path, CARD) == "written"
-    before = readme(tmp_path).stat().st_mtime_ns
-    assert regions.write_card(tmp_path, CARD) == "unchanged"
-    assert readme(tmp_path).stat().st_mtime_ns == before
-    assert readme(tmp_path).read_bytes() == CARD.encode()
-
-
-@pytest.mark.parametrize(
-    "present", [CARD, CARD.replace("\n", "\r\n"), BOILERPLATE, BOILERPLATE.replace("\n", "\r\n"), "", " \n"]
-)
-def test_what_is_nobodys_work_is_replaced(present: str, tmp_path: Path) -> None:
-    readme(tmp_path).write_bytes(present.encode())
-    assert regions.write_card(tmp_path, regions.seal("# New\n")) == "written"
-    assert "# New" in readme(tmp_path).read_text(encoding="utf-8")
-    kept = [path.read_bytes() for path in tmp_path.iterdir() if path.name == "README.md.orig"]
-    assert kept == ([present.encode()] if "Model ID" in present else [])
-
-
 def test_pefts_card_is_known_by_its_template() -> None:
     assert BOILERPLATE.count("[More Information Needed]") == 39
     assert is_boilerplate(BOILERPLATE)
@@ -72,53 +49,127 @@ def test_pefts_card_is_known_by_its_template() -> None:
         assert not is_boilerplate(f"{BOILERPLATE}\n\n{more}"), more
 
 
+CARD_LINES = """\
+---
+license: mit
+---
+
+<!-- hubkit:begin title -->
+
+# A card
+
+<!-- hubkit:end title -->
+
+<!-- hubkit:begin about -->
+Text 🤗.
+<!-- hubkit:end about -->
+"""
+
+
+def test_sealing_puts_digests_into_the_markers() -> None:
+    card = regions.seal(CARD_LINES)
+    parts = regions.split(card)
+    found = regions.pieces(parts.body)
+    assert [piece.name for piece in found if piece.kind == "region"] == ["title", "about"]
+    assert all(piece.is_sealed for piece in found if piece.kind == "region")
+    assert "".join(piece.raw for piece in found) == parts.body
+    assert parts.head + parts.body == card
+    assert card.endswith(f"<!-- hubkit:card front-matter={regions.digest('license: mit' + chr(10))} -->\n")
+    assert regions.is_sealed(card)
+    assert regions.is_sealed(card.replace("\n", "\r\n"))
+    for old, new in (
+        ("A card", "My card"),
+        ("🤗", "x"),
+        ("mit", "bsd"),
+        ("<!-- hubkit:begin a", "Mine.\n<!-- hubkit:begin a"),
+    ):
+        assert not regions.is_sealed(card.replace(old, new, 1)), new
+    assert not regions.is_sealed(f"{card}\nMine.\n")
+    assert not regions.is_sealed("# Mine\n")
+
+
+def test_what_a_template_writes_outside_of_regions_is_a_region_too() -> None:
+    card = regions.seal(
+        "---\na: 1\n---\n# Mine\n\nText.\n<!-- hubkit:begin x -->\ny\n<!-- hubkit:end x -->\nEnd."
+    )
+    found = [piece for piece in regions.pieces(regions.split(card).body) if piece.kind == "region"]
+    assert [(piece.name, piece.content.strip()) for piece in found] == [
+        ("part-1", "# Mine\n\nText."), ("x", "y"), ("part-3", "End."),
+    ]  # fmt: skip
+    assert regions.is_sealed(card)
+    assert regions.seal("x\n\n\n") == regions.seal("x")
+
+
 @pytest.mark.parametrize(
-    ("present", "why"),
+    ("body", "why"),
     [
-        (CARD.replace("Text", "Text of mine"), "was edited since"),
-        (CARD + "\nMore.\n", "was edited since"),
-        ("# Mine\n", "was not written by hubkit"),
-        (boilerplate(training_data="My own letters."), "was not written by hubkit"),
+        ("a\n<!-- hubkit:begin x -->\nb\n", 'line 2: the region "x" has no end'),
+        ("<!-- hubkit:end x -->\n", 'line 1: the end of "x" has no begin'),
+        ("<!-- hubkit:begin x -->\n<!-- hubkit:begin y -->\n<!-- hubkit:end y -->\n", '"x" has no end'),
+        ("<!-- hubkit:begin x -->\n<!-- hubkit:end y -->\n", 'line 2: the end of "y" has no begin'),
+        ("<!-- hubkit:begin x -->\n<!-- hubkit:end x -->\n" * 2, 'line 3: there is a second region "x"'),
+        ("<!-- hubkit:begin x -->\n<!-- hubkit:card a=1 -->\n", '"x" has no end'),
     ],
 )
-def test_somebodys_work_is_refused(present: str, why: str, tmp_path: Path) -> None:
-    readme(tmp_path).write_text(present, encoding="utf-8")
-    with pytest.raises(CardError, match=why):
-        regions.write_card(tmp_path, CARD)
-    assert readme(tmp_path).read_text(encoding="utf-8") == present
+def test_broken_markers_are_one_line(body: str, why: str) -> None:
+    with pytest.raises(CardError, match=why) as caught:
+        regions.pieces(body)
+    assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    readme(tmp_path).write_bytes("🤗".encode() + b"\xff")
-    with pytest.raises(CardError, match="not UTF-8"):
-        regions.write_card(tmp_path, CARD)
+REGION = regions.region("x", "text\n\n```python\n1\n```\n")
 
 
-def test_force_keeps_what_was_there(tmp_path: Path) -> None:
-    for number in range(2):
-        readme(tmp_path).write_bytes(b"mine \xff %d" % number)
-        assert regions.write_card(tmp_path, CARD, force=True) == "written"
-    assert (tmp_path / "README.md.orig").read_bytes() == b"mine \xff 0"
-    assert (tmp_path / "README.md.orig.1").read_bytes() == b"mine \xff 1"
-    assert readme(tmp_path).read_text(encoding="utf-8") == CARD
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (f"````\n{REGION}````\n", []),
+        (f"~~~ text\n{REGION}~~~\n{REGION}", ["x"]),
+        ("```\n<!-- hubkit:begin y -->\n```\n", []),
+        (f"```\nleft open\n\n{REGION}", ["x"]),
+        (f"{REGION}\n```\nleft open\n", ["x"]),
+        (f"~~~\n{REGION}", ["x"]),
+        (REGION.replace("<!--", " <!--"), []),
+        (REGION.replace("hubkit:", "hubkit: "), []),
+        (f"> {REGION}", None),
+        (REGION.replace("\n", "\r\n"), ["x"]),
+        (REGION.rstrip("\n"), ["x"]),
+    ],
+)
+def test_markers_in_an_authors_fence_are_text(body: str, names: list[str] | None) -> None:
+    if names is None:
+        with pytest.raises(CardError, match="has no begin"):
+            regions.pieces(body)
+        return
+    found = regions.pieces(body)
+    assert [piece.name for piece in found if piece.kind == "region"] == names
+    assert "".join(piece.raw for piece in found) == body
 
 
-def test_force_keeps_no_copy_of_hubkits_own(tmp_path: Path) -> None:
-    regions.write_card(tmp_path, CARD)
-    regions.write_card(tmp_path, regions.seal("# New 🤗\n"), force=True)
-    assert not (tmp_path / "README.md.orig").exists()
+@pytest.mark.parametrize(
+    ("card", "yaml", "body"),
+    [
+        ("---\na: 1\n---\nb", "a: 1\n", "b"),
+        ("---\r\na: 1\r\n---\r\nb", "a: 1\r\n", "b"),
+        ("\ufeff\n--- \na: 1\n---\t\nb", "a: 1\n", "b"),
+        ("---\n---\n", "", ""),
+        ("---\na: ---\n ---\n----\n---", "a: ---\n ---\n----\n", ""),
+        ("---\nnever closed", None, "---\nnever closed"),
+        ("----\na\n---\n", None, "----\na\n---\n"),
+        ("# Mine\n---\na\n---\n", None, "# Mine\n---\na\n---\n"),
+        ("", None, ""),
+    ],
+)
+def test_front_matter_and_body_are_told_apart(card: str, yaml: str | None, body: str) -> None:
+    parts = regions.split(card)
+    assert (parts.yaml, parts.body) == (yaml, body)
+    assert parts.head + parts.body == card
 
 
 def test_a_directory_in_the_cards_place(tmp_path: Path) -> None:
-    readme(tmp_path).mkdir()
+    (tmp_path / "README.md").mkdir()
     with pytest.raises(HubkitError, match="cannot read"):
-        regions.write_card(tmp_path, CARD)
-
-
-def test_sealing_is_one_newline_at_the_end() -> None:
-    assert regions.seal("x\n\n\n") == regions.seal("x")
-    assert regions.seal("x").endswith("-->\n")
-    assert regions.is_sealed(regions.seal("x"))
+        regions.on_disk(tmp_path)
 
 
 def test_a_seal_tells_of_another_template() -> None:

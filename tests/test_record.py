@@ -18,6 +18,8 @@ from hubkit.errors import RecordError
 from hubkit.record import (
     Author,
     BaseModel,
+    Compared,
+    Comparison,
     Dataset,
     Environment,
     HoldOut,
@@ -32,6 +34,8 @@ from hubkit.record import (
     Size,
     Throughput,
     Training,
+    UsageRun,
+    Written,
 )
 
 PLAIN = st.one_of(st.booleans(), st.integers(-(2**53), 2**53), st.text(max_size=5))
@@ -235,7 +239,7 @@ def test_the_schema_describes_every_key() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     kinds = {
         Record, Author, BaseModel, Dataset, Environment, HoldOut, LogPoint, Measures, Method, Overlap,
-        Parameters, Perplexity, Rate, Size, Throughput, Training,
+        Parameters, Perplexity, Rate, Size, Throughput, Training, Compared, Comparison, UsageRun, Written,
     }  # fmt: skip
     assert set(schema["$defs"]) == {kind.__name__ for kind in kinds}
     for definition in schema["$defs"].values():

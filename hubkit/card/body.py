@@ -54,11 +54,10 @@ class Body:
                 first = all(before.kind != "card" for before in self._done)
                 new = self._written_like(piece, self.ours[-1].raw, self.ours[-1]) if first else None
             gone += [place] if new is None else []
-            self._done.append(new or Piece("text", ""))
+            self._done.append(new or piece)
             line += piece.raw.count("\n")
-        for place in gone:
-            self._close_up(place)
-        self._done = [piece for piece in self._done if piece.raw]
+        for place in reversed(gone):
+            self._take_out(place)
         if all(piece.kind != "card" for piece in self._done):
             at = max(
                 (n for n, piece in enumerate(self._done) if piece.kind == "region"),
@@ -93,8 +92,7 @@ class Body:
         if not piece.is_sealed and not self._force:
             if EVERY in self._keep or piece.name in self._keep:
                 self.kept.append(piece.name)
-                raw = regions.region(piece.name, regions.normal(piece.content), kept=True)
-                return self._written_like(piece, raw, piece)
+                return _kept(piece)
             self.conflicts.append(Edited(piece.name, line, _diff(piece, new)))
             return piece
         self.lost = self.lost or not piece.is_sealed
@@ -105,7 +103,8 @@ class Body:
         if regions.normal(old.raw) == raw:
             return old
         raw = raw if old.raw.endswith("\n") else raw.removesuffix("\n")
-        newline = "\r\n" if "\r\n" in old.raw else "\n" if "\n" in old.raw else self.newline
+        end = old.raw.find("\n")
+        newline = self.newline if end < 0 else "\r\n" if old.raw[end - 1] == "\r" else "\n"
         return Piece(new.kind, raw.replace("\n", newline), name=new.name)
 
     def _with_newline(self, piece: Piece) -> Piece:
@@ -117,13 +116,24 @@ class Body:
         blank = Piece("text", self.newline * (1 if ends else 2) if self._done else "")
         self._done[at + 1 : at + 1] = [blank, self._with_newline(piece)]
 
-    def _close_up(self, place: int) -> None:
-        """Take out one of the two blank lines that hubkit had put around a piece that went."""
+    def _take_out(self, place: int) -> None:
+        """Take out a piece, and one of the two blank lines that hubkit had put around it."""
         done = self._done
         for blank, beyond in ((place - 1, place - 2), (place + 1, place + 2)):
-            if 0 <= beyond < len(done) and done[beyond].kind != "text" and done[blank].raw in ("\n", "\r\n"):
-                done[blank] = Piece("text", "")
+            ours = 0 <= beyond < len(done) and done[beyond].kind != "text"
+            ours = ours or (beyond == -1 and done[place + 1 :] and done[place + 1].raw[:1] in "\r\n")
+            if ours and done[blank].raw in ("\n", "\r\n"):
+                del done[max(blank, place)], done[min(blank, place)]
                 return
+        del done[place]
+
+
+def _kept(piece: Piece) -> Piece:
+    """An edited region as it is, with a new end marker."""
+    start = piece.raw.rindex("<!-- hubkit:end ")
+    marker = regions.region(piece.name, piece.content, kept=True).splitlines()[-1]
+    line_end = piece.raw[len(piece.raw.rstrip("\r\n")) :]
+    return Piece("region", piece.raw[:start] + marker + line_end, name=piece.name)
 
 
 def _diff(piece: Piece, new: Piece | None) -> str:

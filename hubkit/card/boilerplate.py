@@ -7,6 +7,7 @@ A card of PEFT's that holds no line of an author's is boilerplate as a whole. Th
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from hubkit.card import outline
 
@@ -121,7 +122,7 @@ def _advice(lines: list[outline.Line]) -> set[int]:
 def _sections(lines: list[outline.Line]) -> list[tuple[int, int]]:
     """The spans of lines between headings."""
     heads = [at for at, line in enumerate(lines) if line.level]
-    return [(at + 1, following) for at, following in zip(heads, [*heads[1:], len(lines)], strict=True)]
+    return [(at + 1, following) for at, following in pairwise([*heads, len(lines)])]
 
 
 def _drop_headings(lines: list[outline.Line], drop: set[int]) -> None:

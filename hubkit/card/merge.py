@@ -151,12 +151,10 @@ def is_untouched(parts: Parts, pieces: list[Piece]) -> bool:
 
 def _check_markers(card: str, names: list[str]) -> None:
     """The net under the merge: the next one must find each region again."""
-    found = {piece.name for piece in regions.pieces(regions.split(card).body)}
-    hidden = [name for name in names if name not in found]
-    if hidden:
+    found = {(piece.kind, piece.name) for piece in regions.pieces(regions.split(card).body)}
+    if not {("region", name) for name in names} | {("card", "")} <= found:
         raise CardError(
-            f'README.md has a code fence that swallows hubkit\'s markers, that of "{hidden[0]}" first',
-            "close the fence before them",
+            "README.md has a code fence that is not closed and swallows hubkit's markers", "close the fence"
         )
 
 
