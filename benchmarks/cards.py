@@ -3,11 +3,11 @@
     python benchmarks/cards.py                 1,000 adapters of the golden cards' size
     python benchmarks/cards.py --adapters 100
 
-The adapters are those of the tests' golden cards, each in a directory of its own. Written: each adapter's files
-and record read, digests taken, the card rendered, merged and written, and the record that remembers it. Again:
-the same once more, which changes nothing. Checked: what `hubkit card --check` does. Wall seconds of one thread,
-the best of three rounds, each on directories that were not read before. Ends with exit code 1 when a target is
-missed.
+The adapters are those of the tests' golden cards, each in a directory of its own. Written: each adapter's
+files and record read, digests taken, the card rendered, merged and written, and the record that remembers
+it. Again: the same once more, which changes nothing. Checked: what `hubkit card --check` does. Wall seconds
+of one thread, the best of three rounds, each on directories that were not read before. Ends with exit code
+1 when a target is missed.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python benchmarks/true_cards.py FOLDER      makes them in FOLDER/NAME
 
-Four are trained by hubkit (LoRA, Sparse LoRA, QLoRA, HiRA), and so have a training section; the others are made by
-stock PEFT. Kinds that hubkit can measure carry perplexity, throughput, parameters and sizes.
+Four are trained by hubkit (LoRA, Sparse LoRA, QLoRA, HiRA), and so have a training section; the others are
+made by stock PEFT. Kinds that hubkit can measure carry perplexity, throughput, parameters and sizes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ method: {{name: {method}, r: 4, target_modules: [q_proj, v_proj]}}
 dataset: {{files: [text.txt], name: Words in any order, license: cc0-1.0}}
 output_dir: {method}
 training: {{epochs: 1, batch_size: 4, block_size: 32, log_steps: 2, threads: 1}}
-measuring: {{context: 32, speed: {{min_seconds: 0, repeats: 3, warmup: 1, sequence_length: 16, new_tokens: 4}}}}
+measuring:
+  context: 32
+  speed: {{min_seconds: 0, repeats: 3, warmup: 1, sequence_length: 16, new_tokens: 4}}
 """
-FAST = ("speed.min_seconds=0", "speed.repeats=3", "speed.warmup=1", "speed.sequence_length=16", "speed.new_tokens=4")
+FAST = "min_seconds=0 repeats=3 warmup=1 sequence_length=16 new_tokens=4".split()
 METHODS = ("lora", "sparse-lora", "qlora", "hira")
 
 
@@ -83,7 +85,7 @@ def measured(directory: str, base: str) -> None:
     """Measure an adapter; where hubkit cannot measure its kind, leave it as it is."""
     tasks = {"llama": "causal-lm", "bert": "masked-lm"}
     if base in tasks:
-        options = [part for setting in FAST for part in ("--set", f"measuring.{setting}")]
+        options = [part for setting in FAST for part in ("--set", f"measuring.speed.{setting}")]
         hubkit(
             "measure", "--adapter", directory, "--base-model", f"zoo/{base}", "--base-path", f"zoo/{base}",
             "--task", tasks[base], "--text", "text.txt", "--context", "32", "-q", *options, may_fail=True,
