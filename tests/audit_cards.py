@@ -176,6 +176,11 @@ BAD: dict[str, tuple[str, str, str]] = {
         "llama",
         '```python\nwhere = "results/checkpoint-500"\nm = PeftModel.from_pretrained(base, where)\n```',
     ),
+    "path-of-two-parts": (
+        "HK312",
+        "llama",
+        '```python\nm = PeftModel.from_pretrained(base, "distilled_model/final")\n```',
+    ),
     "placeholder": (
         "HK312",
         "llama",
@@ -286,6 +291,8 @@ GOOD: dict[str, tuple[str, str]] = {
         "llama",
         "```bash\nvllm serve meta-llama/Llama-3.2-1B --enable-lora --max-lora-rank 64\n```",
     ),
+    "rank-among-others": ("llama", "This LoRA adapter took rank 1 on the board."),
+    "ages": ("llama", "Readers aged 10 to 20 (5%) were left out."),
     "correlation": ("llama", "The LoRA adapter's scores correlate (r = 0.87) with people's."),
     "bias-of-society": ("llama", "## Bias, risks and limitations\n\n- Bias: all language models have some"),
     "chinese": (
@@ -347,7 +354,7 @@ GOOD: dict[str, tuple[str, str]] = {
     "classifier-class": (
         "classifier",
         "```python\n"
-        'm = AutoModelForSequenceClassification.from_pretrained("distilbert/distilbert-base-uncased", num_labels=2)\n'
+        'm = AutoModelForSequenceClassification.from_pretrained("distilbert/distilbert-base-uncased")\n'
         "print(m(**x).logits.argmax(-1))\n```",
     ),
     "masked-example": (

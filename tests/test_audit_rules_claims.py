@@ -53,6 +53,14 @@ def test_a_finding_names_the_line(case: str, tmp_path: Path) -> None:
     assert finding.mend
 
 
+@pytest.mark.parametrize(
+    "title",
+    ["Hira-chan LoRA", "Vera the nurse, a LoRA adapter", "A sparse retrieval LoRA", "Dora oft sings: LoRA"],
+)
+def test_a_name_is_no_method(title: str, tmp_path: Path) -> None:
+    assert {f.code for f in audit(tmp_path, f"# {title}\n", "llama")} == {"HK311"}
+
+
 def test_without_an_adapter_nothing_is_claimed_of_it(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(
         TITLE + "- LoRA rank: 64\n- Target modules: `c_attn`\n- Method: HiRA\n"

@@ -27,6 +27,9 @@ _LOCAL_ROOTS = frozenset({
     "data", "saves", "content",
     "drive", "kaggle", "workspace", "home", "mnt", "tmp", "root", "users",
 })  # fmt: skip
+_LOCAL_ENDS = re.compile(
+    r"(?:checkpoint-\d+|final(?:[-_]\w+)?|best(?:[-_]\w+)?|last|latest|adapter|output|\S+\.(?:pt|bin|safetensors))$"
+)
 _PLACEHOLDER = re.compile(
     r"(?:^|[/\s])(?:your|my)[-_ ]|<[^<>]+>|\{\{?[^{}]+\}?\}|^(?:user(?:name)?|org|organization|namespace"
     r"|hf[-_]username|author|xxx+)/|"
@@ -105,8 +108,4 @@ def is_local(name: str) -> bool:
     if name.count("/") != 1:
         return name.count("/") > 1 and "://" not in name
     root, _, rest = name.partition("/")
-    return (
-        root.lower() in _LOCAL_ROOTS
-        or not rest
-        or bool(re.search(r"^checkpoint-\d+$|\.(?:pt|bin|safetensors)$", rest))
-    )
+    return root.lower() in _LOCAL_ROOTS or not rest or bool(_LOCAL_ENDS.match(rest))

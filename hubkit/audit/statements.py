@@ -38,7 +38,7 @@ _HEDGES = re.compile(
     r"|usual(?:ly)?|recommend\w*|"
     r"try|range|between|up to|at most|at least|or|not|no|higher|lower|larger|smaller|double[ds]?|if|could"
     r"|can|should|may|"
-    r"might|would|max|maximum|minimum|teacher|baseline|original|experiment\w*|tested|swept|e\.g\.)\b|->|→"
+    r"might|would|max|maximum|minimum|teacher|baseline|original|experiment\w*|tested|swept|e\.g\.|leaderboards?|scores?|ranked|place)\b|->|→"
     r"|=>|≤|≥|<|>|max[-_]lora",
     re.IGNORECASE,
 )
@@ -49,7 +49,7 @@ VALUE_COLUMNS = frozenset({
 })  # fmt: skip
 _IN_SENTENCES = {
     "rank": r"(?<![\w.\-])(?:(?:lora[_ ])?r\s*[=:]|(?:lora[_ ])?rank\s*(?:\(r\))?\s*(?:[=:]|of"
-    r"|-)?)\s*[`*]*(\d+)(?![\d.]*\s*[-–~/%x×\d])(?!\.\d)",
+    r"|-)?)\s*[`*]*(\d+)(?![\d.]*\s*[-–~/%x×\d])(?!\.\d)(?!\s*(?:on|in|at|among|out|overall|st|nd|rd|th)\b)",
     "alpha": r"(?<![\w.\-])(?:lora[_ ])?(?:alpha|α)\s*(?:[=:]"
     r"|of)?\s*[`*]*(\d+(?:\.\d+)?)(?!\s*[-–~/%x×*\d])",
     "dropout": r"(?<![\w.\-])(?:lora[_ ])?dropout\s*(?:[=:]|of)?\s*[`*]*(0?\.\d+|0(?![\d.])"

@@ -21,9 +21,9 @@ _SIZES = {
 }  # fmt: skip
 _ALONE = re.compile(rf"(?P<number>[-+−]?{_DIGITS})\s*(?P<rest>%?[^\d]*)$")
 _TAIL = re.compile(r"[\s;,:.]*(?:\([^()]*\)|\[[^\[\]]*\])\s*[.;,]?$")
-_MARKS = re.compile(r"\*\*|__|`|(?<!\w)\*|\*(?!\w)")
+_MARKS = re.compile(r"\*\*|__|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
 _VERSION = re.compile(
-    r"v?(\d+(?:\.\d+)+(?:[.\-]?(?:a|b|rc|dev|post|alpha|beta)\d*)?)(?:[+@ ][\w.+\-]*)?", re.IGNORECASE
+    r"v?(\d+(?:\.\d+)+(?:[.\-]?(?:a|b|rc|dev|post|alpha|beta)\d*)?)(?:[+@ ][\w.+\-]+)?", re.IGNORECASE
 )
 MAX_TEXT = 2_000  # characters of a value that are looked at
 
@@ -41,7 +41,7 @@ class Number:
     def agrees(self, truth: float) -> bool:
         """Whether what was written can be a rounding of `truth`."""
         if self.about:
-            return abs(self.value - truth) <= max(0.12 * abs(truth), self.step)
+            return abs(self.value - truth) <= max(0.12 * abs(truth), 0.501 * self.step)
         if self.exact:
             return self.value == truth
         return -0.501 * self.step <= truth - self.value <= 1.001 * self.step  # rounded, or cut off

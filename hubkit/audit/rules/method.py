@@ -13,12 +13,15 @@ from hubkit.audit.subject import Subject
 
 # How cards name methods. The order does not matter: a text that names several is left alone.
 _NAMES = {
-    "HiRA": r"\bHi-?RA\b", "DoRA": r"\bDoRA\b", "(IA)³": r"\bIA3\b|\(IA\)\s?(?:³|\^?3)", "LoHa": r"\bLoHa\b",
-    "LoKr": r"\bLoKr\b", "VeRA": r"\bVeRA\b", "AdaLoRA": r"\bAdaLoRA\b", "OFT": r"\bB?OFT\b",
-    "prefix tuning": r"\bprefix[- ]tuning\b", "prompt tuning": r"\bprompt[- ]tuning\b", 
-    "p-tuning": r"\bp-tuning\b",
+    "HiRA": r"\bH[Ii]RA\b", "DoRA": r"\bD[Oo]RA\b", "(IA)³": r"\bIA3\b|\(IA\)\s?(?:³|\^?3)",
+    "LoHa": r"\bL[Oo]H[Aa]\b", "LoKr": r"\bL[Oo]K[Rr]\b", "VeRA": r"\bV[Ee]RA\b",
+    "AdaLoRA": r"\bAda-?L[Oo]RA\b",
+    "OFT": r"\bB?OFT\b", "prefix tuning": r"\b[Pp]refix[- ][Tt]uning\b",
+    "prompt tuning": r"\b[Pp]rompt[- ][Tt]uning\b", "p-tuning": r"\b[Pp]-[Tt]uning\b",
 }  # fmt: skip
-_METHODS = {name: re.compile(pattern, re.IGNORECASE) for name, pattern in _NAMES.items()}
+# As they are written, for Vera and Hira are names of people, and oft is a word.
+_METHODS = {name: re.compile(pattern) for name, pattern in _NAMES.items()}
+_SPARSE = re.compile(r"\bsparse[- ]?(?:q-?)?(?:lora|adapter)\b", re.IGNORECASE)
 _LORA = re.compile(r"(?<![A-Za-z])(?:Q|rs|DQ|Sparse )?LoRA\b", re.IGNORECASE)
 _TYPES = {
     "HiRA": {"HIRA"}, "(IA)³": {"IA3"}, "LoHa": {"LOHA"}, "LoKr": {"LOKR"}, "VeRA": {"VERA"},
@@ -148,11 +151,7 @@ def sparse(subject: Subject) -> Iterator[Fault]:
 
         - **Method:** LoRA
     """
-    lines = [
-        (line, text)
-        for line, text in _named(subject)
-        if re.search(r"\bsparse\b(?!\s*attention)", text, re.IGNORECASE)
-    ]
+    lines = [(line, text) for line, text in _named(subject) if _SPARSE.search(text)]
     lines += [
         (line or 1, tag)
         for line, tag in _tags(subject)

@@ -26,6 +26,10 @@ _CHANGE = re.compile(
     r"(?P<old>\d[\d,]*(?:\.\d+)?)\s*(?:%\s*)?(?:to|→"
     r"|->)\s*\**(?P<new>\d[\d,]*(?:\.\d+)?)\**\s*%?\s*\((?P<change>[-+−]?\d+(?:\.\d+)?)\s*%"
 )
+_MOVES = re.compile(
+    r"\b(?:fell|falls?|rose|rises?|improv|reduc|drop|decreas|increas|from|gain|against|alone|better)|→|->",
+    re.IGNORECASE,
+)
 _AGAINST = re.compile(
     r"(?P<new>\d[\d,]*(?:\.\d+)?)\**,? (?:base alone|against|vs\.?|compared to"
     r"|versus) (?P<old>\d[\d,]*(?:\.\d+)?)[^()\d]{0,40}"
@@ -130,28 +134,29 @@ def loss_and_perplexity(subject: Subject) -> Iterator[Fault]:
         - **Test perplexity:** 7.39
     """
     losses: dict[tuple[object, ...], Claim] = {}
+    perplexities: list[tuple[tuple[object, ...], Claim]] = []
     for claim in subject.document.claims:
+        label = labels.normal(claim.label)
+        if _NO_VALUE.search(label) or re.search(r"\btrain", label + " ".join(claim.section[-1:]).lower()):
+            continue
         if claim.kind == "column" and claim.row and not _one_of_each(subject, claim):
             continue
-        where = (
-            claim.section,
-            claim.kind,
-            claim.column,
-            claim.row,
-            claim.line if claim.kind == "column" else 0,
-        )
-        label = labels.normal(claim.label)
-        if _NO_VALUE.search(label) or re.search(r"\btrain", label):
-            continue
-        of = re.sub(
-            r"\b(?:loss|perplexity|ppl|cross entropy|mean|average|nats per token|final|,)\b|,", " ", label
-        ).split()
         if re.search(r"\bloss\b", label):
-            losses.setdefault((*where, *of), claim)
-        elif _PERPLEXITY.search(label) and (
-            loss := losses.get((*where, *of)) or _later(subject, claim, where, of)
-        ):
-            yield from _unfitting(loss, claim)
+            losses.setdefault(_of_what(claim, label), claim)
+        elif _PERPLEXITY.search(label):
+            perplexities.append((_of_what(claim, label), claim))
+    for what, claim in perplexities:
+        if what in losses:
+            yield from _unfitting(losses[what], claim)
+
+
+def _of_what(claim: Claim, label: str) -> tuple[object, ...]:
+    """Of which text a loss or a perplexity is, as far as its place and the rest of its label tell."""
+    rest = re.sub(
+        r"\b(?:loss|perplexity|ppl|cross entropy|mean|average|nats per token|final)\b|,", " ", label
+    )
+    line = claim.line if claim.kind == "column" else 0
+    return claim.section, claim.kind, claim.column, claim.row, line, *rest.split()
 
 
 def _one_of_each(subject: Subject, claim: Claim) -> bool:
@@ -162,26 +167,6 @@ def _one_of_each(subject: Subject, claim: Claim) -> bool:
         sum("loss" in head and "train" not in head for head in heads) == 1
         and sum(bool(_PERPLEXITY.search(head)) and not _NO_VALUE.search(head) for head in heads) == 1
     )
-
-
-def _later(subject: Subject, claim: Claim, where: tuple[object, ...], of: list[str]) -> Claim | None:
-    """The loss of the same text that stands behind its perplexity."""
-    for other in subject.document.claims:
-        label = labels.normal(other.label)
-        there = (
-            other.section,
-            other.kind,
-            other.column,
-            other.row,
-            other.line if other.kind == "column" else 0,
-        )
-        if there == where and re.search(r"\bloss\b", label) and not re.search(r"\btrain", label):
-            rest = re.sub(
-                r"\b(?:loss|cross entropy|mean|average|nats per token|final|,)\b|,", " ", label
-            ).split()
-            if rest == of and not _NO_VALUE.search(label):
-                return other
-    return None
 
 
 def _unfitting(loss: Claim, perplexity: Claim) -> Iterator[Fault]:
@@ -216,7 +201,7 @@ def change(subject: Subject) -> Iterator[Fault]:
         Perplexity fell from 35.42 to 15.06 (-57.5%).
     """
     for line, text in subject.document.prose:
-        for pattern in (_CHANGE, _AGAINST):
+        for pattern in (_CHANGE, _AGAINST) if _MOVES.search(text) else ():
             for shown in pattern.finditer(text):
                 old, new = (float(shown[name].replace(",", "").rstrip(".") or 0) for name in ("old", "new"))
                 stated = abs(float(shown["change"].replace("−", "-")))
