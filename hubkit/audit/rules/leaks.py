@@ -185,7 +185,7 @@ def host(subject: Subject) -> Iterator[Fault]:
     """
     for number, line in _shown(subject):
         hosts = [one[0] for one in (*_HOST.finditer(line), *_PRIVATE.finditer(line))]
-        if hosts and not re.search(r"\bversion\b|==|>=", line):
+        if hosts and not re.search(r"(?i)\bversion\b|==|>=", line):
             yield found(
                 number,
                 "The card names a machine of a private network.",

@@ -24,6 +24,7 @@ _EMPTY = re.compile(
     r"n/?a|tbd|tba|todo|to be (?:added|determined|filled(?: in)?)|fixme|xxx+|\?{2,}|coming soon",
     re.IGNORECASE,
 )
+_CODE = re.compile(r"`[^`]*`")
 _TODO = re.compile(r"(?:^|[\s(\[*_>])(?:TODO|FIXME|TBD)(?:$|[\s:.)\]*_!])")
 _UNITS = re.compile(
     r"\s?(?:[kmg]i?b|bytes|%|tokens?(?:/s| per second)?|samples?/s(?:ec(?:ond)?)?|ms|s|hours?)$",
@@ -57,7 +58,7 @@ def form(subject: Subject) -> Iterator[Fault]:
         - **Developed by:** Ada Lovelace
     """
     document = subject.document
-    hits = [(number, line.strip()) for number, line in document.prose if _FORM.search(line)]
+    hits = [(number, line.strip()) for number, line in document.prose if _FORM.search(_CODE.sub("", line))]
     if not hits:
         return
     more = f" (and {len(hits) - 1} more, the last in line {hits[-1][0]})" if len(hits) > 1 else ""
@@ -104,22 +105,23 @@ def no_value(subject: Subject) -> Iterator[Fault]:
     """
     document = subject.document
     wide = {row.line for table in document.tables if len(table.header.cells) > 2 for row in table.rows}
+    stated: set[int] = set()
     for claim in document.claims:
         if claim.line in wide or claim.kind == "column":
             continue
         value = _UNITS.sub("", claim.value.strip(" .`")).strip()
         lone = value in ("None", "null", "nan", "NaN") and _NUMBERS.search(claim.label)
         if lone or _EMPTY.fullmatch(value):
+            stated.add(claim.line)
             yield found(
                 claim.line,
                 f"There is no value for {claim.label!r}.",
                 says=claim.value,
                 mend="measure it (hubkit measure), or drop the line",
             )
-    stated = wide | {claim.line for claim in document.claims}
     for number, line in document.prose:
-        still_open = line.strip() == "None" or _TODO.search(re.sub(r"`[^`]*`", "", line))
-        if still_open and number not in stated:
+        still_open = line.strip() == "None" or _TODO.search(_CODE.sub("", line))
+        if still_open and number not in wide | stated:
             said = line.strip()[:100]
             yield found(
                 number, "Something is still to be written here.", says=said, mend="write it, or drop it"
