@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -135,3 +136,17 @@ def test_any_file_is_read_or_one_line_of_error(name: str, text: str, directory: 
         said = str(error)
     assert "\n" not in said
     path.unlink()
+
+
+def test_the_docs_name_every_file() -> None:
+    docs = (Path(__file__).parent.parent / "docs" / "examples.md").read_text()
+    assert set(re.findall(r"`(card/[a-z-]+\.md)`", docs)) == {
+        fragments.name_of(text) for text in fragments.TEXTS
+    }
+    for link in re.findall(r"\]\(\.\./([^)]+)\)", docs):
+        assert (Path(__file__).parent.parent / link).is_file(), link
+
+
+def test_a_comment_for_the_audit_stays_a_comment(directory: Path) -> None:
+    write(directory, "risks.md", "<!-- hubkit:ignore HK503 -->\nSome.")
+    assert "<!-- hubkit:ignore HK503 -->\nSome." in render(gather(directory))

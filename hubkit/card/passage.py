@@ -19,8 +19,9 @@ _TAG = re.compile(
     r"""<(?P<end>/?)(?P<name>[A-Za-z][\w-]*)"""
     r"""(?:\s+[\w:-]+(?:=(?:"[^"<>]*"|'[^'<>]*'|[^\s"'<>=`]+))?)*\s*/?>"""
 )
-_HARMLESS = re.compile(r"<https?://[^\s<>]+>|<!--(?![^<>-]*hubkit:)[^<>-]*-->")  # no marker of hubkit's
-_MARKER = re.compile(r"^<!-- hubkit:")  # ends a region wherever it begins a line, in a fence too
+# A comment that is a marker of hubkit's would end a region, wherever it begins a line, in a fence too.
+_HARMLESS = re.compile(r"<https?://[^\s<>]+>|<!--(?!\s*hubkit:(?:begin|end|card)\b)[^<>-]*-->")
+_MARKER = re.compile(r"^<!-- hubkit:(?=begin|end|card)")
 _VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 _RAW = frozenset(
     "script pre style textarea title iframe noscript plaintext xmp noembed noframes svg math".split()
