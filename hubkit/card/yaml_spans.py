@@ -236,15 +236,16 @@ def change_block(source: Source, node: yaml.SequenceNode, gone: list[yaml.Node],
 
 def _change_flow(source: Source, node: yaml.SequenceNode, gone: list[yaml.Node], new: list[Any]) -> None:
     close = node.end_mark.index - 1
-    for item in gone:
+    kept_last = max((n for n, item in enumerate(node.value) if item not in gone), default=-1)
+    for n, item in enumerate(node.value):
         start, end = item.start_mark.index, item.end_mark.index
-        comma = re.compile(r"\s*,[ \t]*").match(source.text, end)
-        before = re.search(r"\s*,[ \t]*\Z", source.text[:start])
-        if comma:
+        if n > kept_last >= 0:  # at the end: with the comma before it
+            before = node.value[n - 1].end_mark.index
+            start = start if "#" in source.text[before:start] else before
+        elif comma := re.compile(r"\s*,[ \t]*").match(source.text, end):
             end = comma.end()
-        elif before and "#" not in before[0]:
-            start = before.start()
-        source.edits.append((start, end, ""))
+        if item in gone:
+            source.edits.append((start, end, ""))
     if not new:
         return
     words = ", ".join(_flow(item) for item in new)
