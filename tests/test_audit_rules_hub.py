@@ -121,7 +121,7 @@ def test_no_alarm_for_metadata(
 
 
 @pytest.mark.parametrize(
-    ("base", "licence", "is_found"),
+    ("base", "license", "is_found"),
     [
         ("meta-llama/Llama-2-7b-hf", "mit", True),
         ("meta-llama/Llama-3.2-1B", "llama3", True),
@@ -133,9 +133,9 @@ def test_no_alarm_for_metadata(
         ("mistralai/Mistral-7B-v0.1", "cc-by-nc-4.0", False),
     ],
 )
-def test_a_licence_unlike_the_bases(base: str, licence: str, is_found: bool, tmp_path: Path) -> None:
-    names = {"license_name": "x", "license_link": "https://example.org"} if licence == "other" else {}
-    card = with_metadata({"base_model": base, "license": licence, **names})
+def test_a_license_unlike_the_bases(base: str, license: str, is_found: bool, tmp_path: Path) -> None:
+    names = {"license_name": "x", "license_link": "https://example.org"} if license == "other" else {}
+    card = with_metadata({"base_model": base, "license": license, **names})
     found = audit(tmp_path, card, base_model_name_or_path=base)
     assert [code for code, _ in found] == (["HK112"] if is_found else [])
 
@@ -274,7 +274,7 @@ def test_a_script_in_the_place_of_the_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "licences"),
+    ("text", "licenses"),
     [
         ("Apache-2.0", {"apache-2.0"}),
         ("the Apache License, Version 2.0", {"apache-2.0"}),
@@ -288,5 +288,5 @@ def test_a_script_in_the_place_of_the_card(tmp_path: Path) -> None:
         ("the license of the base model", set()),
     ],
 )
-def test_licences_in_words(text: str, licences: set[str]) -> None:
-    assert hub_names.licences_said(text) == licences
+def test_licenses_in_words(text: str, licenses: set[str]) -> None:
+    assert hub_names.licenses_said(text) == licenses

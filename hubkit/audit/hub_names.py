@@ -1,4 +1,4 @@
-"""Names on the Hub: ids that moved below an owner, and licences by the words that cards use for them."""
+"""Names on the Hub: ids that moved below an owner, and licenses by the words that cards use for them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ DATASETS = {
     "ptb_text_only": "ptb-text-only/ptb_text_only",
 }
 
-# Licences that ask of every derivative to carry them on; by the Hub's ids.
+# Licenses that ask of every derivative to carry them on; by the Hub's ids.
 RESTRICTIVE = re.compile(
     r"llama\d(?:\.\d)?|gemma|cc-by-nc(?:-[a-z]{2})?-\d\.\d|fair-noncommercial.*|h-research|intel-research"
 )
@@ -67,7 +67,7 @@ PERMISSIVE = frozenset(
     " cc-by-4.0 cc-by-3.0 cc-by-2.0 cc-by-sa-4.0 bsl-1.0 afl-3.0 artistic-2.0 ecl-2.0 ncsa ms-pl pddl"
     " cdla-permissive-2.0".split()
 )
-# Bases of these owners have the family's own licence; mirrors of others are not known to.
+# Bases of these owners have the family's own license; mirrors of others are not known to.
 _FAMILIES: tuple[tuple[str, str], ...] = (
     (r"meta-llama/llama-2-.*|nousresearch/llama-2-.*|unsloth/llama-2-.*", "llama2"),
     (r"(?:meta-llama|nousresearch|unsloth)/(?:meta-)?llama-3-.*", "llama3"),
@@ -93,14 +93,14 @@ _SAID: tuple[tuple[str, str], ...] = (
 )
 
 
-def licence_of_family(base_id: str | None) -> str | None:
-    """The licence of a base, by whose model it is; None where that does not tell it."""
+def license_of_family(base_id: str | None) -> str | None:
+    """The license of a base, by whose model it is; None where that does not tell it."""
     name = (base_id or "").lower()
-    return next((licence for pattern, licence in _FAMILIES if re.fullmatch(pattern, name)), None)
+    return next((license for pattern, license in _FAMILIES if re.fullmatch(pattern, name)), None)
 
 
-def licences_said(text: str) -> set[str]:
-    """The licences that a piece of prose names, by the Hub's ids."""
+def licenses_said(text: str) -> set[str]:
+    """The licenses that a piece of prose names, by the Hub's ids."""
     low = text.lower()
     found = {
         word
@@ -108,9 +108,9 @@ def licences_said(text: str) -> set[str]:
         if word in LICENSES and len(word) > 3
     }
     found -= {"other", "unknown", "openrail"}
-    for pattern, licence in _SAID:
+    for pattern, license in _SAID:
         for match in re.finditer(pattern, low):
             version = match[1] if match.re.groups else None
-            found.add(f"{licence}.{version}" if version else licence)
+            found.add(f"{license}.{version}" if version else license)
             low = low[: match.start()] + " " * len(match[0]) + low[match.end() :]
     return {"agpl-3.0" if "agpl" in text.lower() and name == "gpl-3.0" else name for name in found}

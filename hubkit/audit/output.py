@@ -16,13 +16,13 @@ from hubkit.audit import rules
 from hubkit.audit.findings import SEVERITIES, Finding
 from hubkit.audit.report import Key, Report
 
-Style = Callable[[str, str], str]  # text and colour -> text
-COLOURS = {"error": "red", "warning": "yellow", "note": "blue"}
+Style = Callable[[str, str], str]  # text and color -> text
+COLORS = {"error": "red", "warning": "yellow", "note": "blue"}
 _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}  # GitHub's names
 SARIF_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def _plain(text: str, colour: str) -> str:
+def _plain(text: str, color: str) -> str:
     return text
 
 
@@ -44,7 +44,7 @@ def text(reports: list[Report], style: Style = _plain) -> str:
     for report in reports:
         for finding in report.findings:
             place = f"{finding.path}:{finding.line}" if finding.line else finding.path
-            severity = style(finding.severity, COLOURS[finding.severity])
+            severity = style(finding.severity, COLORS[finding.severity])
             lines.append(f"{_one_line(place)}: {severity} {finding.code} {_one_line(finding.message)}")
             for label, said in (
                 ("card says", finding.says),

@@ -148,7 +148,7 @@ def _print(reports: list[Report], form: str, path: Path | None) -> None:
         text = (
             output.text(reports)
             if plain
-            else output.text(reports, lambda said, colour: click.style(said, fg=colour))
+            else output.text(reports, lambda said, color: click.style(said, fg=color))
         )
     else:
         text = {"json": output.as_json, "sarif": output.sarif, "github": output.github}[form](reports)

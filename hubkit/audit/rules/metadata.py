@@ -30,7 +30,7 @@ MISSPELT = {
 @rule("HK101", "error", title="No front matter")
 def missing(subject: Subject) -> Iterator[Fault]:
     """The Hub reads a card's metadata from a block of YAML between two lines of `---` at its very top.
-    Without it the model has no licence, no base model and no task, and no search finds it.
+    Without it the model has no license, no base model and no task, and no search finds it.
 
     Bad:
 
@@ -138,7 +138,7 @@ def twice(subject: Subject) -> Iterator[Fault]:
 
 @rule("HK105", "warning", title="A key that the Hub does not know")
 def misspelt(subject: Subject) -> Iterator[Fault]:
-    """The Hub leaves out keys that it does not know, without a word: `licence` is no licence.
+    """The Hub leaves out keys that it does not know, without a word: `licence` is no license.
 
     Bad:
 

@@ -1,4 +1,4 @@
-"""Licence and language of the card."""
+"""License and language of the card."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _GIVEN = re.compile(
 
 
 def _ids(subject: Subject) -> list[str]:
-    """The licence ids of the metadata that the Hub knows."""
+    """The license ids of the metadata that the Hub knows."""
     value = subject.document.metadata.get("license")
     values = value if isinstance(value, list) else [value]
     return [one for one in values if isinstance(one, str) and one in hub_rules.LICENSES]
 
 
 def _said(subject: Subject) -> list[tuple[int, set[str]]]:
-    """The licences that the text gives this adapter, with their lines; what else has a licence is left
+    """The licenses that the text gives this adapter, with their lines; what else has a license is left
     out."""
     document = subject.document
     said = [
-        (claim.line, hub_names.licences_said(claim.value))
+        (claim.line, hub_names.licenses_said(claim.value))
         for claim in document.claims
         if claim.label.lower() in LABELS
         and claim.kind != "column"
@@ -48,13 +48,13 @@ def _said(subject: Subject) -> list[tuple[int, set[str]]]:
         if (in_section or _GIVEN.search(line)) and not _OTHERS.search(" ".join((line, *section[-1:]))):
             words = re.search(r"under\b(.*)", line, re.IGNORECASE)
             if words or (in_section and len(line.split()) <= 4):
-                said.append((number, hub_names.licences_said(words[1] if words else line)))
+                said.append((number, hub_names.licenses_said(words[1] if words else line)))
     return [(line, ids) for line, ids in said if len(ids) == 1]
 
 
-@rule("HK110", "warning", title="No licence in the metadata")
+@rule("HK110", "warning", title="No license in the metadata")
 def missing(subject: Subject) -> Iterator[Fault]:
-    """Without a licence nobody may use the adapter. The Hub shows, and searches by, the `license` of the
+    """Without a license nobody may use the adapter. The Hub shows, and searches by, the `license` of the
     metadata; a sentence in the text is not seen.
 
     Bad:
@@ -73,7 +73,7 @@ def missing(subject: Subject) -> Iterator[Fault]:
     if subject.document.front.data is None or "license" in subject.document.metadata:
         return
     known = subject.record.base_model.license if subject.record and subject.record.base_model else None
-    known = known or hub_names.licence_of_family(subject.base_id)
+    known = known or hub_names.license_of_family(subject.base_id)
     yield found(
         subject.document.front.first,
         "The metadata names no license.",
@@ -82,9 +82,9 @@ def missing(subject: Subject) -> Iterator[Fault]:
     )
 
 
-@rule("HK111", "error", title="A licence that the Hub does not know")
+@rule("HK111", "error", title="A license that the Hub does not know")
 def invalid(subject: Subject) -> Iterator[Fault]:
-    """`license` is an id of a closed list. For a licence that is not on it, write `other` with
+    """`license` is an id of a closed list. For a license that is not on it, write `other` with
     `license_name` and `license_link`.
 
     Bad:
@@ -113,11 +113,11 @@ def invalid(subject: Subject) -> Iterator[Fault]:
         )
 
 
-@rule("HK112", "warning", title="A licence unlike the base's")
+@rule("HK112", "warning", title="A license unlike the base's")
 def unlike_base(subject: Subject) -> Iterator[Fault]:
-    """Some bases may be passed on under their own licence alone: Llama, Gemma, and whatever is not for
+    """Some bases may be passed on under their own license alone: Llama, Gemma, and whatever is not for
     commercial use. An adapter of such a base cannot be given away under a freer one. Where the base allows
-    any licence, this rule says nothing.
+    any license, this rule says nothing.
 
     Bad:
 
@@ -138,29 +138,29 @@ def unlike_base(subject: Subject) -> Iterator[Fault]:
     base_id = named if isinstance(named, str) else subject.base_id
     if base_id and known and subject.base_id and base_id.lower() != subject.base_id.lower():
         known = None  # the record speaks of another base
-    licence = known or hub_names.licence_of_family(base_id)
-    if not licence or not hub_names.RESTRICTIVE.fullmatch(licence):
+    license = known or hub_names.license_of_family(base_id)
+    if not license or not hub_names.RESTRICTIVE.fullmatch(license):
         return
     for given in _ids(subject):
-        other = given != licence and (given in hub_names.PERMISSIVE or _family(given) == _family(licence))
+        other = given != license and (given in hub_names.PERMISSIVE or _family(given) == _family(license))
         if other:
             yield found(
                 subject.document.front.line_of("license"),
                 f"The base model's license does not allow to give its adapter away as {given}.",
                 says=given,
-                instead=f"{base_id} is under {licence}",
-                mend=f"license: {licence}",
+                instead=f"{base_id} is under {license}",
+                mend=f"license: {license}",
             )
 
 
-def _family(licence: str) -> str:
-    return re.match(r"[a-z]+", licence)[0]  # type: ignore[index]
+def _family(license: str) -> str:
+    return re.match(r"[a-z]+", license)[0]  # type: ignore[index]
 
 
-@rule("HK113", "warning", title="Two licences on one card")
+@rule("HK113", "warning", title="Two licenses on one card")
 def two(subject: Subject) -> Iterator[Fault]:
-    """A reader who finds one licence in the metadata and another in the text may rely on neither. The
-    licence of a dataset, of code or of the base is not meant.
+    """A reader who finds one license in the metadata and another in the text may rely on neither. The
+    license of a dataset, of code or of the base is not meant.
 
     Bad:
 
