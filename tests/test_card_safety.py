@@ -53,7 +53,7 @@ LINES = (
 careful = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
-    max_examples=60,
+    max_examples=50,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a card is too slow to shrink by
 )
 SETTINGS = (
@@ -81,7 +81,7 @@ FIXED = {
     "id", "repo_id", "revision", "definition", "documents_kept", "source", "task", "license", "language",
     "schema_version", "adapter_sha256", "settings_sha256", "counted_on", "deduplicate", "libraries",
     "adapter_by_dtype", "total_by_dtype", "method", "quantization", "peft_type", "task_type", "license_link",
-    "base_model_name_or_path",
+    "base_model_name_or_path", *PASSAGES,
 }  # fmt: skip
 
 
