@@ -208,6 +208,19 @@ BAD: dict[str, tuple[str, str, str]] = {
         "- Method: QLoRA\n\n```python\n"
         'b = AutoModelForCausalLM.from_pretrained("meta-llama/Llama-3.2-1B")\n```',
     ),
+    "not-imported": (
+        "HK316",
+        "llama",
+        "```python\nfrom transformers import AutoTokenizer\nm = AutoModelForCausalLM.from_pretrained(x)\n```",
+    ),
+    "imported-elsewhere": ("HK316", "llama", "```python\nfrom transformers import PeftModel\n```"),
+    "decoder-as-seq2seq": ("HK301", "llama", "```python\nm = AutoModelForSeq2SeqLM.from_pretrained(x)\n```"),
+    "headless": ("HK301", "llama", "```python\nm = AutoModel.from_pretrained(x)\nm = model.generate(y)\n```"),
+    "owner-misspelt": ("HK208", "llama", "- Base model: metallama/Llama-3.2-1B"),
+    "bits-of-nf4": ("HK207", "llama", "The base was held in 8-bit NF4 while the LoRA adapter was trained."),
+    "share-of-name": ("HK213", "llama", "- Trainable parameters: 3.4%"),
+    "modules-in-list-of-settings": ("HK201", "llama-qv", '- LoRA: r=8, alpha=16, target_modules=["c_attn"]'),
+    "dropout-in-list-of-settings": ("HK204", "llama-qv", "- LoRA: r=8, alpha=16, dropout=5.1"),
     "syntax": ("HK317", "llama", '```python\nm = PeftModel.from_pretrained(base "ada/x")\n```'),
     "remote-code": (
         "HK318",
@@ -254,6 +267,17 @@ GOOD: dict[str, tuple[str, str]] = {
     "full-names": ("llama-qv", "- Target modules: `layers.0.q_proj`, `layers.1.v_proj`"),
     "and-more": ("llama", "- Target modules: q_proj, v_proj, etc."),
     "plus": ("llama-qv", "- Target modules: q_proj + v_proj"),
+    "imports-of-another-block": (
+        "llama",
+        "```python\nfrom transformers import AutoModelForCausalLM\n```\n\n"
+        '```python\nm = AutoModelForCausalLM.from_pretrained("meta-llama/Llama-3.2-1B")\n```',
+    ),
+    "all-imported": (
+        "llama",
+        "```python\nfrom transformers import *\nm = AutoModelForCausalLM.from_pretrained(x)\n```",
+    ),
+    "optimizer-in-8-bits": ("llama", "- Optimizer: 8-bit AdamW, NF4 weights\n- Quantization: 4-bit (NF4)"),
+    "another-owner": ("llama", "- Base model: NousResearch/Llama-3.2-1B"),
     "not-those": ("llama-qv", "The adapter was applied to `q_proj` and `v_proj`, not to `fc1` or `fc2`."),
     "other-words-in-code": (
         "llama-qv",

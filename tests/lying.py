@@ -1,8 +1,8 @@
 """A lying card: typed by hand, with the faults that such cards have, beside an adapter that denies them.
 
 The adapter is the one that `card_cases.foreign` makes: LoRA, rank 8, on query, key and value of BERT, and its
-base was held in 4 bits. `FAULTS` says what an audit must find, by a piece of the line, and nothing else may be
-found.
+base was held in 4 bits. `FAULTS` says what an audit must find, by a piece of the line, and nothing else may
+be found.
 """
 
 from __future__ import annotations

@@ -122,6 +122,20 @@ def constant(node: ast.expr, known: dict[str, Any] | None = None) -> Any:
         return None
 
 
+def imported(document: Document) -> dict[str, tuple[str, int]]:
+    """The names that a card's blocks import: name -> package and line; `*` where a package is taken whole."""
+    found: dict[str, tuple[str, int]] = {}
+    for fence in document.fences:
+        parsed = tree(fence.code)
+        for node in ast.walk(parsed) if isinstance(parsed, ast.Module) else ():
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                package = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+                for alias in node.names:
+                    line = fence.line + (alias.lineno or node.lineno) - 1
+                    found.setdefault(alias.asname or alias.name, (package or alias.name, line))
+    return found
+
+
 def _dotted(node: ast.expr) -> str:
     """`PeftModel.from_pretrained`; what stands before a call or an index is left out."""
     parts: list[str] = []

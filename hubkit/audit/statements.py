@@ -52,8 +52,9 @@ _IN_SENTENCES = {
     r"|-)?)\s*[`*]*(\d+)(?![\d.]*\s*[-–~/%x×\d])(?!\.\d)(?!\s*(?:on|in|at|among|out|overall|st|nd|rd|th)\b)",
     "alpha": r"(?<![\w.\-])(?:lora[_ ])?(?:alpha|α)\s*(?:[=:]"
     r"|of)?\s*[`*]*(\d+(?:\.\d+)?)(?!\s*[-–~/%x×*\d])",
-    "dropout": r"(?<![\w.\-])(?:lora[_ ])?dropout\s*(?:[=:]|of)?\s*[`*]*(0?\.\d+|0(?![\d.])"
-    r"|\d+(?:\.\d+)?\s*%)(?!\s*[-–~/])",
+    "dropout": r"(?<![\w.\-])(?:lora[_ ])?dropout\s*(?:[=:]|of)?\s*[`*]*(\d*\.?\d+(?:\s*%)?)"
+    r"(?![\d.]*\s*[-–~/]\s*\d)(?![\d.])",
+    "targets": r"target_modules\s*=\s*(\[[^\[\]]{1,400}\])",
 }
 _SENTENCES = {key: re.compile(pattern, re.IGNORECASE) for key, pattern in _IN_SENTENCES.items()}
 _CONFIG_KEYS = {
@@ -164,7 +165,7 @@ def _sentences(document: Document) -> Iterator[Statement]:
         for key, pattern in _SENTENCES.items():
             said = {found[1] for found in pattern.finditer(text)}
             if len(said) == 1:
-                value = said.pop()
+                value = said.pop().strip("[]")
                 yield Statement(key, value, value, line, section, source="sentence")
 
 

@@ -125,6 +125,17 @@ def same_model(one: str, other: str) -> bool:
     return bare_name(one) == bare_name(other)
 
 
+def misspelt(name: str, truth: str) -> bool:
+    """Whether an id is another's with a slip in its owner: `the-Qwen/x` for `Qwen/x`. A mirror is none."""
+    from difflib import SequenceMatcher  # seldom needed
+
+    one, _, model = name.lower().partition("/")
+    other, _, right = truth.lower().partition("/")
+    if not model or model != right or one == other or "community" in one + other:
+        return False
+    return SequenceMatcher(None, one, other).ratio() >= 0.66
+
+
 def bare_name(name: str) -> str:
     """The last part of a path or id in lower case, without revision, quantization and marks."""
     text = re.split(r"[\\/]", name.strip().rstrip("/\\"))

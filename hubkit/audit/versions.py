@@ -21,7 +21,7 @@ LIBRARIES = {
 def stated(subject: Subject, library: str) -> Iterator[tuple[int, str]]:
     """`PEFT: 0.18.0`, `- PEFT 0.18.0`, `| peft | 0.18.0 |`: line and value."""
     document, name = subject.document, LIBRARIES[library]
-    label = re.compile(rf"(?:{name})(?: version)?", re.IGNORECASE)
+    label = re.compile(rf"(?:.* )?(?:{name})(?: ?(?:version|版本|버전))|(?:{name})", re.IGNORECASE)
     words = re.compile(
         rf"\s*(?:[-*+]\s+)?(?:\*\*|`)?(?:{name})(?:\s+version)?(?:\*\*|`)?\s*:?\s+(?:\*\*)?\s*`?((?:[<>=~≥^]=?\s*)?v?\d[\w.+@*-]*\+?|latest)`?\s*",
         re.IGNORECASE,

@@ -1,4 +1,4 @@
-"""HK317 to HK319: does the Python in a card parse, run with today's libraries, and run no code unsaid?"""
+"""HK316 to HK319: does a card's Python import what it uses, parse, run today, and run no code unsaid?"""
 
 from __future__ import annotations
 
@@ -81,6 +81,70 @@ def _may_be_read_otherwise(fence: Fence, error: SyntaxError) -> bool:
         f"try:\n    pass\n{code}",
     )
     return any(not isinstance(snippets.tree(other), SyntaxError) for other in others)
+
+
+_PEFTS = re.compile(r"(?:Auto)?Peft(?:Model|Config)\w*|\w*LoraConfig|get_peft_model")
+_TRANSFORMERS = re.compile(
+    r"Auto(?:Model|Tokenizer|Processor|Config)(?:For\w+)?|BitsAndBytesConfig|TrainingArguments"
+)
+
+
+@rule("HK316", "error", title="A class that the code does not import")
+def imports(subject: Subject) -> Iterator[Fault]:
+    """A snippet that imports one class and uses another stops with a NameError; one that imports a class from
+    a package without it, with an ImportError. A block that imports nothing is read as part of
+    something longer.
+
+    Bad:
+
+        ```python
+        from peft import PeftModel
+        from transformers import AutoModelForMaskedLM
+
+        base = AutoModelForCausalLM.from_pretrained("HuggingFaceTB/SmolLM2-135M-Instruct")
+        ```
+
+    Good:
+
+        ```python
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        base = AutoModelForCausalLM.from_pretrained("HuggingFaceTB/SmolLM2-135M-Instruct")
+        ```
+    """
+    known = snippets.imported(subject.document)
+    for name, (package, line) in known.items():
+        right = (
+            "peft" if _PEFTS.fullmatch(name) else "transformers" if _TRANSFORMERS.fullmatch(name) else None
+        )
+        if package in ("peft", "transformers") and right and package != right:
+            yield found(
+                line, f"{package} has no {name}.", says=package, instead=right, mend=f"import it from {right}"
+            )
+    if "*" in known:
+        return
+    for call in snippets.all_calls(subject.document):
+        owner = call.name.partition(".")[0]
+        right = (
+            "peft" if _PEFTS.fullmatch(owner) else "transformers" if _TRANSFORMERS.fullmatch(owner) else None
+        )
+        here = call.fence and re.search(rf"^\s*from {right} import ", call.fence.code, re.MULTILINE)
+        if right and here and owner not in known and not _defines(subject, owner):
+            yield found(
+                call.line,
+                f"{owner} is used and never imported.",
+                says=owner,
+                mend=f"from {right} import {owner}",
+            )
+
+
+def _defines(subject: Subject, name: str) -> bool:
+    """Whether the code itself makes something of this name."""
+    return any(
+        re.search(rf"\b(?:class|def) {name}\b|^\s*{name}\s*=", f.code, re.MULTILINE)
+        for f in subject.document.fences
+    )
 
 
 @rule("HK318", "warning", title="Code of the base's repo run without a word")

@@ -279,7 +279,8 @@ def base(subject: Subject) -> Iterator[Fault]:
         if len(ids) != 1 or re.search(r"\s(?:and|or|via|then|→|->|fine-?tuned)\s", statement.value):
             continue
         named = ids.pop()
-        if not any(truths.same_model(named, one) for one in names):
+        slip = any(truths.misspelt(named, one) for one in hub_ids) and named not in hub_ids
+        if slip or not any(truths.same_model(named, one) for one in names):
             yield found(
                 statement.line,
                 f"The adapter was made for {sorted(hub_ids)[0]}.",

@@ -147,11 +147,30 @@ def share(subject: Subject) -> Iterator[Fault]:
             shares = values.shares(statement.value)
             if len(shares) == 1:
                 yield from _share(statement.line, statement.value, shares[0], part, whole)
+    elif part and not whole:
+        yield from _share_by_name(subject, part)
     for line, text in _lines_of_output(subject):
         for one, all_, percent in _PRINTED.findall(text):
             shown = values.shares(f"{percent}%")
             if shown:
                 yield from _share(line, text.strip(), shown[0], _whole(one), _whole(all_))
+
+
+def _share_by_name(subject: Subject, part: float) -> Iterator[Fault]:
+    """The share where no total is known: the base's name tells it roughly."""
+    sizes = {size for name in truths.base_names(subject) if (size := truths.parameters_in_name(name))}
+    for statement in said(subject, "trainable") + said(subject, "share") if len(sizes) == 1 else []:
+        shares = values.shares(statement.value)
+        right = 100 * part / max(sizes)
+        if len(shares) == 1 and shares[0].value > 0 and not right / 4 < shares[0].value < right * 4:
+            yield found(
+                statement.line,
+                f"{part:,.0f} of about {max(sizes) / 1e6:,.0f} million is {right:.2g}%.",
+                says=statement.value,
+                instead=f"about {right:.2g}%",
+                mend="count again: hubkit measure",
+                severity="warning",
+            )
 
 
 def _lines_of_output(subject: Subject) -> Iterator[tuple[int, str]]:

@@ -204,9 +204,9 @@ def other_base(subject: Subject) -> Iterator[Fault]:
         or loaders.is_placeholder(name)
     ):
         return
-    if not any(truths.same_model(name, one) for one in names) and not re.search(
-        r"merged|lora|adapter", name, re.IGNORECASE
-    ):
+    slip = name not in hub_ids and any(truths.misspelt(name, one) for one in hub_ids)
+    another = not any(truths.same_model(name, one) for one in names)
+    if slip or (another and not re.search(r"merged|lora|adapter", name, re.IGNORECASE)):
         yield found(
             line,
             f"The adapter was made for {hub_ids[0]}.",

@@ -55,6 +55,7 @@ def quantization(subject: Subject) -> Iterator[Fault]:
 
         - **Quantization:** 4-bit NF4
     """
+    yield from _no_such_type(subject)
     known = subject.quantization or {}
     if not known:
         yield from _not_quantized(subject)
@@ -70,6 +71,22 @@ def quantization(subject: Subject) -> Iterator[Fault]:
             truth = bool(known.get(option))
             if truths.bits(known) is not None and value in (_NO if truth else _YES):
                 yield _fault(statement, f"{option} is {str(truth).lower()}.", str(truth).lower())
+
+
+def _no_such_type(subject: Subject) -> Iterator[Fault]:
+    """NF4 and FP4 are types of 4 bits, whatever was quantized."""
+    for line, text in subject.document.prose:
+        for width in re.findall(
+            r"\b(\d{1,2})[- ]?bits?\s*[(\[`*]*(?:NF4|FP4|NormalFloat)\b", text, re.IGNORECASE
+        ):
+            if width != "4":
+                yield found(
+                    line,
+                    "NF4 and FP4 are 4-bit types.",
+                    says=text.strip(),
+                    instead="4-bit",
+                    mend="write 4-bit",
+                )
 
 
 def _not_quantized(subject: Subject) -> Iterator[Fault]:

@@ -73,10 +73,12 @@ def auto_class(subject: Subject) -> Iterator[Fault]:
     if task is None:
         return
     known = snippets.names(subject.document)
+    wrong = _WRONG[task.name] | ({"Seq2SeqLM"} if task.name == CAUSAL and _is_decoder(subject) else set())
     for call in snippets.all_calls(subject.document):
         owner, _, method = call.name.rpartition(".")
         kind = _KIND.search(owner)
-        if method != "from_pretrained" or not kind or kind[1] not in _WRONG[task.name]:
+        headless = owner == "AutoModel" and _generates_without(subject, task, call)
+        if method != "from_pretrained" or not (headless or (kind and kind[1] in wrong)):
             continue
         named = loaders.model_named(call, known)
         of_another = named is not None and not any(
@@ -86,6 +88,22 @@ def auto_class(subject: Subject) -> Iterator[Fault]:
             continue  # a second model that the example uses
         if not _of_others(subject, call):
             yield _wrong_class(call.line, owner, task)
+
+
+def _is_decoder(subject: Subject) -> bool:
+    """Whether the weights tell of a model without an encoder: their names speak of layers alone."""
+    names = subject.adapter.adapted_modules if subject.adapter else []
+    return bool(names) and not any(re.search(r"encoder|decoder|enc_|dec_", name) for name in names)
+
+
+def _generates_without(subject: Subject, task: Task, call: Call) -> bool:
+    """Whether the code generates with a bare AutoModel, which has no head (a repo's own code may)."""
+    code = "\n".join(fence.code for fence in subject.document.fences)
+    return (
+        task.name in (CAUSAL, SEQ2SEQ)
+        and "trust_remote_code" not in call.keywords
+        and "model.generate(" in code
+    )
 
 
 def _wrong_class(line: int, owner: str, task: Task) -> Fault:
