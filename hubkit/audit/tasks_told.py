@@ -78,7 +78,7 @@ def read(subject: Subject) -> Task | None:
         )
     if subject.record and subject.record.task in _RECORD:
         return Task(_RECORD[subject.record.task], "the record")
-    if subject.facts and subject.facts.task:
+    if subject.facts and subject.facts.task and subject.facts.task.NAME in _RECORD:
         return Task(_RECORD[subject.facts.task.NAME], "the base's class")
     return _of_card(subject)
 
