@@ -121,7 +121,7 @@ class Body:
         done = self._done
         for blank, beyond in ((place - 1, place - 2), (place + 1, place + 2)):
             ours = 0 <= beyond < len(done) and done[beyond].kind != "text"
-            ours = ours or (beyond == -1 and done[place + 1 :] and done[place + 1].raw[:1] in "\r\n")
+            ours = ours or (beyond == -1 and bool(done[place + 1 :]) and done[place + 1].raw[:1] in "\r\n")
             if ours and done[blank].raw in ("\n", "\r\n"):
                 del done[max(blank, place)], done[min(blank, place)]
                 return

@@ -61,16 +61,15 @@ def merge(
     was taken out, `certain` names keys of the front matter in which hubkit's value wins. Raises CardError for
     broken markers, and for front matter that cannot be edited.
     """
-    new = regions.split(rendered)
-    ours = [piece for piece in regions.pieces(new.body) if piece.kind != "text"]
-    names = [piece.name for piece in ours if piece.kind == "region"]
+    names = regions.names(rendered)
     whole = Written(metadata=dict(metadata), regions=names)
     if on_disk is None or not on_disk.strip() or on_disk == rendered:
         return Merged(rendered, whole)
     if is_boilerplate(on_disk) or regions.was_sealed_whole(on_disk):
         text = rendered.replace("\n", newline_of(on_disk))
         return Merged(text, whole, adopted=is_boilerplate(on_disk), lost=is_boilerplate(on_disk))
-    old = regions.split(on_disk)
+    old, new = regions.split(on_disk), regions.split(rendered)
+    ours = [piece for piece in regions.pieces(new.body) if piece.kind != "text"]
     first_line = 1 + old.head.count("\n")
     theirs = regions.pieces(old.body, first_line)
     adopted = regions.is_old(theirs) or all(piece.kind == "text" for piece in theirs)
