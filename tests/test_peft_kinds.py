@@ -15,6 +15,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from hubkit.adapter import PROMPT_TYPES
+from hubkit.audit import rules, subject
 from hubkit.card import front_matter, kinds
 from hubkit.card.citations import BIBTEX
 from hubkit.card.facts import gather
@@ -104,6 +105,13 @@ def test_the_card_says_what_the_files_hold(name: str, zoo: tuple[Path, dict[str,
     assert metadata["pipeline_tag"] == tag
     assert not re.search(r"\bNone\b|N/A|\bnan\b|More Information Needed", text)
     assert str(zoo[0]) not in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_audit_finds_nothing_on_the_card(name: str, zoo: tuple[Path, dict[str, Any]]) -> None:
+    found = rules.findings(subject.load(zoo[0] / name / "README.md"))
+    untold = {"HK115"}  # nobody said what language they speak
+    assert [(one.code, one.line, one.message) for one in found if one.code not in untold] == []
 
 
 @pytest.mark.parametrize("name", ["lora", "vera", "prompt", "sequences", "xlora"])
