@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hubkit.audit import labels, snippets
+from hubkit.audit import labels, sections, snippets
 from hubkit.audit.document import Document
 from hubkit.audit.parts import Claim, Fence
 
@@ -104,9 +104,11 @@ def is_ours(document: Document, claim: Claim) -> bool:
         return True
     if claim.kind == "row":
         return not claim.column or claim.column.lower() in VALUE_COLUMNS
-    rows = next((len(t.rows) for t in document.tables if claim.line in {r.line for r in t.rows}), 0)
-    return rows == 1 and not re.search(
-        r"\b(?:base|baseline|original|vanilla|teacher)\b", claim.row, re.IGNORECASE
+    table = sections.table_at(document, claim.line)
+    return (
+        table is not None
+        and len(table.rows) == 1
+        and not re.search(r"\b(?:base|baseline|original|vanilla|teacher)\b", claim.row, re.IGNORECASE)
     )
 
 

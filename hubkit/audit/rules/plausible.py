@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterator
 
-from hubkit.audit import labels, values
+from hubkit.audit import labels, sections, values
 from hubkit.audit.findings import Fault
 from hubkit.audit.parts import Claim
 from hubkit.audit.rules import found, rule
@@ -161,7 +161,7 @@ def _of_what(claim: Claim, label: str) -> tuple[object, ...]:
 
 def _one_of_each(subject: Subject, claim: Claim) -> bool:
     """Whether a table has one column of losses and one of perplexities."""
-    table = next((t for t in subject.document.tables if claim.line in {row.line for row in t.rows}), None)
+    table = sections.table_at(subject.document, claim.line)
     heads = [cell.lower() for cell in table.header.cells] if table else []
     return (
         sum("loss" in head and "train" not in head for head in heads) == 1

@@ -141,23 +141,25 @@ def conditions(subject: Subject) -> Iterator[Fault]:
 
         - **Accuracy:** 0.97
     """
-    bare: dict[str, Claim] = {}
+    first: Claim | None = None
+    bare: dict[int, bool] = {}  # the sections that were looked at
     for claim in subject.document.claims:
         metric = _METRIC.search(claim.label)
         if not metric or len(claim.label) > 40 or _NO_VALUE.search(claim.label):
             continue
         if not _is_result(subject, claim):
             continue
-        name = metric[0].lower()
-        if _CONDITIONS.search(f"{claim.label} {claim.raw} " + sections.text_at(subject.document, claim.line)):
-            bare[name] = claim  # stated at least once: the others are short for it
-            return
-        bare.setdefault(name, claim)
-    for claim in list(bare.values())[:1]:
+        where = sections.first_line(subject.document, claim.line)
+        if where not in bare:
+            bare[where] = not _CONDITIONS.search(sections.text_at(subject.document, claim.line))
+        if not bare[where]:
+            return  # stated once: the others are short for it
+        first = first or claim
+    if first:
         yield found(
-            claim.line,
-            f"{claim.label} is given without the data that it was measured on.",
-            says=claim.value,
+            first.line,
+            f"{first.label} is given without the data that it was measured on.",
+            says=first.value,
             mend="name dataset, split and conditions",
         )
 
