@@ -138,6 +138,12 @@ def test_a_card_of_another_version_is_not_held_against_this_one(adapter: Path) -
     assert (one.code, one.instead) == ("HK603", None)
 
 
+def test_a_card_of_a_newer_version_says_that_it_cannot_be_checked(adapter: Path) -> None:
+    card = (adapter / "README.md").read_text().replace("Made by hubkit ", "Made by hubkit 99.", 1)
+    newer = regions.seal(_CARD.sub("", _DIGEST.sub(r"\1", card)))
+    assert [(one.code, one.line) for one in found(adapter, newer)] == [("HK606", line_of(newer, "*Made by"))]
+
+
 def test_a_card_of_another_template_is_checked_by_its_digests_alone(adapter: Path, tmp_path: Path) -> None:
     template = tmp_path / "mine.md.j2"
     template.write_text("---\n{{ front_matter }}---\n\n# {{ title }}\n\nMy words.\n")

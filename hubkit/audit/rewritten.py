@@ -50,6 +50,19 @@ def is_hubkits(subject: Subject) -> bool:
     )
 
 
+def newer_version(subject: Subject) -> tuple[int, str] | None:
+    """The line and the version, where the card says that a newer hubkit than this one wrote it."""
+    for number, line in subject.document.prose:
+        made_by = _MADE_BY.search(line)
+        if made_by and _numbers(made_by[1]) > _numbers(__version__):
+            return number, made_by[1]
+    return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d{1,6}", version)[:4])
+
+
 def card_now(subject: Subject) -> str | None:
     """The card that hubkit would write now; None where that cannot be told."""
     kept = subject.document.kept
