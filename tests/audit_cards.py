@@ -130,6 +130,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "rank-korean": ("HK202", "llama", "- LoRA: r=64, alpha=16, dropout=0.05"),
     "rank-in-call": ("HK202", "llama", "```python\nconfig = LoraConfig(r=64, lora_alpha=16)\n```"),
     "rank-in-json": ("HK202", "llama", '```json\n{\n  "r": 64,\n  "lora_alpha": 16\n}\n```'),
+    "rank-of-two-sections": ("HK202", "llama", "- LoRA rank: 8\n\n## Training\n\n- LoRA rank: 64"),
     "rank-patterns": ("HK202", "ranks", "- LoRA rank: 16"),
     "alpha": ("HK203", "llama", "- LoRA alpha: 128"),
     "alpha-times": ("HK203", "llama", "- LoRA alpha: 4 * r"),
@@ -317,6 +318,7 @@ GOOD: dict[str, tuple[str, str]] = {
     ),
     "rank-among-others": ("llama", "This LoRA adapter took rank 1 on the board."),
     "ages": ("llama", "Readers aged 10 to 20 (5%) were left out."),
+    "stages": ("llama", "## Stage 1\n\n- LoRA rank: 64\n\n## Stage 2\n\n- LoRA rank: 8"),
     "correlation": ("llama", "The LoRA adapter's scores correlate (r = 0.87) with people's."),
     "bias-of-society": ("llama", "## Bias, risks and limitations\n\n- Bias: all language models have some"),
     "chinese": (

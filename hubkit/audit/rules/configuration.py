@@ -23,6 +23,14 @@ _NOT_ON_MODULES = re.compile(
 )
 
 
+# A card of several adapters, or of one that was trained in stages, has a section for each.
+_ONE_OF_SEVERAL = re.compile(
+    r"\b(?:stage|phase|round|run|adapter|variant|version|config(?:uration)?|model|step)[ -]?#?(?:[a-d]|\d+)\b"
+    r"|\bv\d",
+    re.IGNORECASE,
+)
+
+
 def said(subject: Subject, key: str) -> list[Statement]:
     """What the card says of its adapter under a key."""
     return [statement for statement in statements.read(subject.document) if statement.key == key]
@@ -106,12 +114,20 @@ def _listed(names: list[str], last: str = "and") -> str:
 
 def _numbers(subject: Subject, key: str, name: str, truth: set[float]) -> Iterator[Fault]:
     """Statements of one number that is none of the configuration's."""
+    wrong: list[Statement] = []
+    right: set[tuple[str, ...]] = set()  # the sections that say it as it is
     for statement in said(subject, key) if truth else ():
         number = values.number(statement.value)
         if number is None or (number.rest and number.rest != "%" and not number.rest.startswith("(")):
             continue
         value = number.value / 100 if number.rest == "%" else number.value
-        if not any(abs(value - one) <= 1e-9 + 1e-6 * abs(one) for one in truth):
+        if any(abs(value - one) <= 1e-9 + 1e-6 * abs(one) for one in truth):
+            right.add(statement.section)
+        else:
+            wrong.append(statement)
+    for statement in wrong:
+        elsewhere = right - {statement.section}
+        if not (elsewhere and any(_ONE_OF_SEVERAL.search(title) for title in statement.section)):
             yield _unlike(statement, name, truth)
 
 
