@@ -78,7 +78,7 @@ def missing(subject: Subject) -> Iterator[Fault]:
         subject.document.front.first,
         "The metadata names no license.",
         instead=f"the base's license is {known}" if known else None,
-        mend=f"license: {known if known in hub_rules.LICENSES else 'apache-2.0 (an id of the list)'}",
+        mend=f"license: {known}" if known in hub_rules.LICENSES else "license: an id of the Hub's list",
     )
 
 
