@@ -24,7 +24,7 @@ from huggingface_hub import constants
 
 from hubkit import files, hub, localhub, pipeline, record, stages
 from hubkit.cli.main import run as hubkit
-from hubkit.errors import BaseModelError, SnippetError
+from hubkit.errors import BaseModelError, MissingExtra, SnippetError
 from hubkit.publishing import PushOptions
 from hubkit.record import BaseModel, Record
 from hubkit.verify import base_files, process, snippets, usage
@@ -397,6 +397,45 @@ def test_a_base_on_the_users_hub_is_fetched_once(
     assert names == {"config.json", "tokenizer.json", "model.safetensors"}
     assert base_files.of_hub("org/base", commit, False, said.append) == found  # the Hub is gone by now
     assert len(said) == 1
+
+
+SETTINGS = "base_model: org/base\ntask: causal-lm\ndataset: org/data\n"
+
+
+@pytest.mark.parametrize(
+    ("setting", "flag", "runs"),
+    [
+        ("", [], True),
+        ("", ["--no-verify-usage"], False),
+        ("verifying: {usage: false}\n", [], False),
+        ("verifying: {usage: false}\n", ["--verify-usage"], True),
+    ],
+)
+def test_the_code_is_run_before_a_push_unless_told_otherwise(
+    setting: str, flag: list[str], runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def stop(run: Any, *rest: Any, **options: Any) -> None:
+        seen.append(run.settings.verifying.usage)
+        raise SnippetError("stopped here")
+
+    monkeypatch.setattr(pipeline, "run_and_publish", stop)
+    (tmp_path / "run.yaml").write_text(SETTINGS + setting)
+    assert hubkit(["run-and-publish", str(tmp_path / "run.yaml"), *flag]) == 2
+    assert seen == [runs]
+
+
+def test_without_the_local_hub_a_run_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "LOCAL", ("no_such_package",))
+    settings = {"verifying": {"usage": True}, "base_model": {"path": str(tmp_path)}}
+    run = tiny.run("causal-lm", tmp_path, tmp_path, **settings)
+    with pytest.raises(MissingExtra, match=r"needs no_such_package.*hubkit\[local\].*--no-verify-usage"):
+        pushed(run, tmp_path / "hub", [])
+    assert not run.output_dir.exists()
+    assert not (tmp_path / "hub").exists()
 
 
 # --- with torch: the code that hubkit writes, on tiny models (each run imports torch anew, so they are few)
