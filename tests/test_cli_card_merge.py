@@ -206,3 +206,20 @@ def test_bytes_that_are_no_text_stay_and_are_printed(
     assert (adapter / "README.md").read_bytes() == shown
     assert b"\n" not in shown.replace(b"\r\n", b"")
     assert card(adapter, "--check") == 0
+
+
+def test_an_edit_outside_the_markers_is_no_finding(adapter: Path) -> None:
+    assert card(adapter) == 0
+    put(
+        adapter,
+        text_of(adapter).replace("<!-- hubkit:begin usage", "My words.\n\n<!-- hubkit:begin usage") + "P.S.",
+    )
+    before = text_of(adapter)
+    record = (adapter / "hubkit.json").read_bytes()
+    assert card(adapter, "--check") == 0
+    assert card(adapter) == 0
+    assert text_of(adapter) == before
+    assert (adapter / "hubkit.json").read_bytes() == record
+    assert card(adapter, "--title", "Other") == 0
+    assert "My words.\n\n<!-- hubkit:begin usage" in text_of(adapter)
+    assert text_of(adapter).endswith("P.S.")

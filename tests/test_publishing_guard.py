@@ -402,3 +402,24 @@ def command_line(
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert time.monotonic() - started < 20  # it does not ask again and again
     return done.returncode, done.stderr
+
+
+def test_a_card_with_an_authors_text_is_pushed_and_one_edited_inside_is_not(
+    carded: Path, repo: str, hub: Hub
+) -> None:
+    path = carded / "README.md"
+    text = path.read_text(encoding="utf-8").replace(
+        "<!-- hubkit:begin usage", "Mine.\n\n<!-- hubkit:begin usage"
+    )
+    path.write_text(text, encoding="utf-8")
+    publish(hub, carded, repo)
+    pushed = card_on_hub(hub, repo).decode()
+    assert "Mine.\n\n<!-- hubkit:begin usage" in pushed
+    assert repo in pushed
+    assert record.read(carded).written is not None
+    path.write_text(pushed.replace("## Limitations", "## Limits"), encoding="utf-8")
+    with pytest.raises(errors.CardError, match='region "limitations" was edited by hand'):
+        publish(hub, carded, repo)
+    path.write_text(pushed.replace("Mine.", "Mine, and more."), encoding="utf-8")
+    publish(hub, carded, repo)
+    assert "Mine, and more." in card_on_hub(hub, repo).decode()
