@@ -119,6 +119,25 @@ class Adapter:
         return [t for t in self.tensors if not tensor_names.is_update(t.name)]
 
     @cached_property
+    def labels(self) -> int | None:
+        """How many labels the classification head in the file has: the rows of its last matrix."""
+        rows = [
+            tensor.shape[0]
+            for tensor in self.whole_tensors
+            if len(tensor.shape) == 2 and any(part in tensor_names.HEADS for part in tensor.name.split("."))
+        ]
+        return min(rows, default=None)
+
+    @cached_property
+    def embedding_rows(self) -> int | None:
+        """How many tokens the embeddings in the file are of, where it holds them whole."""
+        for tensor in self.whole_tensors:
+            name = tensor_names.module_of(tensor.name).rpartition(".")[2]
+            if len(tensor.shape) == 2 and name in tensor_names.EMBEDDINGS:
+                return tensor.shape[0]
+        return None
+
+    @cached_property
     def parameters(self) -> int:
         """How many numbers the weights file holds."""
         return sum(t.numel for t in self.tensors)

@@ -23,6 +23,8 @@ TOKENS = "trainable_tokens_"
 SHARED = "base_model"  # the module of what all modules share, such as VeRA's projections
 # Last names of input embeddings, as transformers' models call them.
 EMBEDDINGS = frozenset({"embed_tokens", "embed_in", "shared", "tok_embeddings", "word_embeddings", "wte"})
+# And of classification heads.
+HEADS = frozenset({"classifier", "score", "classification_head", "qa_outputs"})
 _UPDATE = re.compile(rf"(?:^|\.)(?:{'|'.join(UPDATE_PREFIXES)})")
 _WRAPPED = re.compile(r"\.(?:base_layer|token_adapter|modules_to_save|original_module)(?=\.|$)")
 

@@ -24,6 +24,8 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from hubkit.cli.main import run
+from hubkit.models.counting import count_with_base
+from hubkit.tasks import ELSEWHERE, TASKS
 
 WORDS = (
     "<pad> <unk> <mask> <s> </s> Once upon a time The capital of France is . I would see it again"
@@ -146,7 +148,14 @@ CASES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
     "seq2seq": on_t5("LoraConfig", target_modules=["q", "v"]),
     "seq2seq-prompt": on_t5("PromptTuningConfig", **PROMPT),
 }  # fmt: skip
+COUNTED = ("lora", "lora-resized", "sequences", "tokens-labelled")  # also with the base's configuration alone
 LABELS = {"sequences": 3, "tokens-labelled": 5}
+
+
+def described(auto: str) -> str | None:
+    """The name of the task whose class loads the base."""
+    tasks = [*TASKS.values(), *ELSEWHERE.values()]
+    return next((str(task.NAME) for task in tasks if auto == task.AUTO_CLASS), None)
 
 
 def tokenizer(words: list[str]) -> transformers.PreTrainedTokenizerFast:
@@ -171,6 +180,12 @@ def adapter(name: str) -> int:
         model.config.use_cache = False
     made = peft.get_peft_model(model, getattr(peft, config)(**settings))
     trained = made.get_nb_trainable_parameters()[0]
+    if name in COUNTED:
+        whole = {parameter.data_ptr(): parameter.numel() for parameter in made.parameters()}
+        config = Path(f"zoo/{base}/config.json")
+        made.save_pretrained(f"zoo/{name}")
+        counted = count_with_base(Path(f"zoo/{name}"), config, described(auto)).total
+        assert counted == sum(whole.values()), (counted, sum(whole.values()))
     made.save_pretrained(f"zoo/{name}")
     return int(trained)
 

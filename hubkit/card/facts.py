@@ -180,8 +180,8 @@ def gather(
         has_record=_speaks(whole),
         figures=png.on_disk(directory),
         author=fragments.over(directory, said, whole.author_files),
-        labels=weights.labels(adapter),
-        embedding_rows=weights.embedding_rows(adapter),
+        labels=adapter.labels,
+        embedding_rows=adapter.embedding_rows,
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from hubkit.adapter import Adapter
 from hubkit.card.kinds import Kind
 from hubkit.record import Parameters
-from hubkit.tensor_names import EMBEDDINGS, PROMPT_NAMES, TOKENS, module_of
+from hubkit.tensor_names import PROMPT_NAMES, TOKENS
 
-_HEADS = ("classifier", "score", "classification_head", "qa_outputs")
 # The first name inside a model that was loaded without a head: `encoder` and not `bert.encoder`.
 _HEADLESS = frozenset({"encoder", "embeddings", "layers", "layer", "h", "embed_tokens", "wte"})
 
@@ -28,7 +27,8 @@ def _all_trainable(adapter: Adapter, kind: Kind) -> bool:
 
     PEFT also saves what it does not train, such as embeddings of a resized vocabulary.
     """
-    if not kind.file_is_trainable or _has_tied_bias(adapter):
+    as_trained = adapter.peft_type == "PREFIX_TUNING" and adapter.config.get("prefix_projection") is False
+    if not (kind.file_is_trainable or as_trained) or _has_tied_bias(adapter):
         return False
     trained = set(adapter.modules_to_save)
     biases = adapter.config.get("bias", "none") != "none"
@@ -51,21 +51,3 @@ def headless(adapter: Adapter) -> bool:
     """Whether the adapter was made on a base without a head, so that no class with one would fit it."""
     parts = (path.split(".") for path in adapter.adapted_modules[:1])
     return any(p[:2] == ["base_model", "model"] and len(p) > 3 and p[2] in _HEADLESS for p in parts)
-
-
-def labels(adapter: Adapter) -> int | None:
-    """How many labels the classification head in the file has: the rows of its last matrix."""
-    rows = [
-        tensor.shape[0]
-        for tensor in adapter.whole_tensors
-        if len(tensor.shape) == 2 and any(part in _HEADS for part in tensor.name.split("."))
-    ]
-    return min(rows, default=None)
-
-
-def embedding_rows(adapter: Adapter) -> int | None:
-    """How many tokens the embeddings in the file are of, where it holds them whole."""
-    for tensor in adapter.whole_tensors:
-        if len(tensor.shape) == 2 and module_of(tensor.name).rpartition(".")[2] in EMBEDDINGS:
-            return tensor.shape[0]
-    return None

@@ -102,6 +102,10 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
     auto_class = getattr(transformers, task.AUTO_CLASS if task else "AutoModel")
     try:
         config = transformers.AutoConfig.for_model(**json.loads(base_config.read_text(encoding="utf-8")))
+        if getattr(task, "has_labels", False) and found.labels:
+            config.num_labels = found.labels
+        if found.embedding_rows and base_model.vocab_size(plain):
+            config.vocab_size = found.embedding_rows
         with torch.device("meta"):
             base = auto_class.from_config(config)
     except (KeyError, ValueError, TypeError) as error:
