@@ -95,6 +95,12 @@ def test_an_edit_inside_the_markers_is_found_and_shown(adapter: Path, capsys: Ca
     assert card(adapter, "--check") == 1
     assert "--keep" in capsys.readouterr().err
     assert card(adapter, "--keep", "usage") == 2
+    capsys.readouterr()
+    assert card(adapter, "--keep", "limits") == 2
+    assert (
+        'there is no region "limits" in README.md. Next: its regions: title, about,'
+        in capsys.readouterr().err
+    )
     assert card(adapter, "--keep", "limitations") == 0
     kept = text_of(adapter)
     assert re.search("## Limits\n.*<!-- hubkit:end limitations sha256=[0-9a-f]{16} kept -->", kept, re.DOTALL)
@@ -123,7 +129,7 @@ def test_a_region_that_was_taken_out_stays_out(adapter: Path, capsys: Captured) 
     put(adapter, cut)
     capsys.readouterr()
     assert card(adapter, "--title", "Other") == 0
-    assert "citation; --restore brings back" in capsys.readouterr().err
+    assert "taken out by you: citation; --restore brings it back" in capsys.readouterr().err
     assert "citation" not in text_of(adapter)
     assert card(adapter, "--check") == 0
     assert card(adapter, "--restore") == 0

@@ -190,6 +190,11 @@ def test_what_was_taken_out_stays_out_until_it_is_restored(
     made = merged(made.text, {name: text for name, text in now.items() if name != gone} or now, made.written)
     made = merged(made.text, now, made.written)
     assert gone not in names_in(made.text)
+    alone = {name: text for name, text in now.items() if name != gone}
+    if alone:  # what is remembered outlives a card that is hubkit's alone
+        made = merged(rendered(alone), alone, made.written)
+        made = merged(made.text, now, made.written)
+        assert gone not in names_in(made.text)
     back = merged(made.text, now, made.written, restore=True)
     assert names_in(back.text) == [name for name in NAMES if name in facts]
     assert not merged(back.text, now, back.written).notes

@@ -13,7 +13,7 @@ from typing import Any
 
 from hubkit.card import metadata_merge, regions
 from hubkit.card.adopt import adopt, from_older, said_already
-from hubkit.card.body import Body, Edited
+from hubkit.card.body import EVERY, Body, Edited
 from hubkit.card.boilerplate import is_boilerplate
 from hubkit.card.regions import Parts, Piece
 from hubkit.errors import CardError
@@ -63,7 +63,10 @@ def merge(
     """
     names = regions.names(rendered)
     whole = Written(metadata=dict(metadata), regions=names)
-    if on_disk is None or not on_disk.strip() or on_disk == rendered:
+    if on_disk == rendered:
+        gone = [name for name in written.regions if name not in names] if written else []
+        return Merged(rendered, Written(metadata=whole.metadata, regions=names + gone))
+    if on_disk is None or not on_disk.strip():
         return Merged(rendered, whole)
     if is_boilerplate(on_disk) or regions.was_sealed_whole(on_disk):
         text = rendered.replace("\n", newline_of(on_disk))
@@ -74,12 +77,16 @@ def merge(
     theirs = regions.pieces(old.body, first_line)
     adopted = regions.is_old(theirs) or all(piece.kind == "text" for piece in theirs)
     known = list(written.regions) if written and not adopted else []
+    _check_names(keep, theirs)
     body = Body(ours, newline_of(on_disk), keep, force)
     if adopted:
-        text, left_out = _adopted(body, theirs)
+        text, said = _adopted(body, theirs)
+        left_out = said
     else:
         body.replace(theirs, first_line)
-        left_out = [name for name in names if name in known and not body.has(name) and not restore]
+        gone = [name for name in names if name in known and not body.has(name)]
+        said = [name for name in gone if name in said_already(_outside(theirs))]
+        left_out = said if restore else gone
         body.insert([name for name in names if not body.has(name) and name not in left_out])
         text = body.text
     head, mine, notes = _front_matter(old, new, theirs, whole, None if adopted else written, certain)
@@ -87,7 +94,7 @@ def merge(
     _check_markers(text, [name for name in names if name not in left_out])
     there = {piece.name for piece in theirs}
     remembered = [name for name in known if name not in names and name not in there]
-    notes += _notes(left_out, body.kept)
+    notes += _notes([name for name in left_out if name not in said], body.kept)
     kept = Written(metadata=mine, regions=names + remembered)
     return Merged(text, kept, notes, body.conflicts, adopted, adopted or body.lost)
 
@@ -107,10 +114,22 @@ def _adopted(body: Body, theirs: list[Piece]) -> tuple[str, list[str]]:
         text, left = adopt("".join(piece.raw for piece in pieces), body.ours, body.newline)
         return text, [name for name in names if name in left]
     body.replace(pieces, 1)
-    outside = "".join(piece.raw for piece in pieces if piece.kind == "text")
-    left_out = [name for name in names if name in said_already(outside) and not body.has(name)]
+    said = said_already(_outside(pieces))
+    left_out = [name for name in names if name in said and not body.has(name)]
     body.insert([name for name in names if not body.has(name) and name not in left_out])
     return body.text, left_out
+
+
+def _outside(pieces: list[Piece]) -> str:
+    """The author's text."""
+    return "".join(piece.raw for piece in pieces if piece.kind == "text")
+
+
+def _check_names(keep: Collection[str], theirs: list[Piece]) -> None:
+    names = [piece.name for piece in theirs if piece.kind == "region"]
+    for name in keep:
+        if name not in (EVERY, *names):
+            raise CardError(f'there is no region "{name}" in README.md', f"its regions: {', '.join(names)}")
 
 
 def _front_matter(
@@ -157,13 +176,10 @@ def _check_markers(card: str, names: list[str]) -> None:
         )
 
 
-def _notes(left_out: list[str], kept: list[str]) -> list[str]:
+def _notes(taken_out: list[str], kept: list[str]) -> list[str]:
     notes = []
-    if left_out:
-        notes.append(
-            f"left out, taken out by you or said in your own words: {', '.join(left_out)};"
-            " --restore brings back what was taken out"
-        )
+    if taken_out:
+        notes.append(f"taken out by you: {', '.join(taken_out)}; --restore brings it back")
     if kept:
         notes.append(f"kept as you wrote it: {', '.join(kept)}; --force takes hubkit's text")
     return notes
