@@ -13,6 +13,7 @@ from hubkit.audit import rules, subject
 from hubkit.audit.findings import Finding
 from hubkit.card import facts, regions
 from hubkit.card.render import render
+from hubkit.cli.main import run
 
 _COMMENT = re.compile(r"^<!-- hubkit:.*-->\n", re.MULTILINE)
 _DIGEST = re.compile(r"(<!-- hubkit:end [a-z0-9-]+) sha256=[0-9a-f]{16}")
@@ -151,6 +152,29 @@ def test_a_card_of_another_template_is_checked_by_its_digests_alone(adapter: Pat
     assert found(adapter, card) == []
     (one,) = found(adapter, card.replace("My words", "Other words"))
     assert one.code == "HK603"
+
+
+ADOPTED = """\
+---
+license: cc-by-nc-4.0   # mine
+language: [en, fr]
+pipeline_tag: summarization
+base_model: HuggingFaceTB/SmolLM2-135M-Instruct
+---
+
+# SummaLoRA
+
+It sums up. Trained for 3 days.
+"""
+
+
+def test_a_card_that_hubkit_adopted_holds_nothing_to_find(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "adapter")
+    (directory / "hubkit.json").unlink()
+    (directory / "README.md").write_text(ADOPTED)
+    assert run(["card", "--adapter", str(directory), "--repo-id", "ada/summalora", "-q"]) == 0
+    assert "license: cc-by-nc-4.0   # mine" in (directory / "README.md").read_text()
+    assert rules.findings(subject.load(directory / "README.md")) == []
 
 
 def test_line_ends_of_windows_are_no_edit(adapter: Path) -> None:

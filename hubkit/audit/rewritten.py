@@ -12,16 +12,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import yaml
 
 from hubkit import __version__
 from hubkit.audit.subject import Subject
-from hubkit.card import facts, regions
+from hubkit.card import facts, regions, words
 from hubkit.card.render import render
 from hubkit.errors import HubkitError
+from hubkit.record import Written
 
 How = Literal["edited", "outdated"]
 MOSTLY = 0.7  # of the lines are hubkit's: then the card is
@@ -48,6 +49,12 @@ def is_hubkits(subject: Subject) -> bool:
     return regions.is_touched(text) or (
         made_by is not None and (made_by[2] is None or subject.record is not None)
     )
+
+
+def written_last(subject: Subject) -> Written | None:
+    """What hubkit wrote last, where the record tells it."""
+    written = subject.record.written if subject.record else None
+    return written if written and written.regions else None
 
 
 def newer_version(subject: Subject) -> tuple[int, str] | None:
@@ -80,7 +87,10 @@ def _card_now(subject: Subject) -> str | None:
     if regions.has_own_template(text) or made_by is None or made_by[1] != __version__:
         return None
     try:
-        return render(facts.gather(subject.directory, adapter=subject.adapter))
+        known = facts.gather(subject.directory, adapter=subject.adapter)
+        if written := written_last(subject):  # then the card's text agrees with the author's front matter
+            known = replace(known, author=words.with_front_matter(known.author, text, written, ()))
+        return render(known)
     except HubkitError:
         return None
 

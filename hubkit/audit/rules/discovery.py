@@ -10,6 +10,7 @@ from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.metadata import is_empty
 from hubkit.audit.subject import Subject
+from hubkit.record import Record
 
 # Pipeline tags that no adapter of PEFT's task type can have, whatever it was trained for. CAUSAL_LM says
 # little: models of images declare it too, and a language model may be one for translation.
@@ -186,7 +187,7 @@ def another_task(subject: Subject) -> Iterator[Fault]:
         return
     recorded = tasks.TASKS.get((subject.record.task if subject.record else None) or "")
     wrong = said in NEVER.get(subject.task_type or "", ())
-    if recorded is not None:
+    if recorded is not None and subject.record is not None and _was_done(subject.record):
         wrong = said != recorded.PIPELINE_TAG
     if wrong:
         right = recorded.PIPELINE_TAG if recorded else None
@@ -198,3 +199,9 @@ def another_task(subject: Subject) -> Iterator[Fault]:
             instead=f"{why}{f': {right}' if right else ''}",
             mend=f"pipeline_tag: {right}" if right else "name its own task",
         )
+
+
+def _was_done(record: Record) -> bool:
+    """Whether the adapter was trained or measured on the record's task, and not only described by it."""
+    measures = record.measures
+    return bool(record.training or measures.perplexity or measures.throughput)

@@ -184,8 +184,11 @@ def metadata(subject: Subject) -> Iterator[Fault]:
     if now is None:
         return
     present, front = subject.document.metadata, subject.document.front
+    written = rewritten.written_last(subject)
     for key, value in rewritten.metadata_now(now).items():
         if key not in present or present[key] in (value, [value]):
+            continue
+        if written and key not in written.metadata:  # it was the author's before hubkit came
             continue
         if key == "model-index":
             places = list(_unlike(value, present[key], (key,)))
@@ -209,10 +212,10 @@ Place = tuple[tuple[str | int, ...], Any, Any]
 def _replaced(wanted: list[Any], present: Any, key: str) -> Iterator[Place]:
     """Items that stand where hubkit wrote others. One that the author added, or took out, is theirs."""
     items = present if isinstance(present, list) else [present]
-    gone = [one for one in wanted if one not in items]
-    new = [(index, one) for index, one in enumerate(items) if one not in wanted]
-    for (index, says), instead in zip(new, gone, strict=False):
-        yield (key, index), says, instead
+    if len(items) == len(wanted):
+        for index, (says, instead) in enumerate(zip(items, wanted, strict=True)):
+            if says not in wanted and instead not in items:
+                yield (key, index), says, instead
 
 
 def _unlike(wanted: Any, present: Any, path: tuple[str | int, ...]) -> Iterator[Place]:
