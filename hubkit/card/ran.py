@@ -25,7 +25,8 @@ class Ran:
 
 def ran(facts: Facts) -> Ran | None:
     """The run of the code that the card shows, where there is one that still holds."""
-    run, code = usage_run(facts), usage(facts)
+    run = usage_run(facts)
+    code = usage(facts) if run else None
     if run is None or code is None:
         return None
     told = _conditions(run, facts, (*code.packages, "torch"))

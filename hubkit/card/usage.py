@@ -107,7 +107,8 @@ def code_sha256(blocks: Sequence[str]) -> str:
 
 def usage_run(facts: Facts) -> UsageRun | None:
     """The run of this very code on this very adapter, where the record holds one."""
-    run, shown = facts.record.usage, usage(facts)
+    run = facts.record.usage
+    shown = usage(facts) if run else None
     if run is None or shown is None or run.snippet_sha256 != code_sha256(shown.blocks):
         return None
     return run if freshness.ran_on(facts.record, facts.sha256) else None
