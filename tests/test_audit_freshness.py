@@ -154,6 +154,14 @@ def test_a_card_of_another_template_is_checked_by_its_digests_alone(adapter: Pat
     assert one.code == "HK603"
 
 
+def test_the_width_of_a_table_is_no_finding(adapter: Path) -> None:
+    card = (adapter / "README.md").read_text()
+    row = next(line for line in card.splitlines() if line.startswith("| Optimizer steps"))
+    (one,) = found(adapter, card.replace(row, row.replace("| Optimizer steps", "|   Optimizer stops")))
+    assert one.code == "HK603"
+    assert found(adapter, card.replace(row, row.replace("| Optimizer", "|   Optimizer"))) == []
+
+
 ADOPTED = """\
 ---
 license: cc-by-nc-4.0   # mine

@@ -139,7 +139,7 @@ def _without_markers(subject: Subject) -> Iterator[Difference]:
     above = text.count("\n", 0, len(text) - len(body))
     has = [(above + i, line) for i, line in enumerate(body.split("\n"), 1) if line.strip()]
     should = [line for line in _MARKERS.sub("", regions.split(now).body).split("\n") if line.strip()]
-    matcher = difflib.SequenceMatcher(None, [line for _, line in has], should, autojunk=False)
+    matcher = _matcher([line for _, line in has], should)
     if matcher.ratio() < MOSTLY:
         return
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
@@ -151,12 +151,21 @@ def _without_markers(subject: Subject) -> Iterator[Difference]:
                 yield Difference("", "outdated", number, says, near[0])
 
 
+def _matcher(has: list[str], should: list[str]) -> difflib.SequenceMatcher[str]:
+    """The lines beside each other; how wide the columns of a table are makes no difference."""
+    return difflib.SequenceMatcher(None, [*map(_said, has)], [*map(_said, should)], autojunk=False)
+
+
+def _said(line: str) -> str:
+    return re.sub(r" +|-{3,}", lambda found: found[0][:3].strip() or " ", line) if line[:1] == "|" else line
+
+
 def _lines(piece: regions.Piece, wanted: str, first: int, how: How) -> Iterator[Difference]:
     """The lines of a region that are not as they should be."""
     has, should = piece.content.split("\n"), wanted.split("\n")
     if has == should:
         return
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, has, should, autojunk=False).get_opcodes():
+    for tag, i1, i2, j1, j2 in _matcher(has, should).get_opcodes():
         if tag == "equal":
             continue
         pairs = max(i2 - i1, 1)
