@@ -47,6 +47,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["measured"],
     ["extras"],
     ["hub", "hub_answers", "hub_client", "hub_commit"],
+    ["hub_names"],
     ["hub_rules"],
     ["secrets", "paths"],
     ["files"],

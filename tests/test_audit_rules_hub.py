@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from card_cases import LORA_CONFIG, lora_tensors, write_adapter
 
-from hubkit.audit import hub_names, rules, subject
+from hubkit import hub_names
+from hubkit.audit import rules, subject
 
 OURS = frozenset(code for code in rules.table() if code[2] in "156")
 QWEN = "Qwen/Qwen2.5-7B-Instruct"

@@ -1,4 +1,4 @@
-"""A repo of the Hub, fetched as far as an audit needs it: card, configurations, record, header of the weights.
+"""A repo of the Hub, fetched as far as an audit needs it: card, configurations, record, header of weights.
 
 Weights are not downloaded: their header comes by a request for a range of bytes, their digest and size from
 the Hub's list of files. In the directory stands a file of the right size that holds the header and nothing

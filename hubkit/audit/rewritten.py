@@ -18,6 +18,7 @@ from typing import Any, Literal
 import yaml
 
 from hubkit import __version__
+from hubkit.audit.findings import Severity
 from hubkit.audit.subject import Subject
 from hubkit.card import facts, regions, words
 from hubkit.card.render import render
@@ -49,6 +50,11 @@ def is_hubkits(subject: Subject) -> bool:
     return regions.is_touched(text) or (
         made_by is not None and (made_by[2] is None or subject.record is not None)
     )
+
+
+def lack(subject: Subject) -> Severity | None:
+    """How bad it is that a card says nothing of a fact: on hubkit's own, which says what is known, a note."""
+    return "note" if is_hubkits(subject) else None
 
 
 def written_last(subject: Subject) -> Written | None:

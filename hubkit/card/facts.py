@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import __version__, base_model, freshness, tasks
+from hubkit import __version__, base_model, freshness, hub_names, tasks
 from hubkit import adapter as adapter_files
 from hubkit import record as records
 from hubkit.adapter import Adapter
@@ -149,7 +149,8 @@ def gather(
     measures = given.measures
     task = _task(given, adapter, config)
     quantization = _quantization(directory, given, config)
-    base_id = base_model.hub_id(given.base_model.id if given.base_model else adapter.base_model)
+    named = given.base_model.id if given.base_model else adapter.base_model
+    base_id = hub_names.canonical(base_model.hub_id(named))
     four_bit = bool((quantization or {}).get("load_in_4bit"))
     kind = kinds.of(adapter.config, given.method.name if given.method else None, four_bit)
     weights_bytes = adapter.weights.stat().st_size

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hubkit import base_model, hub_rules
-from hubkit.audit import hub_names, truths
+from hubkit import base_model, hub_names, hub_rules
+from hubkit.audit import truths
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.metadata import is_empty

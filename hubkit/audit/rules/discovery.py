@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from hubkit import hub_rules, tasks
+from hubkit.audit import rewritten
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.metadata import is_empty
@@ -133,6 +134,7 @@ def no_task(subject: Subject) -> Iterator[Fault]:
         "The metadata names no task.",
         instead=tag,
         mend=f"pipeline_tag: {tag or 'one of https://huggingface.co/tasks'}",
+        severity=None if tag else rewritten.lack(subject),
     )
 
 

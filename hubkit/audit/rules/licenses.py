@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hubkit import hub_rules
-from hubkit.audit import hub_names
+from hubkit import hub_names, hub_rules
+from hubkit.audit import rewritten
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.metadata import is_empty
@@ -79,6 +79,7 @@ def missing(subject: Subject) -> Iterator[Fault]:
         "The metadata names no license.",
         instead=f"the base's license is {known}" if known else None,
         mend=f"license: {known}" if known in hub_rules.LICENSES else "license: an id of the Hub's list",
+        severity=rewritten.lack(subject),
     )
 
 
@@ -213,7 +214,10 @@ def no_language(subject: Subject) -> Iterator[Fault]:
     if subject.document.front.data is None or "language" in metadata or "language_bcp47" in metadata:
         return
     yield found(
-        subject.document.front.first, "The metadata names no language.", mend="language: en (an ISO 639 code)"
+        subject.document.front.first,
+        "The metadata names no language.",
+        mend="language: en (an ISO 639 code)",
+        severity=rewritten.lack(subject),
     )
 
 

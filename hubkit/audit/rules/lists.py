@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hubkit import hub_rules
-from hubkit.audit import hub_names
+from hubkit import hub_names, hub_rules
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.metadata import is_empty

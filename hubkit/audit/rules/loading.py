@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from hubkit.audit import loaders, snippets, statements, truths
+from hubkit.audit import loaders, rewritten, snippets, statements, truths
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.subject import Subject
@@ -53,6 +53,7 @@ def no_snippet(subject: Subject) -> Iterator[Fault]:
             None,
             "No snippet loads the adapter.",
             mend="hubkit card writes one, for the adapter's task and method",
+            severity=None if subject.facts and subject.facts.task else rewritten.lack(subject),
         )
 
 

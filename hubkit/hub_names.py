@@ -93,6 +93,11 @@ _SAID: tuple[tuple[str, str], ...] = (
 )
 
 
+def canonical(model: str | None) -> str | None:
+    """The id that a model has now, where this is one that it had before models had owners."""
+    return MODELS.get(model, model) if model else model
+
+
 def license_of_family(base_id: str | None) -> str | None:
     """The license of a base, by whose model it is; None where that does not tell it."""
     name = (base_id or "").lower()
