@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import tempfile
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,15 +31,27 @@ ADAPTER_FILES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A file as it was when it was hashed; the path says where to read it, and tells no two apart."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+    path: str = field(compare=False)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex; a file that did not change since the last call is not read again."""
-    status = path.stat()
-    return _sha256(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ino)
+    name = os.fspath(path)
+    status = os.stat(name)
+    return _sha256(_Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, name))
 
 
 @lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, modified: int, inode: int) -> str:
-    with path.open("rb") as file:
+def _sha256(seen: _Seen) -> str:
+    with open(seen.path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -50,15 +63,20 @@ def sha256_of(files: list[Path]) -> str:
     return whole.hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` so that `path` holds either the old bytes or the new ones, never a part."""
+def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write `content` so that `path` holds either the old bytes or the new ones, never a part.
+
+    `durable` waits for the disk, so that this holds through a power failure too: without it, what is lost then
+    must be made again.
+    """
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:

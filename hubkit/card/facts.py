@@ -7,6 +7,7 @@ another adapter than the one in the directory is left out, and so is its trainin
 from __future__ import annotations
 
 from collections.abc import Mapping
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def gather(
         repo_id=repo_id,
         base_id=base_id,
         quantization=quantization,
-        directory_name=directory.resolve().name,
+        directory_name=os.path.basename(os.path.abspath(directory)),
         has_tokenizer=_has_tokenizer(directory),
         has_record=_speaks(whole),
         figures=png.on_disk(directory),

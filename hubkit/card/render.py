@@ -60,6 +60,7 @@ class _Absent(Exception):
     """A template wrote a value that is not known."""
 
 
+@lru_cache(maxsize=1)
 def default_template() -> Path:
     """The packaged template; in a checkout, the one at the repository's top level."""
     package = Path(hubkit.__file__).parent

@@ -65,7 +65,8 @@ class Prepared:
             return "unchanged"
         if self.merged.lost and self.present:
             files.write_atomically(_free_name(self.path), self.path.read_bytes())
-        files.write_atomically(self.path, self.merged.text.encode(errors="surrogateescape"))
+        new = self.merged.text.encode(errors="surrogateescape")
+        files.write_atomically(self.path, new, durable=bool(self.present))  # a first card can be made again
         return "written"
 
 
