@@ -246,4 +246,7 @@ def _check(
     else:
         last = output.last_line(ended.stderr, names) or f"exit code {ended.exit_code}"
         what = f"the code of {path} ended before it was done: {last}"
-    raise SnippetError(f"{what} (all of it: {log})", "mend what it needs, then run the command again")
+    raise SnippetError(
+        f"{what} (all of it: {log})",
+        "mend it, then run the command again; run-and-publish --no-verify-usage goes on without it",
+    )
