@@ -63,20 +63,15 @@ def sha256_of(files: list[Path]) -> str:
     return whole.hexdigest()
 
 
-def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
-    """Write `content` so that `path` holds either the old bytes or the new ones, never a part.
-
-    `durable` waits for the disk, so that this holds through a power failure too: without it, what is lost then
-    must be made again.
-    """
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write `content` so that `path` holds either the old bytes or the new ones, never a part."""
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
+            file.flush()
+            os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except OSError as error:

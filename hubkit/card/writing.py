@@ -65,8 +65,7 @@ class Prepared:
             return "unchanged"
         if self.merged.lost and self.present:
             files.write_atomically(_free_name(self.path), self.path.read_bytes())
-        new = self.merged.text.encode(errors="surrogateescape")
-        files.write_atomically(self.path, new, durable=bool(self.present))  # a first card can be made again
+        files.write_atomically(self.path, self.merged.text.encode(errors="surrogateescape"))
         return "written"
 
 
