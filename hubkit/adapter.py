@@ -40,6 +40,8 @@ PROMPT_TYPES = frozenset({
     "ADAPTION_PROMPT", "CARTRIDGE", "CPT", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING",
     "PROMPT_TUNING",
 })  # fmt: skip
+# Types that hubkit does not measure: prompts, and Poly, whose every forward pass is told a task id.
+UNMEASURED = PROMPT_TYPES | {"POLY"}
 DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
@@ -169,9 +171,9 @@ def _last_name(path: str) -> str:
     return next((part for part in reversed(parts) if not part.isdigit()), path)
 
 
-def check_measurable(adapter: Adapter) -> None:
-    """Refuse what cannot be counted and measured as a base with adapted modules. Raises AdapterError."""
-    if adapter.peft_type in PROMPT_TYPES:
+def check_measurable(adapter: Adapter, types: frozenset[str] = UNMEASURED) -> None:
+    """Refuse what cannot be measured as a base with adapted modules; `types` are those. Raises AdapterError."""
+    if adapter.peft_type in types:
         raise AdapterError(
             f"{adapter.directory} holds a {adapter.peft_type} adapter, which hubkit does not measure",
             f"write its card from its files: hubkit card --adapter {adapter.directory}",

@@ -18,6 +18,7 @@ from peft import (
     LoHaConfig,
     LoraConfig,
     OFTConfig,
+    PolyConfig,
     PromptTuningConfig,
     VeraConfig,
     get_peft_model,
@@ -280,6 +281,16 @@ def test_what_cannot_be_measured_is_refused_in_one_line(tiny_llama: Path, tmp_pa
         stages.measure(run, tiny.quiet)
     with pytest.raises(AdapterError, match="a PROMPT_TUNING adapter, which hubkit does not measure"):
         counting.count_with_base(tmp_path, tiny_llama / "config.json", "causal-lm")
+
+
+def test_poly_is_refused_before_the_base_is_loaded(tiny_llama: Path, tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    config = PolyConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], n_tasks=2)
+    get_peft_model(base, config).save_pretrained(tmp_path)
+    run = tiny.run("causal-lm", tiny_llama, tmp_path, adapter=str(tmp_path))
+    with pytest.raises(AdapterError, match="a POLY adapter, which hubkit does not measure"):
+        stages.measure(run, tiny.quiet)
+    assert counting.count_with_base(tmp_path, tiny_llama / "config.json", "causal-lm").total
 
 
 def test_what_peft_does_not_tell_is_one_line(tiny_llama: Path, tmp_path: Path) -> None:

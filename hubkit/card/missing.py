@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from hubkit.adapter import PROMPT_TYPES
+from hubkit.adapter import UNMEASURED
 from hubkit.card import fragments
 from hubkit.card.facts import Facts
 from hubkit.card.ran import is_stale, ran
@@ -57,7 +57,7 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         (not author.contact, "contact", _by("--contact TEXT", "contact")),
     )
     described_only = facts.task is not None and facts.task.NAME not in TASKS
-    measurable = facts.adapter.peft_type not in PROMPT_TYPES and not described_only
+    measurable = facts.adapter.peft_type not in UNMEASURED and not described_only
     return [
         (what, how)
         for is_missing, what, how in looked_for

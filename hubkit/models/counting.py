@@ -96,7 +96,7 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
     from peft import PeftConfig, get_peft_model
 
     found = adapters.read(adapter_dir)
-    adapters.check_measurable(found)
+    adapters.check_measurable(found, adapters.PROMPT_TYPES)
     plain = base_model.read_config(base_config)
     task = tasks.described(task_name) or tasks.of_adapter(found.config, plain)
     auto_class = getattr(transformers, task.AUTO_CLASS if task else "AutoModel")
