@@ -172,7 +172,7 @@ def _last_name(path: str) -> str:
 
 
 def check_measurable(adapter: Adapter, types: frozenset[str] = UNMEASURED) -> None:
-    """Refuse what cannot be measured as a base with adapted modules; `types` are those. Raises AdapterError."""
+    """Refuse `types`, which cannot be measured as a base with adapted modules. Raises AdapterError."""
     if adapter.peft_type in types:
         raise AdapterError(
             f"{adapter.directory} holds a {adapter.peft_type} adapter, which hubkit does not measure",
