@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -64,7 +65,10 @@ def sha256_of(files: list[Path]) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` so that `path` holds either the old bytes or the new ones, never a part."""
+    """Write `content` so that `path` holds either the old bytes or the new ones, never a part.
+
+    A file that is there keeps its permissions.
+    """
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -72,7 +76,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o644)
         os.replace(temporary, path)
     except OSError as error:
         _drop(temporary)

@@ -20,6 +20,9 @@ def test_written_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(tmp_path.iterdir()) == [path]
+    path.chmod(0o600)
+    files.write_atomically(path, b"three")
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "chmod", "fdopen"])
