@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -229,3 +230,72 @@ def test_an_edit_outside_the_markers_is_no_finding(adapter: Path) -> None:
     assert card(adapter, "--title", "Other") == 0
     assert "My words.\n\n<!-- hubkit:begin usage" in text_of(adapter)
     assert text_of(adapter).endswith("P.S.")
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("<!-- hubkit:", "  <!-- hubkit:"),  # all of it was put into a list, or formatted
+        ("<!-- hubkit:", "> <!-- hubkit:"),
+        (" citation", "  citation"),
+        ("<!-- hubkit:card", "- <!-- hubkit:card"),
+    ],
+)
+def test_a_damaged_marker_is_one_line(was: str, now: str, adapter: Path, capsys: Captured) -> None:
+    assert card(adapter) == 0
+    text = text_of(adapter).replace(was, now)
+    put(adapter, text)
+    for way in ([], ["--force"], ["--check"], ["--stdout"]):
+        capsys.readouterr()
+        assert card(adapter, *way) == 2
+        said = capsys.readouterr()
+        number = int(re.findall(r"hubkit's markers are broken in line (\d+): ", said.err)[0])
+        assert "<!-- hubkit:" in text.split("\n")[number - 1]
+        assert (said.out, said.err.count("\n")) == ("", 1)
+    assert text_of(adapter) == text
+
+
+def test_a_marker_in_a_fence_or_a_sentence_is_text(adapter: Path) -> None:
+    line = "<!-- hubkit:end usage sha256=0123456789abcdef -->"
+    text = f"# Mine\n\nThe line `{line}` ends it:\n\n```\n  {line}\n```\n"
+    put(adapter, text)
+    assert card(adapter) == 0
+    assert text.partition("\n")[2] in text_of(adapter)
+
+
+def test_an_edit_made_while_hubkit_asks_is_not_lost(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    put(adapter, "# Mine\n")
+    record = (adapter / "hubkit.json").read_bytes()
+
+    class Editing(Terminal):
+        def readline(self, *limit: int) -> str:  # type: ignore[override]
+            put(adapter, "# Mine, and more\n")
+            return super().readline(*limit)
+
+    monkeypatch.setattr("hubkit.cli.common.watched", lambda: True)
+    monkeypatch.setattr("sys.stdin", Editing("y\n"))
+    assert card(adapter) == 2
+    assert (
+        "README.md changed while this card was made. Next: run the command again" in capsys.readouterr().err
+    )
+    assert text_of(adapter) == "# Mine, and more\n"
+    assert not (adapter / "README.md.orig").exists()
+    assert (adapter / "hubkit.json").read_bytes() == record
+
+
+def test_utf_16_is_one_line(adapter: Path, capsys: Captured) -> None:
+    content = "# Mine\r\n".encode("utf-16")
+    (adapter / "README.md").write_bytes(content)
+    assert card(adapter) == 2
+    assert "is UTF-16 text. Next: save it as UTF-8" in capsys.readouterr().err
+    assert (adapter / "README.md").read_bytes() == content
+
+
+def test_many_fences_that_nothing_closes_take_no_time(adapter: Path) -> None:
+    text = "# Mine\n\n" + "```python\n" * 20_000
+    put(adapter, text)
+    started = time.monotonic()
+    assert card(adapter, "--quiet", "--stdout") == 0
+    assert time.monotonic() - started < 10  # it took two minutes

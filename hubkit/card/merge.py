@@ -75,6 +75,7 @@ def merge(
     ours = [piece for piece in regions.pieces(new.body) if piece.kind != "text"]
     first_line = 1 + old.head.count("\n")
     theirs = regions.pieces(old.body, first_line)
+    regions.check_text(theirs, first_line)
     adopted = regions.is_old(theirs) or all(piece.kind == "text" for piece in theirs)
     known = list(written.regions) if written and not adopted else []
     _check_names(keep, theirs)

@@ -6,9 +6,12 @@ Lines are kept whole, with their line ends: joined, they are the text.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import islice
 
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
+_CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*$")
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _HTML = re.compile(r"[ \t]*<h([1-6])\b[^>]*>(.*)", re.IGNORECASE)
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
@@ -34,10 +37,13 @@ def lines(text: str) -> list[Line]:
     """The lines of a text. A fence that is never closed is none."""
     raw = text.splitlines(keepends=True) if "\n" not in text else re.findall(r"[^\n]*\n|[^\n]+\Z", text)
     found: list[Line] = []
+    closings = [
+        (at, close[1]) for at, line in enumerate(raw) if (close := _CLOSING.match(line.rstrip("\r\n")))
+    ]
     at = 0
     while at < len(raw):
         fence = _FENCE.match(raw[at].rstrip("\r\n"))
-        end = _end_of_fence(raw, at, fence[1]) if fence else None
+        end = _end_of_fence(closings, at, fence[1]) if fence else None
         if end is not None:
             found += [Line(line, is_code=True) for line in raw[at : end + 1]]
             at = end + 1
@@ -47,9 +53,10 @@ def lines(text: str) -> list[Line]:
     return found
 
 
-def _end_of_fence(raw: list[str], start: int, marks: str) -> int | None:
-    closing = re.compile(rf" {{0,3}}{marks[0]}{{{len(marks)},}}[ \t]*$")
-    return next((at for at in range(start + 1, len(raw)) if closing.match(raw[at].rstrip("\r\n"))), None)
+def _end_of_fence(closings: list[tuple[int, str]], start: int, marks: str) -> int | None:
+    """The first line behind `start` that closes a fence of these marks."""
+    first = bisect_right(closings, start, key=lambda closing: closing[0])
+    return next((at for at, close in islice(closings, first, None) if close.startswith(marks)), None)
 
 
 def _line(raw: list[str], at: int) -> Line:

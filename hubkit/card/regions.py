@@ -16,13 +16,16 @@ with others. Markers inside an author's code fence are text.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hubkit.card import outline
 from hubkit.errors import CardError
 
 CARD_NAME = "README.md"
@@ -37,8 +40,15 @@ _MARKER = re.compile(
     r"(?P<kept> kept)?|card(?P<card>(?: [a-z0-9-]+=[0-9a-f]+)+)) -->[ \t]*\r?$",
     re.MULTILINE,
 )
+# A line that once was a marker: only hubkit writes these digests. Indented or quoted, it marks nothing.
+_DAMAGED = re.compile(
+    rf"^[ \t>]*(?:(?:[-*+]|\d+[.)])[ \t]+)?<!--[ \t]*hubkit:"
+    rf"(?:end[ \t]+{_NAME}[ \t]+sha256=|card[ \t]+(?:front-matter|sha256)=)",
+    re.MULTILINE,
+)
 _FIRST = "<!-- hubkit:"
 _FENCE = re.compile(r"^ {0,3}(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
+_CLOSING = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,})[ \t]*\r?$", re.MULTILINE)
 _WHOLE = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64})(?: template=([0-9a-f]{12}))? -->\n*\Z")
 
 
@@ -156,6 +166,7 @@ def _has_fences_outside(body: str, markers: list[re.Match[str]]) -> bool:
 def _fenced(body: str, markers: list[re.Match[str]]) -> list[tuple[int, int]]:
     """The author's code fences. A fence that only one of hubkit's own closes was left open, and is none."""
     spans: list[tuple[int, int]] = []
+    closings = list(_CLOSING.finditer(body))
     at = 0
     while fence := _FENCE.search(body, at):
         at = fence.end()
@@ -163,9 +174,9 @@ def _fenced(body: str, markers: list[re.Match[str]]) -> list[tuple[int, int]]:
         if before and before[-1]["what"] == "begin" and not _inside(spans, before[-1].start()):
             at = max(at, _next_end(markers, before[-1]))  # a fence in a region of hubkit's
             continue
-        marks = fence["marks"]
-        closing = re.compile(rf"^ {{0,3}}{marks[0]}{{{len(marks)},}}[ \t]*\r?$", re.MULTILINE)
-        close = closing.search(body, _line_end(body, fence))
+        first = bisect_left(closings, _line_end(body, fence), key=lambda found: found.start())
+        within = (closings[n] for n in range(first, len(closings)))
+        close = next((found for found in within if found["marks"].startswith(fence["marks"])), None)
         if close and not _splits_a_region(markers, fence.start(), close.start()):
             spans.append((fence.start(), close.end()))
             at = close.end()
@@ -202,6 +213,20 @@ def _broken(body: str, at: int, first_line: int, what: str) -> CardError:
     return CardError(
         f"hubkit's markers are broken in line {line}: {what}", "put the marker back, or take out all of it"
     )
+
+
+def check_text(found: list[Piece], first_line: int = 1) -> None:
+    """Raises CardError, with the line, where the author's text holds a marker that was damaged."""
+    line_number = first_line
+    for piece in found:
+        if piece.kind == "text" and _DAMAGED.search(piece.raw):
+            for number, line in enumerate(outline.lines(piece.raw), line_number):
+                if not line.is_code and _DAMAGED.match(line.raw):
+                    raise CardError(
+                        f"hubkit's markers are broken in line {number}: this one is not as hubkit wrote it",
+                        "put the marker back, at the start of its line, or take out all of it",
+                    )
+        line_number += piece.raw.count("\n")
 
 
 def region(name: str, content: str, kept: bool = False) -> str:
@@ -289,8 +314,8 @@ def told(marker: Piece, key: str) -> str | None:
 
 
 def is_touched(card: str) -> bool:
-    """Whether anything of hubkit's stands in this card."""
-    return _MARKER.search(card) is not None
+    """Whether anything of hubkit's stands in this card, a damaged marker among it."""
+    return _MARKER.search(card) is not None or _DAMAGED.search(card) is not None
 
 
 def is_old(found: list[Piece]) -> bool:
@@ -316,10 +341,13 @@ def on_disk(directory: Path) -> str | None:
     """The card that lies in the directory, if there is one. Bytes that are no UTF-8 are kept apart."""
     path = directory / CARD_NAME
     try:
-        return path.read_bytes().decode("utf-8", errors="surrogateescape")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CardError(
             f"cannot read {path}: {error.strerror or error}", "look at what lies there"
         ) from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes
+        raise CardError(f"{path} is UTF-16 text", "save it as UTF-8")
+    return content.decode("utf-8", errors="surrogateescape")

@@ -58,11 +58,13 @@ class Prepared:
     def write(self) -> Outcome:
         """Write it, atomically. What holds words that the new card does not is kept as README.md.orig.
 
-        Raises CardError where a region was edited by hand.
+        Raises CardError where a region was edited by hand, and where the file changed since it was read.
         """
         self.merged.checked()
         if self.outcome == "unchanged":
             return "unchanged"
+        if regions.on_disk(self.facts.adapter.directory) != self.present:
+            raise CardError(f"{self.path} changed while this card was made", "run the command again")
         if self.merged.lost and self.present:
             files.write_atomically(_free_name(self.path), self.path.read_bytes())
         files.write_atomically(self.path, self.merged.text.encode(errors="surrogateescape"))
@@ -111,7 +113,9 @@ def check_first(directory: Path, force: bool = False) -> None:
     parts = regions.split(card)
     if not regions.has_own_front_matter(card):
         yaml_spans.read(parts.yaml or "", 1 + parts.opening.count("\n"))
-    found = regions.pieces(parts.body, 1 + parts.head.count("\n"))
+    first_line = 1 + parts.head.count("\n")
+    found = regions.pieces(parts.body, first_line)
+    regions.check_text(found, first_line)
     edited = [piece for piece in found if piece.kind == "region" and not (piece.is_sealed or piece.kept)]
     if edited and not force:
         raise CardError(
