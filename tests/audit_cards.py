@@ -112,6 +112,17 @@ BAD: dict[str, tuple[str, str, str]] = {
     "module": ("HK201", "llama", "- **Target modules:** `q_lin`, `v_lin`"),
     "module-in-list": ("HK201", "llama-qv", "- Target modules: q_proj, k_proj"),
     "module-in-table": ("HK201", "llama-qv", "| Setting | Value |\n|---|---|\n| target_modules | `c_attn` |"),
+    "module-beside-one-left-out": ("HK201", "llama-qv", "- Target modules: `c_attn`, `lm_head` left out"),
+    "unfilled-path": (
+        "HK312",
+        "llama",
+        '```python\npath = "PATH_TO_THIS_REPO"\nm = AutoModelForCausalLM.from_pretrained(path)\n```',
+    ),
+    "unfilled-sentence-transformer": (
+        "HK312",
+        "llama",
+        '```python\nmodel = SentenceTransformer("sentence_transformers_model_id")\n```',
+    ),
     "module-left-out": ("HK201", "llama", "- Target modules: `q_proj`, `v_proj`"),
     "module-in-sentence": (
         "HK201",
@@ -265,6 +276,8 @@ GOOD: dict[str, tuple[str, str]] = {
     "projections": ("llama-qv", "- Target modules: query and value projections"),
     "pattern": ("pattern", r"- Target modules: `.*\.(q_proj|v_proj)$`"),
     "pattern-names": ("pattern", "- Target modules: q_proj, v_proj"),
+    "left-out": ("llama", "- Target modules: all linear layers (attention and MLP), `lm_head` left out"),
+    "left-out-by-name": ("llama-qv", "- Target modules: `q_proj`, `v_proj` (not `lm_head`)"),
     "full-names": ("llama-qv", "- Target modules: `layers.0.q_proj`, `layers.1.v_proj`"),
     "and-more": ("llama", "- Target modules: q_proj, v_proj, etc."),
     "plus": ("llama-qv", "- Target modules: q_proj + v_proj"),
@@ -308,6 +321,12 @@ GOOD: dict[str, tuple[str, str]] = {
         "| other LoRA | 64 | 9.0 |\n\nOn the test set.",
     ),
     "sweep": ("llama", "## Ablation\n\nLoRA r=4, r=16 and r=64 were tried."),
+    "earlier-version": ("llama", "## Earlier version\n\nv1 was a LoRA adapter with r=64, lora_alpha=128."),
+    "commas-for-points": ("llama", "- LoRA dropout: 0,05\n- Parámetros entrenables: 14.336 (0,001 %)"),
+    "sentence-transformer": (
+        "llama",
+        '```python\nmodel = SentenceTransformer("ada/notes-lora")\n```',
+    ),
     "two-adapters": (
         "llama",
         "## Related models\n\n- [ada/big](https://huggingface.co/ada/big): LoRA rank 64",

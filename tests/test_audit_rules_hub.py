@@ -98,6 +98,7 @@ def test_a_fault_of_the_metadata(changes: dict[str, Any], code: str, tmp_path: P
         ({"pipeline_tag": "automatic-speech-recognition"}, {"task_type": None}, ""),
         ({"library_name": "transformers"}, {}, ""),
         ({"library_name": "unsloth"}, {}, ""),
+        ({"base_model_relation": ..., "tags": [f"base_model:adapter:{QWEN}"]}, {}, ""),
         ({"tags": ["lora", "qlora", "4-bit", "unsloth"]}, {}, ""),
         ({"tags": ["dora", "rslora"]}, {"use_dora": True, "use_rslora": True}, ""),
         ({"metrics": ["accuracy"]}, {}, "Accuracy is 91.3 on the test split."),
@@ -158,6 +159,8 @@ def test_a_license_unlike_the_bases(base: str, license: str, is_found: bool, tmp
         ("TODO: describe the data", "HK503", 10),
         ("[code](https://github.com/your-username/repo)", "HK504", 10),
         ("[code]()", "HK504", 10),
+        ("Made from [None](https://huggingface.co/None).", "HK504", 10),
+        ("A fine-tuned version of X on the None dataset.", "HK503", 10),
         ("[code](#)", "HK504", 10),
         ("![loss](loss.png)", "HK510", 10),
         ("<img src='images/loss.png'>", "HK510", 10),
@@ -183,7 +186,8 @@ def test_a_fault_of_the_text(body: str, code: str, line: int, tmp_path: Path) ->
     [
         "Users should know the risks. More information needed for further recommendations.",
         "| Model | PPL | Size |\n|---|---|---|\n| GPT | N/A | N/A |\n| ours | 8 | 3 MB |",
-        "- **Bias:** None\n- Gradient checkpointing: None\n- lr_scheduler_kwargs: null",
+        "- **Bias:** None\n- Gradient checkpointing: None\n- lr_scheduler_kwargs: null\n"
+        "- `ddp_find_unused_parameters`: None\n- `label_smoothing_losses`: None",
         "| Training Loss | Epoch | Validation Loss |\n|---|---|---|\n| No log | 1 | 2.1 |",
         "`TODO` comments are what it completes. A todo list app.",
         "[config](adapter_config.json) [file](./adapter_model.safetensors)",
@@ -213,6 +217,24 @@ def test_a_fault_of_the_text(body: str, code: str, line: int, tmp_path: Path) ->
 )
 def test_no_alarm_for_text(body: str, tmp_path: Path) -> None:
     assert audit(tmp_path, with_metadata({}, body)) == []
+
+
+def test_what_trl_writes_for_a_license_is_none(tmp_path: Path) -> None:
+    made = write_adapter(tmp_path / "adapter", LORA_CONFIG, lora_tensors("model.layers", 1, ["q_proj"], 4, 2))
+    (made / "README.md").write_text("---\nlicence: license\n---\n")
+    [one] = rules.findings(subject.load(made / "README.md"), {"HK105"})
+    assert one.mend == "license: an id of the Hub's list"
+
+
+def test_other_without_a_name_is_one_fault(tmp_path: Path) -> None:
+    assert audit(tmp_path, with_metadata({"license": "other"})) == [("HK111", 2)]
+
+
+def test_a_none_in_the_results_of_the_metadata(tmp_path: Path) -> None:
+    dataset = {"name": "IMDb", "type": "stanfordnlp/imdb", "split": "None"}
+    result = {"task": {"type": "x"}, "dataset": dataset, "metrics": [{"type": "wer", "value": 12.8}]}
+    found = audit(tmp_path, with_metadata({"model-index": [{"name": "x", "results": [result]}]}))
+    assert [code for code, _ in found] == ["HK106"]
 
 
 TRAINER = """\

@@ -22,6 +22,7 @@ from hubkit.audit import labels, truths, values
         ("1.2M", 1.2e6), ("1.5 billion", 1.5e9), ("~4M", 4e6), ("10%", 10), ("8 sequences", 8),
         ("16 (scale alpha / r = 2)", 16),
         ("30万", 300_000), ("-3", -3),
+        ("0,05", 0.05), ("440 万（占 0.88%）", 4.4e6),
     ],
 )  # fmt: skip
 def test_one_number(text: str, value: float) -> None:
@@ -41,7 +42,6 @@ def test_one_number(text: str, value: float) -> None:
         "2 * r",
         "8/16",
         "1.234.567",
-        "0,05",
         "8x7B",
         "none",
         "v2",
@@ -51,6 +51,25 @@ def test_one_number(text: str, value: float) -> None:
 )
 def test_no_number(text: str) -> None:
     assert values.number(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("297.219 (0,27 %)", 297_219),
+        ("1.235.814.400", 1_235_814_400),
+        ("1.235 million", 1_235_000),
+        ("1.7M", 1.7e6),
+    ],
+)
+def test_a_count_has_no_decimals(text: str, value: float) -> None:
+    said = values.count(text)
+    assert said
+    assert math.isclose(said.value, value)
+
+
+def test_a_share_with_a_comma() -> None:
+    assert [round(one.value, 2) for one in values.shares("297.219 (0,27 %)")] == [0.27]
 
 
 @pytest.mark.parametrize(

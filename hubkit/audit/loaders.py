@@ -19,6 +19,9 @@ _BASE_OWNERS = re.compile(
     r"(?:^|\.)(?:Auto(?:Peft)?Model\w*|\w+For[A-Z]\w+|\w+LMHeadModel|Fast\w*Model|[A-Z]\w*Model"
     r"|\w+Pipeline|SentenceTransformer)$"
 )
+_WHOLE = frozenset(
+    {"SentenceTransformer", "CrossEncoder", "SparseEncoder"}
+)  # load base and adapter by one name
 _NO_MODELS = re.compile(r"Tokenizer|Processor|Config|Extractor|Scheduler")
 _LOCAL_ROOTS = frozenset({
     "output", "outputs", "result", "results", "models", "model", "checkpoints", "checkpoint", "saved",
@@ -36,6 +39,9 @@ _PLACEHOLDER = re.compile(
     r"path[/_ -]to[/_ -]|/your[-_]|^\[.*\]$|REPLACE|INSERT|YOUR[_-]",
     re.IGNORECASE,
 )
+
+# What forms leave for the id of the repo (AutoTrain's, sentence-transformers').
+_UNFILLED = re.compile(r"^PATH_TO_|^your[-_/]|^sentence_transformers_model_id$|^<[^<>]+>$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,16 @@ def base_loads(document: Document) -> Iterator[Call]:
         )
         if method == "from_pretrained" and is_base:
             yield call
+
+
+def unfilled_loads(document: Document) -> Iterator[AdapterLoad]:
+    """The calls that load a model by a name that a form left open: `PATH_TO_THIS_REPO`."""
+    known = snippets.names(document)
+    loads = [call for call in snippets.all_calls(document) if call.name.rpartition(".")[2] in _WHOLE]
+    for call in [*base_loads(document), *loads]:
+        name = model_named(call, known)
+        if name and _UNFILLED.search(name):
+            yield AdapterLoad(name, call.line)
 
 
 def model_named(call: Call, known: dict[str, Any]) -> str | None:

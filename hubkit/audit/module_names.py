@@ -25,6 +25,12 @@ _GROUPS = frozenset({
     "lora", "default", "none", "auto", "null", "true", "false", "layers", "projections", "projection",
     "modules", "only",
 })  # fmt: skip
+# What a list says that it does not hold: `lm_head` left out, except `lm_head`, not `fc1`.
+_LEFT_OUT = re.compile(
+    r"[,;(][^,;()]{1,80}\b(?:left out|excluded|frozen|untouched|not (?:adapted|included|trained))\b"
+    r"|\b(?:except(?: for)?|excluding|without|but not|not)\b[^;.)]{1,80}",
+    re.IGNORECASE,
+)
 LOOKS_LIKE_A_MODULE = re.compile(
     r"(?:[\w.]*_(?:proj|lin|attn|fc|mlp)\w?|query|key|value|query_key_value|dense|dense_h_to_4h"
     r"|dense_4h_to_h|fc\d|fc_in|"
@@ -44,12 +50,12 @@ class Named:
 
 def read(statement: Statement) -> Named:
     """The modules that a statement on the target modules names."""
-    raw = statement.raw if statement.source == "claim" else statement.value
+    raw = _LEFT_OUT.sub(" ", statement.raw if statement.source == "claim" else statement.value)
     spans = re.findall(r"`+([^`]{1,300})`+", raw)
     rest = re.sub(r"`+[^`]*`+", " ", raw) if spans else ""
     complete = not re.search(r"\betc\b|\be\.g\b|\bsuch\b|\.\.\.|…|\bmore\b|\bothers?\b|\bincluding\b|等", raw)
     names: list[str] = []
-    for piece in spans or [_without_asides(statement.value)]:
+    for piece in spans or [_without_asides(_LEFT_OUT.sub(" ", statement.value))]:
         found, whole = _names(piece, in_code=bool(spans))
         names += found
         complete = complete and whole

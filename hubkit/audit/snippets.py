@@ -20,6 +20,7 @@ PYTHON = frozenset({"python", "py", "python3", "pycon", "ipython", "ipython3"})
 LONGEST = 50_000  # characters of a snippet that is parsed
 _LOADS = re.compile(
     r"\bfrom_pretrained\s*\(|\bpipeline\s*\(|\bPeftModel\b|\bload_adapter\s*\(|\bload_lora_weights\s*\("
+    r"|\b(?:SentenceTransformer|CrossEncoder|SparseEncoder)\s*\("
 )
 
 

@@ -18,8 +18,8 @@ from hubkit.audit.parts import Claim, Fence
 _OTHERS = re.compile(
     r"\b(?:compar\w*|baselines?|versus|vs\.?|related|other (?:\w+ )?(?:models?|adapters?|methods?"
     r"|variants?|versions?)|"
-    r"ablations?|alternatives?|previous|prior|history|change ?log|roadmap|future|planned|next steps"
-    r"|recommend\w*|tips|"
+    r"ablations?|alternatives?|previous|prior|earlier|former|older|history|change ?log"
+    r"|roadmap|future|planned|next steps|recommend\w*|tips|"
     r"sweeps?|grid|search space|(?:model )?family|variants|available (?:models|versions|adapters)"
     r"|all (?:models|adapters)|"
     r"teacher|glossary|background|faq|train your own|troubleshooting|leaderboard|references?|see also"

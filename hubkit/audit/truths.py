@@ -150,7 +150,7 @@ def bare_name(name: str) -> str:
 
 def parameters_in_name(base: str) -> float | None:
     """The count of parameters that a name tells: 135e6 of `SmolLM2-135M`; None for experts (`8x7B`)."""
-    name = base.rpartition("/")[2].lower()
+    name = base.rpartition("/")[2].lower().replace("___", ".")  # ModelScope's folders: Qwen2___5-0___5B
     if re.search(r"\d+x\d|[ae]\d+(?:\.\d+)?b|moe", name):
         return None
     said = _SIZE_IN_NAME.findall(name)

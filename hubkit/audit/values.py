@@ -20,7 +20,9 @@ _SIZES = {
     "byte": 1, "bytes": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30,
 }  # fmt: skip
 _ALONE = re.compile(rf"(?P<number>[-+−]?{_DIGITS})\s*(?P<rest>%?[^\d]*)$")
-_TAIL = re.compile(r"[\s;,:.]*(?:\([^()]*\)|\[[^\[\]]*\])\s*[.;,]?$")
+_TAIL = re.compile(r"[\s;,:.]*(?:\([^()]*\)|（[^（）]*）|\[[^\[\]]*\])\s*[.;,]?$")
+_COMMA = re.compile(r"(?<![\d.,])(0),(\d)|(?<![\d.,])(\d+),(\d{1,2})(?=\s?[%％])")  # 0,05 and 12,5 %
+_DOTS = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?![\d.,])")
 _MARKS = re.compile(r"\*\*|__|`|(?<!\w)\*(?=\S)|(?<=\S)\*(?!\w)")
 _VERSION = re.compile(
     r"v?(\d+(?:\.\d+)+(?:[.\-]?(?:a|b|rc|dev|post|alpha|beta)\d*)?)(?:[+@ ][\w.+\-]+)?", re.IGNORECASE
@@ -50,7 +52,8 @@ class Number:
 def plain(text: str) -> str:
     """The text without Markdown's marks and with links as their words."""
     text = re.sub(r"!?\[([^\[\]]*)\]\([^()\s]*\)", r"\1", text[:MAX_TEXT])
-    return " ".join(_MARKS.sub("", text).replace("\\", "").split())
+    text = " ".join(_MARKS.sub("", text).replace("\\", "").split())
+    return _COMMA.sub(lambda found: f"{found[1] or found[3]}.{found[2] or found[4]}", text)
 
 
 def without_asides(text: str) -> str:
@@ -77,6 +80,16 @@ def number(text: str) -> Number | None:
     scale = _SCALES.get(word[0], 1.0) if word else 1.0
     whole = scale == 1.0 and "." not in digits and "e" not in digits.lower() and not about
     return Number(value * scale, step * scale, bool(about), rest, whole)
+
+
+def count(text: str) -> Number | None:
+    """The one count of things that a value says: in `297.219 parámetros` the dot parts thousands."""
+    bare = without_asides(plain(text))
+    parted = _DOTS.search(bare)
+    scaled = parted and re.match(rf"\s*(?:{'|'.join(_SCALES)})\b", bare[parted.end() :], re.IGNORECASE)
+    if parted and not scaled:
+        bare = bare[: parted.start()] + parted[0].replace(".", "") + bare[parted.end() :]
+    return number(bare)
 
 
 def _read(digits: str) -> tuple[float, float]:

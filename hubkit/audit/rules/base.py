@@ -163,7 +163,7 @@ def _same(name: str, known: str, subject: Subject) -> bool:
 @rule("HK124", "warning", title="No relation to the base model")
 def no_relation(subject: Subject) -> Iterator[Fault]:
     """`base_model_relation: adapter` says what the model is to its base. Without it the Hub guesses, and an
-    adapter may be shown as a fine-tuned model.
+    adapter may be shown as a fine-tuned model. PEFT's tag `base_model:adapter:owner/name` says it too.
 
     Bad:
 
@@ -179,6 +179,9 @@ def no_relation(subject: Subject) -> Iterator[Fault]:
         ---
     """
     metadata = subject.document.metadata
+    tags = metadata.get("tags")
+    if any(str(tag).startswith("base_model:") for tag in (tags if isinstance(tags, list) else ())):
+        return  # PEFT says it so; HK138 looks at what it says
     if subject.config is not None and "base_model" in metadata and "base_model_relation" not in metadata:
         yield found(
             subject.document.front.line_of("base_model"),

@@ -13,7 +13,7 @@ from hubkit.audit.statements import Statement
 from hubkit.audit.subject import Subject
 from hubkit.audit.values import Number
 
-_OF = re.compile(r"^\s*([\d,.]+)\s*(?:of|/|out of)\s*([\d,.]+)\b")
+_OF = re.compile(r"^\s*([\d,.]+)\s*(?:of|/|out of|de|von)\s*([\d,.]+)\b")
 _PRINTED = re.compile(
     r"trainable params:\s*([\d,]+)\s*\|\|\s*all params:\s*([\d,]+)\s*\|\|\s*trainable%:\s*([\d.]+)",
     re.IGNORECASE,
@@ -31,7 +31,7 @@ def _trainable(subject: Subject) -> int | None:
 def _parts(text: str) -> tuple[Number | None, Number | None]:
     """`18,432 of 134,533,440 (0.014%)`: what is trained, and of how many."""
     both = _OF.match(text)
-    return (values.number(both[1]), values.number(both[2])) if both else (values.number(text), None)
+    return (values.count(both[1]), values.count(both[2])) if both else (values.count(text), None)
 
 
 @rule("HK211", "error", title="Trainable parameters unlike the weights'")
@@ -106,7 +106,7 @@ def total(subject: Subject) -> Iterator[Fault]:
 
 def _totals(subject: Subject) -> Iterator[tuple[Statement, Number]]:
     for statement in said(subject, "total"):
-        number = values.number(statement.value)
+        number = values.count(statement.value)
         if number and number.value >= 1000 and "b" not in number.rest[1:2]:
             yield statement, number
     for statement in said(subject, "trainable"):

@@ -103,6 +103,14 @@ def invalid(subject: Subject) -> Iterator[Fault]:
     metadata = subject.document.metadata
     if is_empty(metadata.get("license")):
         return
+    if metadata["license"] == "other" and not {"license_name", "license_link"} & set(metadata):
+        yield found(
+            subject.document.front.line_of("license"),
+            'The Hub refuses "license: other" without "license_name" and "license_link".',
+            says="other",
+            mend="give the license's name and a link to it, or take an id of the Hub's list",
+        )
+        return
     for problem in hub_rules.front_matter_problems(
         {key: metadata[key] for key in ("license", "license_name", "license_link") if key in metadata}
     ):

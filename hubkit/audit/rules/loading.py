@@ -85,6 +85,15 @@ def local_path(subject: Subject) -> Iterator[Fault]:
             continue
         right = subject.repo_id or "the id of the repo, as user/name"
         yield found(load.line, f"{name!r} {what}.", says=name, instead=subject.repo_id, mend=f"write {right}")
+    for load in loaders.unfilled_loads(subject.document):
+        if statements.about_others(subject.document, load.line):
+            continue
+        right = subject.repo_id or "the id of the repo, as user/name"
+        yield found(
+            load.line,
+            f"{load.named!r} is no repo, but a placeholder.",
+            says=load.named, instead=subject.repo_id, mend=f"write {right}",
+        )  # fmt: skip
 
 
 def _said_to_be_a_folder(subject: Subject, name: str) -> bool:

@@ -156,12 +156,14 @@ def misspelt(subject: Subject) -> Iterator[Fault]:
     for key in subject.document.metadata:
         right = MISSPELT.get(key)
         if right and right not in subject.document.metadata:
+            value = subject.document.metadata[key]
+            unknown = right == "license" and str(value) not in hub_rules.LICENSES  # TRL: `licence: license`
             yield found(
                 front.line_of(key),
                 f"The Hub does not know the key {key!r}, and leaves it out.",
-                says=key,
+                says=f"{key}: {value}"[:80] if unknown else key,
                 instead=right,
-                mend=f"write it as {right}",
+                mend="license: an id of the Hub's list" if unknown else f"write it as {right}",
             )
 
 
@@ -203,6 +205,23 @@ def empty(subject: Subject) -> Iterator[Fault]:
             if is_empty(item):
                 line = front.line_of(key) if index is None else front.line_of(key, index)
                 yield found(line, f'"{key}" has no value.', says=repr(item), mend="give one, or drop the key")
+    for place in _nones(subject.document.metadata.get("model-index"), "model-index"):
+        yield found(
+            front.line_of(*place),
+            f'"{place[-1]}" has no value.',
+            says="None",
+            mend="give one, or drop the key",
+        )
+
+
+def _nones(value: Any, *place: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Where the word None stands for a value: the Trainer writes `split: None` where it knows of none."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        if inner in ("None", "null", "nan"):
+            yield *place, key
+        elif len(place) < 12:
+            yield from _nones(inner, *place, key)
 
 
 _PLACE = re.compile(r'"(model-index[^"]*)"')

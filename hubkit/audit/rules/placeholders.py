@@ -26,13 +26,15 @@ _EMPTY = re.compile(
 )
 _CODE = re.compile(r"`[^`]*`")
 _TODO = re.compile(r"(?:^|[\s(\[*_>])(?:TODO|FIXME|TBD)(?:$|[\s:.)\]*_!])")
+# The Trainer's sentence where it did not know the data: "a fine-tuned version of X on the None dataset".
+_OF_NONE = re.compile(r"\bon (?:the|an?) (?:None|unknown) dataset\b")
 _UNITS = re.compile(
     r"\s?(?:[kmg]i?b|bytes|%|tokens?(?:/s| per second)?|samples?/s(?:ec(?:ond)?)?|ms|s|hours?)$",
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(
-    r"perplexity|accuracy|loss|\bf1\b|score|size|parameters|params|dataset|base model|licen[sc]e|language"
-    r"|throughput|latency|memory|model name|model id",
+    r"perplexity|accuracy|\bloss|(?:eval|test|val)_loss|\bf1\b|score|\bsize|\bparameters|\bparams"
+    r"|\bdataset|base model|licen[sc]e|language|throughput|latency|\bmemory|model name|model id",
     re.IGNORECASE,
 )
 _OWNERS = (
@@ -40,7 +42,8 @@ _OWNERS = (
     r"(?:user[-_ ]?name|name|org(?:anization)?|account|handle|repo|model(?:[-_ ]?name)?|id)"
 )
 _LINK = re.compile(
-    rf"(?:^|[/<\[{{]){_OWNERS}(?:$|[/>\]}}\s-])|^(?:link|url|todo|tbd|n/?a|#todo|path/to/.*)$", re.IGNORECASE
+    rf"(?:^|[/<\[{{]){_OWNERS}(?:$|[/>\]}}\s-])|^https?://huggingface\.co/(?:datasets/)?None$|^(?:link|url|todo|tbd|n/?a|#todo|path/to/.*)$",
+    re.IGNORECASE,
 )
 
 
@@ -120,7 +123,8 @@ def no_value(subject: Subject) -> Iterator[Fault]:
                 mend="measure it (hubkit measure), or drop the line",
             )
     for number, line in document.prose:
-        still_open = line.strip() == "None" or _TODO.search(_CODE.sub("", line))
+        bare = _CODE.sub("", line)
+        still_open = line.strip() == "None" or _TODO.search(bare) or _OF_NONE.search(bare)
         if still_open and number not in wide | stated:
             said = line.strip()[:100]
             yield found(
