@@ -7,11 +7,12 @@ that any YAML parser could take for something else (`no`, `1e3`, `2024-01-01`) i
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from hubkit.card.facts import Facts
 from hubkit.card.text import CONTROL, plain
-from hubkit.hub_rules import front_matter_problems, is_repo_id
+from hubkit.hub_rules import is_repo_id
 from hubkit.record import Perplexity
 
 METRIC_NAMES = {"causal": "Perplexity", "masked": "Perplexity at masked positions"}
@@ -36,11 +37,6 @@ def metadata(facts: Facts) -> dict[str, Any]:
         "model-index": _model_index(facts, measured) if measured else [],
     }
     return {key: value for key, value in found.items() if value}
-
-
-def problems(facts: Facts) -> list[str]:
-    """What the Hub would refuse or misread."""
-    return front_matter_problems(metadata(facts))
 
 
 def tags(facts: Facts) -> list[str]:
@@ -129,14 +125,17 @@ def _item(part: Any) -> list[str]:
 
 def scalar(value: Any) -> str:
     """One value as YAML."""
+    if isinstance(value, str):
+        return _string(value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, str):
-        is_plain = _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
-        return value if is_plain else f'"{_escaped(value)}"'
-    return str(value)
+    return _float(value) if isinstance(value, float) else str(value)
+
+
+@lru_cache(maxsize=1024)
+def _string(value: str) -> str:
+    is_plain = _PLAIN.fullmatch(value) and value.lower() not in _RESERVED
+    return value if is_plain else f'"{_escaped(value)}"'
 
 
 def _float(value: float) -> str:

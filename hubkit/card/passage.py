@@ -100,6 +100,8 @@ def _balanced(lines: list[str]) -> frozenset[str]:
 
 def _without_open_tags(line: str, keep: frozenset[str]) -> str:
     """The line with each `<` that could open something for good written as an entity."""
+    if "<" not in line:
+        return line
     spans = [] if "\\`" in line else [found.span() for found in _CODE.finditer(line)]
 
     def harmless(at: int) -> bool:

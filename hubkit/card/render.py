@@ -34,6 +34,7 @@ from hubkit.card.facts import Facts
 from hubkit.card.ran import ran
 from hubkit.card.usage import usage
 from hubkit.errors import CardError
+from hubkit.hub_rules import front_matter_problems
 from hubkit.record import Author
 
 TEMPLATE_NAME = "model_card.md.j2"
@@ -60,7 +61,6 @@ class _Absent(Exception):
     """A template wrote a value that is not known."""
 
 
-@lru_cache(maxsize=1)
 def default_template() -> Path:
     """The packaged template; in a checkout, the one at the repository's top level."""
     package = Path(hubkit.__file__).parent
@@ -76,17 +76,17 @@ def render(facts: Facts, template: Path | None = None, metadata: dict[str, Any] 
     `metadata` stands in for what the facts make the front matter say. Raises CardError, naming the template's
     line.
     """
-    problems = front_matter.problems(facts)
-    if problems:
+    if metadata is None:
+        metadata = front_matter.metadata(facts)
+    if problems := front_matter_problems(metadata):
         raise CardError("the Hub would refuse this card: " + "; ".join(problems), "mend the card's settings")
-    path = template or default_template()
-    source = _read(path)
+    path, source = (template, _read(template)) if template else _own()
     loaded, values = _load(path, source, own=template is None), context(facts, metadata)
     try:
         card = loaded.render(values)
     except Exception as error:  # a template can fail in any way that Python can
         raise _located(error, path) from error
-    is_own = template is None or source == _read(default_template())
+    is_own = template is None or source == _own()[1]
     return regions.seal(_tidy(card), None if is_own else source)
 
 
@@ -220,6 +220,13 @@ def _compiled(path: Path, source: str, own: bool) -> jinja2.Template:
     environment = _environment(own)
     code = environment.compile(source, name=path.name, filename=str(path))
     return environment.template_class.from_code(environment, code, environment.make_globals(None))
+
+
+@lru_cache(maxsize=1)
+def _own() -> tuple[Path, str]:
+    """The packaged template and its text, which do not change while hubkit runs."""
+    path = default_template()
+    return path, _read(path)
 
 
 def _read(path: Path) -> str:

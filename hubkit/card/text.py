@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import re
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
+from itertools import chain
 
 from hubkit.hub_rules import is_repo_id
 
@@ -22,7 +23,9 @@ _ESCAPES = {
 } | {ord("<"): "&lt;", ord(">"): "&gt;", ord("|"): "&#124;", ord("&"): "&amp;", ord("~"): "\\~"}  # fmt: skip
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
 _LINE_START = re.compile(r"#{1,6}(?:\s|$)|[+-](?:\s|$)|[=-][=\s-]*$|\d+[.)](?:\s|$)")
-_NUMBER, _NUMBER_STARTS = re.compile(r"[-+*]*[\d,.]+(?:e-?\d+)?[%*]*"), frozenset("0123456789-+*.,")
+_NUMBER_STARTS = frozenset("0123456789-+*.,")
+_NUMBER = r"(?:[-+*]*[0-9,.]+(?:e-?[0-9]+)?[%*]*)?"
+_NUMBERS = re.compile(rf"{_NUMBER}(?:\n{_NUMBER})*")
 _CLOSING_HASHES = re.compile(r"#+$")  # a heading would take them as its end
 _AUTOLINK = re.compile(r"(?i)\b(?:https?|ftp)(?=://)|\bwww(?=\.)|@")
 
@@ -177,21 +180,29 @@ def table(rows: list[tuple[str, ...]], *header: str) -> str:
     """A Markdown table whose source lines up; nothing in a cell can end the cell. Empty without rows."""
     if not rows:
         return ""
-    cells: list[Sequence[str]] = [header, *rows]
-    whole = ".".join([cell for row in cells for cell in row])
+    width = len(header)
+    if any(len(row) != width for row in rows):
+        raise ValueError(f"a row of this table does not have {width} cells")
+    cells = [*header, *chain.from_iterable(rows)]  # in one list: a card has hundreds
+    whole = ".".join(cells)
     if "|" in whole or "  " in whole or not whole.isprintable():  # rare, and slow to look for cell by cell
-        cells = [[" ".join(cell.split()).replace("|", "&#124;") for cell in row] for row in cells]
-    columns = list(zip(*cells, strict=True))
-    numeric = [_is_numeric(column[1:]) for column in columns]
-    widths = [max(3, max(map(len, column))) for column in columns]
-    sides = [">" if right else "<" for right in numeric]
-    line = f"| {' | '.join(f'{{:{side}{width}}}' for side, width in zip(sides, widths, strict=True))} |"
-    rule = ["-" * (width - 1) + (":" if right else "-") for width, right in zip(widths, numeric, strict=True)]
-    return "\n".join([line.format(*row) for row in (cells[0], rule, *cells[1:])])
+        cells = [" ".join(cell.split()).replace("|", "&#124;") for cell in cells]
+    lengths = [*map(len, cells)]
+    forms, rule = [], []
+    for place in range(width):
+        wide = max(3, *lengths[place::width])
+        if _is_numeric(cells[width + place :: width]):
+            forms.append(f"%{wide}s")
+            rule.append("-" * (wide - 1) + ":")
+        else:
+            forms.append(f"%-{wide}s")
+            rule.append("-" * wide)
+    line = f"| {' | '.join(forms)} |"
+    lines = "\n".join([line] * (len(rows) + 2))
+    return lines % (*cells[:width], *rule, *cells[width:])
 
 
-def _is_numeric(column: tuple[str, ...]) -> bool:
+def _is_numeric(column: list[str]) -> bool:
     """Whether a column holds numbers, and is set right-aligned for that."""
-    return any(column) and all(
-        not cell or (cell[0] in _NUMBER_STARTS and _NUMBER.fullmatch(cell)) for cell in column
-    )
+    first = column[0] or "".join(column)
+    return first[:1] in _NUMBER_STARTS and _NUMBERS.fullmatch("\n".join(column)) is not None
