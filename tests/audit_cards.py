@@ -112,6 +112,42 @@ BAD: dict[str, tuple[str, str, str]] = {
     "module": ("HK201", "llama", "- **Target modules:** `q_lin`, `v_lin`"),
     "module-in-list": ("HK201", "llama-qv", "- Target modules: q_proj, k_proj"),
     "module-in-table": ("HK201", "llama-qv", "| Setting | Value |\n|---|---|\n| target_modules | `c_attn` |"),
+    "rank-beside-alpha": ("HK202", "llama", "- r = 64, alpha = 16, no bias"),
+    "alpha-times-in-sentence": ("HK203", "llama", "- r = 8, alpha = 4 * r, dropout 0.05"),
+    "rank-in-own-row": (
+        "HK202",
+        "llama",
+        "| Run | r | alpha | Targets |\n|---|---|---|---|\n| base | - | - | - |\n"
+        "| **this repo** | 64 | 16 | all linear |\n| other | 4 | 8 | all linear |",
+    ),
+    "rank-korean-bold": ("HK202", "llama", "- **랭크:** 64, **알파:** 16, **드롭아웃:** 0.05"),
+    "alpha-korean-bold": ("HK203", "llama", "- **랭크:** 8, **알파:** 64, **드롭아웃:** 0.05"),
+    "module-in-yaml-list": (
+        "HK201",
+        "llama-qv",
+        "```yaml\nlora_r: 8\nlora_target_modules:\n  - q_proj\n  - c_attn\n```",
+    ),
+    "module-before-frozen": ("HK201", "llama-qv", "LoRA on `q_proj` and `k_proj`; the rest is frozen."),
+    "base-in-yaml": ("HK208", "llama", "```yaml\nbase_model: org/another-3b\nlora_r: 8\n```"),
+    "base-in-sentence": (
+        "HK208",
+        "llama",
+        "This model is a fine-tuned version of [org/another-3b](https://huggingface.co/org/another-3b) on x.",
+    ),
+    "trainable-in-sentence": ("HK211", "llama", "It has 1.7M trainable parameters."),
+    "trainable-are-trained": ("HK211", "llama", "In all 99,999 parameters are trained."),
+    "trainable-in-own-row": (
+        "HK211",
+        "llama",
+        "| | Trained parameters | Notes |\n|---|---|---|\n| this adapter | 99,999 | |\n| full | 12,358,144 |",
+    ),
+    "share-in-sentence": ("HK213", "llama", "It has 14,336 trainable parameters (4.2% of 1,235,814,400)."),
+    "share-printed-by-unsloth": (
+        "HK213",
+        "llama",
+        "```\nTrainable parameters = 442,368 of 109,956,666 (4.00% trained)\n```",
+    ),
+    "size-on-disk": ("HK214", "llama", "The LoRA adapter is 68 MB on disk."),
     "module-beside-one-left-out": ("HK201", "llama-qv", "- Target modules: `c_attn`, `lm_head` left out"),
     "unfilled-path": (
         "HK312",
@@ -321,6 +357,23 @@ GOOD: dict[str, tuple[str, str]] = {
         "| other LoRA | 64 | 9.0 |\n\nOn the test set.",
     ),
     "sweep": ("llama", "## Ablation\n\nLoRA r=4, r=16 and r=64 were tried."),
+    "rank-alone": ("llama", "Points within r = 64 of each other are one cluster."),
+    "own-row": (
+        "llama",
+        "| Run | r | alpha | Trainable |\n|---|---|---|---|\n| full | - | - | 1,235,814,400 |\n"
+        "| this repo | 8 | 16 | 14,336 |\n| other | 64 | 128 | 114,688 |",
+    ),
+    "korean-bold": ("llama", "- **랭크:** 8, **알파:** 16, **드롭아웃:** 0.05"),
+    "yaml-list": (
+        "llama-qv",
+        "```yaml\nlora_r: 8\nlora_target_modules:\n  - v_proj\n  - q_proj\nseed: 1\n```",
+    ),
+    "counts-of-others": (
+        "llama",
+        "Full fine-tuning has 1,235,814,400 trainable parameters, more than LoRA at rank 64.\n\n"
+        "A head with 1,536 parameters (0.1%) would do.",
+    ),
+    "size-of-the-base": ("llama", "With the base the LoRA adapter takes 2.5 GB on disk."),
     "earlier-version": ("llama", "## Earlier version\n\nv1 was a LoRA adapter with r=64, lora_alpha=128."),
     "commas-for-points": ("llama", "- LoRA dropout: 0,05\n- Parámetros entrenables: 14.336 (0,001 %)"),
     "sentence-transformer": (

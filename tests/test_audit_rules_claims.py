@@ -69,6 +69,13 @@ def test_without_an_adapter_nothing_is_claimed_of_it(tmp_path: Path) -> None:
     assert {f.code for f in found} <= {"HK311"}
 
 
+@pytest.mark.parametrize(("says", "is_found"), [("Llama-3.2-1B", False), ("Llama-3.2-3B", True)])
+def test_a_path_is_a_base_where_the_metadata_names_it_so(says: str, is_found: bool, tmp_path: Path) -> None:
+    front = "---\nbase_model: meta-llama/Llama-3.2-1B\n---\n\n"
+    found = audit(tmp_path, f"{front}# Notes\n\n- Base model: meta-llama/{says}\n", "local")
+    assert ("HK208" in {one.code for one in found}) is is_found
+
+
 PIECES = sorted(
     {text for _, _, text in audit_cards.BAD.values()} | {text for _, text in audit_cards.GOOD.values()}
 )

@@ -60,6 +60,7 @@ def test_nothing_is_found_on_the_card_that_the_others_change(tmp_path: Path) -> 
         ({"base_model": "None"}, "HK106"),
         ({"base_model": "Qwen2.5-7B-Instruct"}, "HK122"),
         ({"base_model": "Qwen/Qwen2.5-7B"}, "HK123"),
+        ({"base_model": "Qwenn/Qwen2.5-7B-Instruct"}, "HK123"),
         ({"base_model_relation": ...}, "HK124"),
         ({"base_model_relation": "finetune"}, "HK125"),
         ({"base_model_relation": "lora"}, "HK125"),

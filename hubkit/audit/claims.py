@@ -17,6 +17,8 @@ _LABEL = re.compile(
 _LABEL_WITH_CODE = re.compile(
     r"^(?:\*\*|__)?(`[^`]{1,60}`[^:=：]{0,40}?)(?:\*\*|__)?[ \t]*(?::|：|=)[ \t]*(?:\*\*|__)?[ \t]*(.*)$"
 )
+# A further label in the same line: `**Rank:** 8, **Alpha:** 16`.
+_MORE = re.compile(r"[,;·][ \t]*(?:\*\*|__)([^*:：|]{1,40})(?:[:：](?:\*\*|__)|(?:\*\*|__)[ \t]*[:：])[ \t]*")
 LONGEST_LABEL = 60
 
 
@@ -65,7 +67,18 @@ def _of_lines(text: dict[int, str], bare: Document) -> Iterator[Claim]:
         if not raw:
             indent = len(marker[1].expandtabs(4)) if marker else 0
             raw = ", ".join(_below(text, numbers[position + 1 :], number, indent, bool(marker and marker[2])))
-        yield Claim(label, inline.plain(raw), raw, number, bare.section_at(number), "item")
+        more = list(_MORE.finditer(raw))
+        ends = [*(one.start() for one in more), len(raw)]
+        pairs = [
+            (label, raw[: ends[0]]),
+            *((m[1], raw[m.end() : e]) for m, e in zip(more, ends[1:], strict=True)),
+        ]
+        for name, said in pairs:
+            said = said.strip(" ,;·")
+            if name.strip():
+                yield Claim(
+                    inline.plain(name), inline.plain(said), said, number, bare.section_at(number), "item"
+                )
 
 
 def _below(text: dict[int, str], numbers: list[int], line: int, indent: int, in_list: bool) -> Iterator[str]:

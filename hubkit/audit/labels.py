@@ -14,9 +14,9 @@ _WORDS: dict[str, str] = {
     "|rank r|r rank|秩|lora 秩|lora秩|lora 랭크|랭크"
     "|rango lora|rango|rank lora|qlora rank|low rank dimension",
     "alpha": "alpha|α|lora alpha|lora α|alpha lora|lora scaling alpha|alpha α|qlora alpha|lora alpha α"
-        "|alfa lora",
+    "|alfa lora|lora 알파|알파",
     "dropout": "dropout|lora dropout|hira dropout|dropout rate|lora dropout rate|dropout lora"
-        "|qlora dropout|adapter dropout",
+        "|qlora dropout|adapter dropout|lora 드롭아웃|드롭아웃",
     "bias": "bias|lora bias|bias type",
     "targets": "target modules|target module|lora target modules|lora targets|lora target|adapted modules"
         "|targeted modules"
@@ -35,7 +35,8 @@ _WORDS: dict[str, str] = {
     "load in 8bit": "load in 8bit|load in 8 bit",
     "rslora": "use rslora|rslora|rs lora|rank stabilized lora|rank stabilised lora",
     "dora": "use dora|dora",
-    "trainable": "trainable parameters|trainable params|trainable|number of trainable parameters"
+    "trainable": "trainable parameters|trained parameters|trained params|trainable params"
+        "|trainable|number of trainable parameters"
         "|trainable parameter count"
     "|trainable params count|lora parameters|adapter parameters|num trainable params"
     "|可训练参数|可训练参数量|학습 가능한 파라미터|parámetros entrenables|parâmetros treináveis",
@@ -104,7 +105,9 @@ _ASIDES = frozenset({
     "norm", "qlora", "dim", "lr", "lora adapter", "adapter",
 })  # fmt: skip
 # Short words that many things are called: they are LoRA's only where their surroundings say so.
-BARE = frozenset({"rank", "r", "alpha", "α", "dropout", "dropout rate", "bias", "rango", "랭크", "秩"})
+BARE = frozenset({"rank", "r", "alpha", "α", "dropout", "dropout rate", "bias", "rango", "랭크", "알파",
+    "드롭아웃", "秩",
+})  # fmt: skip
 
 
 def normal(label: str) -> str:

@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 from hubkit.audit import labels, sections, snippets
 from hubkit.audit.document import Document
@@ -42,6 +43,7 @@ _HEDGES = re.compile(
     r"|=>|≤|≥|<|>|max[-_]lora",
     re.IGNORECASE,
 )
+_NO_HEDGE = re.compile(r"https?://\S+|\([^()]*\bor\b[^()]*\)|\bno (?:bias|dropout)\b")
 VALUE_COLUMNS = frozenset({
     "value", "values", "this adapter", "this model", "ours", "our model", "setting", "this", "值", "数值",
     "값", "valor",
@@ -51,23 +53,50 @@ _IN_SENTENCES = {
     "rank": r"(?<![\w.\-])(?:(?:lora[_ ])?r\s*[=:]|(?:lora[_ ])?rank\s*(?:\(r\))?\s*(?:[=:]|of"
     r"|-)?)\s*[`*]*(\d+)(?![\d.]*\s*[-–~/%x×\d])(?!\.\d)(?!\s*(?:on|in|at|among|out|overall|st|nd|rd|th)\b)",
     "alpha": r"(?<![\w.\-])(?:lora[_ ])?(?:alpha|α)\s*(?:[=:]"
-    r"|of)?\s*[`*]*(\d+(?:\.\d+)?)(?!\s*[-–~/%x×*\d])",
+    r"|of)?\s*[`*]*(\d+(?:\.\d+)?(?:\s?[*×]\s?(?:r|rank)\b|(?!\s*[-–~/%x×*\d])))",
     "dropout": r"(?<![\w.\-])(?:lora[_ ])?dropout\s*(?:[=:]|of)?\s*[`*]*(\d*\.?\d+(?:\s*%)?)"
     r"(?![\d.]*\s*[-–~/]\s*\d)(?![\d.])",
     "targets": r"target_modules\s*=\s*(\[[^\[\]]{1,400}\])",
 }
+# Sentences that can be of nothing but the model at hand, without a word of LoRA.
+_COUNT = r"(?<![\w.,])(?P<part{0}>\d[\d,.]*\s?(?:[KMB]\b|million\b|thousand\b)?)"
+_WHOLE = r"(?:\s+of\s+(?P<whole{0}>\d[\d,]*\d))?"
+_PARAMETERS = r"(?:parameters|params|weights)"
+_TRAINED = re.compile(
+    rf"{_COUNT.format(1)}{_WHOLE.format(1)}\s+train(?:able|ed)\s+{_PARAMETERS}"
+    rf"|\btrainable\s+{_PARAMETERS}\s*=\s*{_COUNT.format(2)}{_WHOLE.format(2)}"
+    rf"|{_COUNT.format(3)}\s+{_PARAMETERS}\s+(?:are|were)\s+train(?:able|ed)"
+    rf"|{_COUNT.format(4)}{_WHOLE.format(4)}\s+{_PARAMETERS}(?=\s*\(\d[\d.]*\s?%)",
+    re.IGNORECASE,
+)
+_SHARE = re.compile(r"[\s,(]*~?(\d[\d.]*\s?%)(?:\s+of\s+(\d[\d,]*\d))?")
+_VERSION_OF = re.compile(
+    r"\bthis (?:model |adapter |repo\w* )?is an? [^.|]{0,60}?"
+    r"\b(?:version of|fine-?tuned from|adapter for)\s+[\[`]?([\w.-]+/[\w.-]*\w)",
+    re.IGNORECASE,
+)
+_ON_DISK = re.compile(r"(?<![\w.,])(\d[\d.,]*\s?[kMG]i?B) on disk", re.IGNORECASE)
+_NOT_THE_ADAPTER = re.compile(r"\b(?:base|merged|whole|full|dataset|download|checkpoint)\b", re.IGNORECASE)
+_THIS_ROW = re.compile(
+    r"\b(?:this (?:adapter|model|repo\w*|card|lora|run)|ours|our (?:adapter|model|lora))\b"
+    r"|本模型|本适配器|이 어댑터|이 모델|\best[ea] (?:adaptador|modelo)\b",
+    re.IGNORECASE,
+)
+_OF_THIS_ROW = frozenset({"rank", "alpha", "dropout", "trainable", "targets"})
 _SENTENCES = {key: re.compile(pattern, re.IGNORECASE) for key, pattern in _IN_SENTENCES.items()}
 _CONFIG_KEYS = {
     "lora_r": "rank", "lora_rank": "rank", "lora_alpha": "alpha", "lora_dropout": "dropout",
     "lora_target_modules": "targets", "target_modules": "targets", "use_dora": "dora", "use_rslora": "rslora",
     "lora_use_dora": "dora", "peft_use_dora": "dora", "peft_use_rslora": "rslora",
-    "r": "rank", "bias": "bias",
+    "r": "rank", "bias": "bias", "base_model": "base", "base_model_name_or_path": "base",
+    "model_name_or_path": "base",
 }  # fmt: skip
 _CALLS = frozenset({
     "LoraConfig", "HiraConfig", "LoHaConfig", "LoKrConfig", "VeraConfig", "OFTConfig", "BOFTConfig",
     "IA3Config",
     "AdaLoraConfig", "get_peft_model",
 })  # fmt: skip
+_ITEM = re.compile(r"\s*-\s+[\"']?([\w.]+)[\"']?\s*$")
 _PAIR = re.compile(r"^\s*[\"']?(\w+)[\"']?\s*[:=]\s*(.+?)\s*,?\s*(?:#.*)?$")
 
 
@@ -123,19 +152,29 @@ def read(document: Document) -> list[Statement]:
 def _all(document: Document) -> list[Statement]:
     found = [*_claims(document), *_sentences(document), *_code(document)]
     once = {(s.key, s.line, s.value): s for s in reversed(found)}
-    taken = {(s.key, s.line) for s in found if s.source == "claim"}
+    several = re.compile(r",\s*(?:lora_)?(?:alpha|dropout|r)\b")  # `r = 8, alpha = 16`: the sentence reads it
+    taken = {(s.key, s.line) for s in found if s.source == "claim" and not several.search(s.value)}
     kept = [s for s in once.values() if s.source != "sentence" or (s.key, s.line) not in taken]
     return sorted(kept, key=lambda s: (s.line, s.key))
 
 
 def _claims(document: Document) -> Iterator[Statement]:
     ours = [claim for claim in document.claims if is_ours(document, claim)]
+    beside: dict[tuple[str, ...], set[str | None]] = {}
+    for claim in ours:
+        beside.setdefault(claim.section, set()).add(labels.key_of(claim.label))
     for claim in ours:
         section = headings_at(document, claim.line)
         key = labels.key_of(claim.label)
-        if key and (labels.normal(claim.label) not in labels.BARE or _among_adapters(document, claim, ours)):
+        bare = labels.normal(claim.label) in labels.BARE
+        if key and (not bare or _among_adapters(document, claim, beside[claim.section])):
             yield Statement(key, claim.value, claim.raw, claim.line, section, claim.label)
         yield from _parts(document, claim)
+    for claim in document.claims:  # the row of this adapter in a table that compares several
+        key = labels.key_of(claim.label) if claim.kind == "column" and _THIS_ROW.search(claim.row) else None
+        if key in _OF_THIS_ROW and claim not in ours:
+            section = headings_at(document, claim.line)
+            yield Statement(str(key), claim.value, claim.raw, claim.line, section, claim.label)
 
 
 def _parts(document: Document, claim: Claim) -> Iterator[Statement]:
@@ -148,11 +187,13 @@ def _parts(document: Document, claim: Claim) -> Iterator[Statement]:
             yield Statement(key, value, value, claim.line, section, claim.label)
 
 
-def _among_adapters(document: Document, claim: Claim, claims: list[Claim]) -> bool:
-    """Whether `rank` or `alpha` is LoRA's: the headings say so, or two of its settings stand together."""
+def _among_adapters(document: Document, claim: Claim, beside: set[str | None]) -> bool:
+    """Whether `rank` or `alpha` is LoRA's: the headings say so, or two of its settings stand together.
+
+    `beside` are the keys of all claims in its section.
+    """
     if any(_ADAPTER_WORDS.search(title) for title in headings_at(document, claim.line)):
         return True
-    beside = {labels.key_of(other.label) for other in claims if other.section == claim.section}
     return len(beside & {"rank", "alpha", "dropout", "targets"}) >= 2 and bool(beside & {"rank", "targets"})
 
 
@@ -160,15 +201,32 @@ def _sentences(document: Document) -> Iterator[Statement]:
     """Settings in running text: `a LoRA adapter (r=16, alpha=32)`, `LoRA, rank 8`."""
     for line, text in document.prose:
         section = headings_at(document, line)
-        if text.count("|") > 4 or not _ADAPTER_WORDS.search(text) or about_others(document, line):
+        if text.count("|") > 4 or about_others(document, line):
             continue
-        if _HEDGES.search(re.sub(r"https?://\S+|\([^()]*\bor\b[^()]*\)", "", text)):
+        if _HEDGES.search(_NO_HEDGE.sub("", text)):
             continue
-        for key, pattern in _SENTENCES.items():
-            said = {found[1] for found in pattern.finditer(text)}
-            if len(said) == 1:
-                value = said.pop().strip("[]")
+        of_an_adapter = bool(_ADAPTER_WORDS.search(text))
+        said = [(key, {one[1] for one in pattern.finditer(text)}) for key, pattern in _SENTENCES.items()]
+        if not of_an_adapter and sum(bool(found) for _, found in said) < 2:
+            said = []  # `r = 8` alone may be anything; with an alpha beside it is LoRA's
+        for key, found in [*said, *_without_a_word(text, of_an_adapter)]:
+            if len(found) == 1:
+                value = found.pop().strip("[]")
                 yield Statement(key, value, value, line, section, source="sentence")
+
+
+def _without_a_word(text: str, of_an_adapter: bool) -> Iterator[tuple[str, set[str]]]:
+    """What sentences say of this model without a word of LoRA: its base, what is trained; and its size."""
+    yield "base", set(_VERSION_OF.findall(text))
+    trained = set()
+    for found in _TRAINED.finditer(text) if "|" not in text else ():
+        given = {name[:-1]: value for name, value in found.groupdict().items() if value}
+        share = _SHARE.match(text, found.end())
+        whole = given.get("whole") or (share[2] if share else None)
+        trained.add(given["part"] + (f" of {whole}" if whole else "") + (f" ({share[1]})" if share else ""))
+    yield "trainable", trained
+    if (of_an_adapter or trained) and not _NOT_THE_ADAPTER.search(text):
+        yield "adapter size", set(_ON_DISK.findall(text))
 
 
 def _code(document: Document) -> Iterator[Statement]:
@@ -204,8 +262,14 @@ def _pairs(fence: Fence, section: tuple[str, ...]) -> Iterator[Statement]:
         return
     if "lora_" not in fence.code or len(fence.code) > 100_000:
         return
-    for number, text in enumerate(fence.code.split("\n"), fence.line):
+    lines = fence.code.split("\n")
+    for number, text in enumerate(lines, fence.line):
         pair = _PAIR.match(text)
+        if text.strip() in ("lora_target_modules:", "target_modules:"):
+            below = takewhile(bool, (_ITEM.match(one) for one in lines[number - fence.line + 1 :]))
+            listed = ", ".join(one[1] for one in below if one)
+            if listed:
+                yield Statement("targets", listed, listed, number, section, text.strip(" :"), "code")
         key = _CONFIG_KEYS.get(pair[1]) if pair else None
         if pair and key and key != "bias" and (pair[1] != "r" or "lora_alpha" in fence.code):
             value = pair[2].strip("\"'")

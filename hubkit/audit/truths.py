@@ -117,7 +117,11 @@ def base_names(subject: Subject) -> set[str]:
     named = {(subject.config or {}).get("base_model_name_or_path"), subject.base_id}
     if subject.record and subject.record.base_model:
         named.add(subject.record.base_model.id)
-    return {name for name in named if isinstance(name, str) and name.strip()}
+    names = {name for name in named if isinstance(name, str) and name.strip()}
+    told = subject.document.metadata.get("base_model")
+    if isinstance(told, str) and subject.base_id is None and any(same_model(told, one) for one in names):
+        names.add(told)  # the configuration has a path: the metadata knows whose model of that name it is
+    return names
 
 
 def same_model(one: str, other: str) -> bool:

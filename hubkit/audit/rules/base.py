@@ -157,7 +157,7 @@ def another(subject: Subject) -> Iterator[Fault]:
 def _same(name: str, known: str, subject: Subject) -> bool:
     if subject.record and subject.record.base_model and "/" in name and "/" in known:
         return name.lower() == known.lower()  # the record knows the id that was loaded
-    return truths.same_model(name, known)
+    return truths.same_model(name, known) and not truths.misspelt(name, known)
 
 
 @rule("HK124", "warning", title="No relation to the base model")

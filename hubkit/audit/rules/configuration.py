@@ -90,11 +90,12 @@ def _modules_in_prose(
     for line, text in subject.document.prose:
         if line not in spans or line in seen or text.count("|") > 3:
             continue
-        if not _ON_MODULES.search(text) or _NOT_ON_MODULES.search(text):
-            continue
-        absent = [name for name in spans[line] if not module_names.is_known(name, known)]
+        clauses = [part for part in re.split(r"(?<=[.;])\s", text) if _ON_MODULES.search(part)]
+        clauses = [part for part in clauses if not _NOT_ON_MODULES.search(part)]
+        named = [name for name in spans[line] if any(name in part for part in clauses)]
+        absent = [name for name in named if not module_names.is_known(name, known)]
         if absent and not statements.about_others(subject.document, line):
-            yield _modules(line, ", ".join(spans[line]), absent, has)
+            yield _modules(line, ", ".join(named), absent, has)
 
 
 def _modules(line: int, said_: str, absent: list[str], has: list[str]) -> Fault:

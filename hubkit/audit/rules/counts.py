@@ -15,7 +15,8 @@ from hubkit.audit.values import Number
 
 _OF = re.compile(r"^\s*([\d,.]+)\s*(?:of|/|out of|de|von)\s*([\d,.]+)\b")
 _PRINTED = re.compile(
-    r"trainable params:\s*([\d,]+)\s*\|\|\s*all params:\s*([\d,]+)\s*\|\|\s*trainable%:\s*([\d.]+)",
+    r"trainable (?:params:|parameters =)\s*([\d,]+)\s*(?:\|\|\s*all params:|of)\s*([\d,]+)"
+    r"\s*(?:\|\|\s*trainable%:|\()\s*([\d.]+)",
     re.IGNORECASE,
 )
 _NOT_ITS_FILE = frozenset({"ADALORA"})  # it drops ranks while it trains
