@@ -284,3 +284,59 @@ def test_results_that_are_all_hubkits_go_with_their_key() -> None:
         {"model-index": [*index(result(1.5))["model-index"], *index(result(2.0), name="z")["model-index"]]}
     )
     assert merge(two, {}, index(result(1.5))).text == to_yaml(index(result(2.0), name="z"))
+
+
+def with_accuracy(text: str) -> str:
+    """An author's metric beside hubkit's, in the same result."""
+    value = text.index("\n", text.index("value: ")) + 1
+    return text[:value] + "    - {type: accuracy, value: 0.9}  # mine\n" + text[value:]
+
+
+def test_hubkits_number_beside_an_authors_metric_follows_the_facts() -> None:
+    before = index(result(1.5))
+    text = with_accuracy(to_yaml(before)).replace("value: 1.5\n", "value: 1.5  # low\n")
+    assert merge(text, before, before).text == text
+    found = merge(text, index(result(1.25)), before)
+    assert found.text == text.replace("1.5", "1.25")
+    assert found.written == index(result(1.25))
+    again = merge(found.text, index(result(1.125)), found.written)
+    assert again.text == text.replace("1.5", "1.125")
+    gone = merge(found.text, {}, found.written)
+    assert yaml.safe_load(gone.text) == index({**result(0.9, "accuracy")})
+    assert "# mine" in gone.text
+    assert gone.written == {}
+    renamed = text.replace("name: d\n", "name: my data\n")
+    assert renamed != text
+    assert merge(renamed, index(result(1.25)), before).text == renamed.replace("1.5", "1.25")
+
+
+def test_a_number_of_other_data_is_a_result_of_its_own() -> None:
+    before, now = result(1.5), result(1.25)
+    now["dataset"] = {"type": "other", "name": "other"}
+    text = with_accuracy(to_yaml(index(before)))
+    found = merge(text, index(now), index(before))
+    assert yaml.safe_load(found.text) == index(result(0.9, "accuracy"), now)
+    gone = merge(found.text, {}, found.written)
+    assert yaml.safe_load(gone.text) == index(result(0.9, "accuracy"))
+
+
+def test_a_number_of_hubkits_is_known_without_a_record_of_it() -> None:
+    text = to_yaml(index(result(1.5)))
+    found = merge(text, index(result(1.25)), None)
+    assert found.text == to_yaml(index(result(1.25)))
+    assert found.notes == ["model-index: perplexity 1.5 gave way to what was measured"]
+    others = to_yaml(index({**result(1.5), "dataset": {"type": "other", "name": "other"}}))
+    assert merge(others, index(result(1.25)), None).text.startswith(others)
+
+
+@pytest.mark.parametrize(
+    ("text", "new", "then"),
+    [
+        ("tags: [mine, # c1\n  a, # c2\n  b] # c3\n", [], "tags: [mine, # c1\n  # c2\n  ] # c3\n"),
+        ("tags: [mine, # c1\n  a, # c2\n  b] # c3\n", ["x"], "tags: [mine, x, # c1\n  # c2\n  ] # c3\n"),
+        ("tags: [a, # one\n  b # two\n  ]\nlicense: mit\n", [], "# one\n# two\nlicense: mit\n"),
+        ("tags: [a, # one\n  mine,\n  b,\n]\n", [], "tags: [# one\n  mine,\n]\n"),
+    ],
+)
+def test_comments_in_a_list_in_brackets_stay(text: str, new: list[str], then: str) -> None:
+    assert merge(text, {"tags": new} if new else {}, {"tags": ["a", "b"]}).text == then

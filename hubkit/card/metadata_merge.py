@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from hubkit.card import yaml_spans
+from hubkit.card import measured_results, yaml_spans
 from hubkit.card.yaml_spans import Source
 from hubkit.errors import CardError
 from hubkit.hub_rules import front_matter_problems
@@ -203,15 +203,29 @@ def _change_results(merging: Merging, index: yaml.SequenceNode, theirs: list[Any
     had, ours = _of_index(merging.base.get(RESULTS)), _of_index(merging.ours.get(RESULTS))
     nodes = [node for part in lists for node in part.value]
     pairs = list(zip(nodes, theirs, strict=True))
+    if not had:  # what hubkit wrote last is not known
+        had = measured_results.same_but_for_values(theirs, ours)
+        merging.notes += [
+            f"{RESULTS}: {measured_results.numbers(was)} gave way to what was measured" for was in had
+        ]
     gone = [node for node, result in pairs if result in had and result not in ours]
     new = [result for result in ours if result not in theirs and result not in had]
-    merging.results = [*(result for node, result in pairs if node not in gone), *new]
+    left_results: list[Any] = []
+    for node, result in pairs:
+        if was := measured_results.origin(result, had, theirs):
+            now = measured_results.successor(was, ours)
+            result = measured_results.renew(source, node, result, was, now)
+            new = [added for added in new if added is not now]
+            gone += [node] if result is None else []
+        if node not in gone:
+            left_results.append(result)
+    merging.results = [*left_results, *new]
     if mine := [result for result in ours if result in had or result not in theirs]:
         merging.written[RESULTS] = [{**merging.ours[RESULTS][0], "results": mine}]
     if not merging.results:
         yaml_spans.remove(source, RESULTS)
         return
-    if gone or new:
+    if gone or new or merging.results != theirs:
         yaml_spans.editable(source, RESULTS)
     left = [part for part in lists if any(node not in gone for node in part.value)]
     for entry, part in zip(index.value, lists, strict=True):

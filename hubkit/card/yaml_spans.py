@@ -134,12 +134,16 @@ def _add(source: Source, key: yaml.Node, value: yaml.Node) -> None:
 
 
 def _leaves(node: yaml.Node) -> Iterator[tuple[int, int]]:
-    if not isinstance(node, yaml.CollectionNode) or node.flow_style:
+    if not isinstance(node, yaml.CollectionNode):
         yield node.start_mark.index, node.end_mark.index
         return
+    if node.flow_style:
+        yield node.start_mark.index, node.start_mark.index + 1
     for part in node.value:
         for below in part if isinstance(node, yaml.MappingNode) else (part,):
             yield from _leaves(below)
+    if node.flow_style:
+        yield node.end_mark.index - 1, node.end_mark.index
 
 
 def _unreadable(error: Exception, first_line: int) -> CardError:
@@ -241,7 +245,10 @@ def _change_flow(source: Source, node: yaml.SequenceNode, gone: list[yaml.Node],
         start, end = item.start_mark.index, item.end_mark.index
         if n > kept_last >= 0:  # at the end: with the comma before it
             before = node.value[n - 1].end_mark.index
-            start = start if "#" in source.text[before:start] else before
+            if "#" not in source.text[before:start]:
+                start = before
+            elif comma := re.compile(r"[ \t]*,[ \t]*").match(source.text, end):
+                end = comma.end()
         elif comma := re.compile(r"\s*,[ \t]*").match(source.text, end):
             end = comma.end()
         if item in gone:
