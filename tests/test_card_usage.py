@@ -168,6 +168,7 @@ def test_defaults_of_the_quantization_are_not_printed() -> None:
     ) == {"load_in_4bit": True}
 
 
+@pytest.mark.real
 def test_the_snippets_run(tmp_path: Path) -> None:
     """As a reader runs them, with the ids standing for directories below the working directory."""
     pytest.importorskip("peft")

@@ -485,6 +485,7 @@ def test_a_run_is_published_with_what_its_code_printed_or_not_at_all(
     assert record.read(run.adapter_dir).training is not None  # what was trained stays
 
 
+@pytest.mark.real
 def test_a_4_bit_base_with_a_head_of_the_adapters_runs_from_its_folder_and_prints_the_same_again(
     tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
