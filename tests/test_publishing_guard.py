@@ -418,8 +418,39 @@ def test_a_card_with_an_authors_text_is_pushed_and_one_edited_inside_is_not(
     assert repo in pushed
     assert record.read(carded).written is not None
     path.write_text(pushed.replace("## Limitations", "## Limits"), encoding="utf-8")
-    with pytest.raises(errors.CardError, match='region "limitations" was edited by hand'):
-        publish(hub, carded, repo)
+    for other in (repo, f"{repo}-other"):
+        with pytest.raises(errors.CardError, match='region "limitations" was edited by hand') as caught:
+            publish(hub, carded, other)
+        assert caught.value.hint == f"hubkit card --adapter {carded} shows the edit and the ways out"
     path.write_text(pushed.replace("Mine.", "Mine, and more."), encoding="utf-8")
     publish(hub, carded, repo)
     assert "Mine, and more." in card_on_hub(hub, repo).decode()
+
+
+def test_a_region_that_was_taken_out_on_the_hub_is_not_brought_back(
+    carded: Path, repo: str, hub: Hub
+) -> None:
+    publish(hub, carded, repo)
+    pushed = card_on_hub(hub, repo)
+    begin, end = pushed.index(b"<!-- hubkit:begin citation"), pushed.index(b"<!-- hubkit:begin license")
+    cut = pushed[:begin] + pushed[end:]
+    edit_on_hub(hub, repo, cut)
+    known = record.read(carded)
+    known.author.title = "New"
+    record.write(carded, known)
+    assert run(["card", "--adapter", str(carded), "--quiet"]) == 0
+    with pytest.raises(errors.CardError, match="on the Hub was edited there"):
+        publish(hub, carded, repo)
+    assert card_on_hub(hub, repo) == cut
+    edit_on_hub(hub, repo, pushed)
+    publish(hub, carded, repo)
+    assert b"# New" in card_on_hub(hub, repo)
+
+
+@pytest.mark.parametrize("before", ["", "\n", " \r\n", "\ufeff"])
+def test_metadata_is_held_to_the_rules_wherever_it_begins(
+    before: str, plain: Path, repo: str, hub: Hub
+) -> None:
+    (plain / "README.md").write_text(f"{before}---\nlicense: nonsense\n---\n# Mine\n", encoding="utf-8")
+    with pytest.raises(errors.CardError, match=r"the Hub would refuse .*\"license\""):
+        publish(hub, plain, repo)

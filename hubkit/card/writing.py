@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +47,12 @@ class Prepared:
     def outcome(self) -> Outcome:
         """What writing would do."""
         return "unchanged" if self.merged.text == self.present else "written"
+
+    def checked(self) -> merge.Merged:
+        """The merged card. Raises CardError, with the command to run, where a region was edited by hand."""
+        if self.merged.conflicts:
+            raise edited(self.facts.adapter.directory, self.merged.conflicts[0].name)
+        return self.merged
 
     def diff(self) -> str:
         """A unified diff from the card on disk to this one."""
@@ -116,12 +123,17 @@ def check_first(directory: Path, force: bool = False) -> None:
     first_line = 1 + parts.head.count("\n")
     found = regions.pieces(parts.body, first_line)
     regions.check_text(found, first_line)
-    edited = [piece for piece in found if piece.kind == "region" and not (piece.is_sealed or piece.kept)]
-    if edited and not force:
-        raise CardError(
-            f'{directory / CARD_NAME}: hubkit\'s region "{edited[0].name}" was edited by hand',
-            f"hubkit card --adapter {directory} shows the edit and the ways out",
-        )
+    by_hand = [piece for piece in found if piece.kind == "region" and not (piece.is_sealed or piece.kept)]
+    if by_hand and not force:
+        raise edited(directory, by_hand[0].name)
+
+
+def edited(directory: Path, name: str) -> CardError:
+    """What to say of a region that was edited by hand, to somebody who runs another command than `card`."""
+    return CardError(
+        f'{directory / CARD_NAME}: hubkit\'s region "{name}" was edited by hand',
+        f"hubkit card --adapter {shlex.quote(str(directory))} shows the edit and the ways out",
+    )
 
 
 def _printable(text: str) -> str:

@@ -5,7 +5,6 @@ Each refusal names the command, or the line, that mends it.
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import CardError, HubkitError
 from hubkit.publishing.contents import CARD_NAME, Contents, collect, is_text
 from hubkit.publishing.draft import Draft
-
-FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 
 def read(directory: Path, draft: Draft | None = None) -> Contents:
@@ -59,7 +56,7 @@ def _check_card(directory: Path, contents: Contents) -> str:
     try:
         card = contents.read(CARD_NAME).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CardError(f"{path} is not UTF-8 text", mend(directory)) from error
+        raise CardError(f"{path} is not UTF-8 text", "save it as UTF-8") from error
     if is_boilerplate(card):
         raise CardError(f"{path} is PEFT's empty form, with nothing filled in", mend(directory))
     return card
@@ -71,8 +68,7 @@ def _check_front_matter(directory: Path, card: str) -> None:
 
     path = directory / CARD_NAME
     try:
-        found = FRONT_MATTER.search(card)
-        metadata = yaml.safe_load(found[1]) if found else None
+        metadata = yaml.safe_load(regions.split(card).yaml or "")
     except (yaml.YAMLError, ValueError) as error:
         raise CardError(f"the front matter of {path} is not YAML: {error}", mend(directory)) from error
     problems = hub_rules.front_matter_problems(metadata) if metadata is not None else []
@@ -85,7 +81,7 @@ def _check_up_to_date(directory: Path, card: str) -> None:
     if not regions.is_touched(card) or regions.has_own_template(card):
         return
     made = writing.prepare(facts.gather(directory), record.read(directory).written)
-    if made.merged.checked().text != card:
+    if made.checked().text != card:
         raise CardError(
             f"{directory / CARD_NAME} is not what the record and the adapter say now", mend(directory)
         )

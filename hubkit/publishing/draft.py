@@ -59,7 +59,7 @@ def draft(
     prepared = writing.prepare(settled.facts, known.written, template, Wishes(force=force))
     told = msgspec.structs.replace(
         told,
-        written=prepared.merged.checked().written,
+        written=prepared.checked().written,
         author=found.author,  # what a card/ folder says too: the folder is not published
         author_files=fragments.names(directory),
     )

@@ -10,11 +10,22 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+import msgspec
+
+from hubkit import record
 from hubkit.card import regions
 from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import CardError
 from hubkit.hub import Hub, RemoteFile
 from hubkit.publishing.contents import CARD_NAME
+from hubkit.record import Written
+
+
+class _Recorded(msgspec.Struct):
+    """Of a record, of whatever version, what hubkit wrote last."""
+
+    written: Written | None = None
+
 
 LARGEST = 1_000_000  # bytes of a card that is looked at
 _PUSHED = re.compile(r"\bREADME\.md sha256:([0-9a-f]{64})\b")
@@ -39,7 +50,11 @@ def refusal(
     """Why the card at a commit may not be replaced, if it may not; `card` is what `fetch` gave."""
     if commit is None or CARD_NAME not in remote:
         return None
-    if card is not None and (_is_nobodys(card) or _was_pushed(hub, repo_id, commit, card)):
+    if card is not None and (
+        _is_blank(card)
+        or (_is_hubkits(card) and not _was_cut(hub, repo_id, commit, remote, card))
+        or _was_pushed(hub, repo_id, commit, card)
+    ):
         return None
     edited = card is not None and b"<!-- hubkit:card " in card
     why = "was edited there" if edited else "was written or edited there"
@@ -49,12 +64,30 @@ def refusal(
     )
 
 
-def _is_nobodys(card: bytes) -> bool:
+def _is_blank(card: bytes) -> bool:
+    """Whether nobody wrote anything into this card."""
+    text = card.decode("utf-8", "replace")
+    return not text.strip() or is_boilerplate(text)
+
+
+def _is_hubkits(card: bytes) -> bool:
+    """Whether hubkit wrote every byte of it."""
     try:
-        text = card.decode("utf-8")
+        return regions.is_sealed(card.decode("utf-8"))
     except UnicodeDecodeError:
         return False
-    return not text.strip() or regions.is_sealed(text) or is_boilerplate(text)
+
+
+def _was_cut(hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile], card: bytes) -> bool:
+    """Whether somebody took regions out of this card since hubkit wrote it, by the record beside it."""
+    if record.RECORD_NAME not in remote or remote[record.RECORD_NAME].size > LARGEST:
+        return False
+    try:
+        known = msgspec.json.decode(hub.read(repo_id, record.RECORD_NAME, commit), type=_Recorded)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    written = known.written.regions if known.written else []
+    return not set(written) <= set(regions.names(card.decode("utf-8")))
 
 
 def _was_pushed(hub: Hub, repo_id: str, commit: str, card: bytes) -> bool:
