@@ -152,9 +152,18 @@ def _without_markers(subject: Subject) -> Iterator[Difference]:
         if tag != "replace":
             continue
         for number, says in has[i1:i2]:
-            near = difflib.get_close_matches(says, should[j1:j2], n=1, cutoff=ALIKE)
-            if near:
-                yield Difference("", "outdated", number, says, near[0])
+            alike, near = max(((_alike(says, line), line) for line in should[j1:j2]), default=(0.0, ""))
+            if alike >= ALIKE:
+                yield Difference("", "outdated", number, says, near)
+
+
+def _alike(one: str, other: str) -> float:
+    """How far two lines are the same, from 0 to 1; rows of a table are where all cells but one are equal."""
+    if one[:1] == other[:1] == "|":
+        ours, theirs = ([cell.strip() for cell in line.strip("|").split("|")] for line in (one, other))
+        if len(ours) == len(theirs) and sum(map(str.__ne__, ours, theirs)) < 2:
+            return 1.0
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
 def _matcher(has: list[str], should: list[str]) -> difflib.SequenceMatcher[str]:
