@@ -50,7 +50,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["hub_names"],
     ["hub_rules"],
     ["secrets", "paths"],
-    ["files"],
+    ["files", "bounded_yaml"],
     ["errors"],
     ["__init__"],  # holds the version
 ]

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from hubkit import bounded_yaml
+
 Path = tuple[str | int, ...]
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FENCE = re.compile(r"---[ \t]*")
@@ -47,6 +49,7 @@ def read(lines: list[str]) -> FrontMatter:
     text = "\n".join(lines[first + 1 : last])
     known: dict[str, Any] = {"first": first + 1, "last": last + 1, "at_first_byte": at_start}
     try:
+        bounded_yaml.check(text)
         node = yaml.compose(text, Loader=_LOADER)
         marks, twice = _walk(node, first + 2)
         data = yaml.load(text, Loader=_LOADER) if node is not None else {}

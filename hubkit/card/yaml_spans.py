@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from hubkit import bounded_yaml
 from hubkit.card.front_matter import scalar, to_yaml
 from hubkit.errors import CardError
 
@@ -102,6 +103,7 @@ def read(text: str, first_line: int = 2) -> Source:
     source = Source(text, first_line)
     source.newline = "\r\n" if "\r\n" in text[: text.find("\n") + 1] else "\n"
     try:
+        bounded_yaml.check(text)
         root = yaml.compose(text, Loader=Loader)
         if re.search(r"[&*!]", text):
             tokens = yaml.scan(text, Loader=Loader)
