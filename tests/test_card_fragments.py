@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_what_cannot_be_read_is_an_error(directory: Path) -> None:
         gather(directory)
     (directory / "card" / "risks.md").unlink()
     (directory / "card" / "risks.md").mkdir()
-    with pytest.raises(CardError, match="cannot read"):
+    with pytest.raises(CardError, match="is no text of"):
         gather(directory)
 
 
@@ -150,3 +151,35 @@ def test_the_docs_name_every_file() -> None:
 def test_a_comment_for_the_audit_stays_a_comment(directory: Path) -> None:
     write(directory, "risks.md", "<!-- hubkit:ignore HK503 -->\nSome.")
     assert "<!-- hubkit:ignore HK503 -->\nSome." in render(gather(directory))
+
+
+def test_a_link_that_leads_out_is_not_followed(directory: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "id_rsa"
+    secret.write_text("a key of the reader's")
+    (directory / "card").mkdir()
+    (directory / "card" / "risks.md").symlink_to(secret)
+    with pytest.raises(CardError, match="leads out of the directory"):
+        gather(directory)
+    (directory / "card" / "risks.md").unlink()
+    (directory / "card").rmdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "risks.md").write_text("a text of the reader's")
+    (directory / "card").symlink_to(tmp_path / "texts")
+    with pytest.raises(CardError, match="leads out of the directory"):
+        gather(directory)
+
+
+def test_what_is_no_text_of_a_card_is_not_read(directory: Path) -> None:
+    path = write(directory, "risks.md", "x" * (fragments.LARGEST + 1))
+    with pytest.raises(CardError, match="is no text of at most"):
+        gather(directory)
+    path.unlink()
+    os.mkfifo(path)  # reading it would never end
+    with pytest.raises(CardError, match="is no text of at most"):
+        gather(directory)
+
+
+def test_a_byte_order_mark_is_not_text(directory: Path) -> None:
+    path = write(directory, "risks.md", "")
+    path.write_bytes(b"\xef\xbb\xbfIt may be wrong.\n")
+    assert gather(directory).author.risks == "It may be wrong."

@@ -24,6 +24,7 @@ TEXTS = (
     "funding", "acknowledgements",
 )  # fmt: skip
 NAMES = {f"{text.replace('_', '-')}.md": text for text in TEXTS}
+LARGEST = 1_000_000  # bytes of one text; all of a card is shorter
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 
 
@@ -48,7 +49,7 @@ def read(directory: Path) -> Author | None:
         ) from error
     said = Author()
     for path in found:
-        if words := _read(path):
+        if words := _read(path, directory):
             setattr(said, NAMES[path.name], words)
     return said if said != Author() else None
 
@@ -84,13 +85,22 @@ def refuse_twice(directory: Path, options: Mapping[str, object]) -> None:
             )
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, directory: Path) -> str:
     if path.name not in NAMES:
         near = difflib.get_close_matches(path.name, NAMES, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the names are {', '.join(NAMES)}"
         raise CardError(f"{path} is no text that a card has", hint)
+    if not path.resolve().is_relative_to(directory.resolve()):
+        # In a repo that was cloned, it could be a link to any file of the reader's, which would be published.
+        raise CardError(
+            f"{path} is a link that leads out of the directory", "put a copy of the file in its place"
+        )
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        raise CardError(
+            f"{path} is no text of at most {LARGEST:,} bytes", "write it in Markdown, in one file"
+        )
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise CardError(f"cannot read {path}: {reason}", "write it in UTF-8") from error
