@@ -13,11 +13,7 @@ from pathlib import Path
 
 from hubkit.errors import HubkitError
 
-# What makes up an adapter in its directory, besides record and card: patterns of names.
-ADAPTER_FILES = (
-    "adapter_model.safetensors",
-    "adapter_config.json",
-    "quantization_config.json",
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "tokenizer.model",
@@ -29,6 +25,13 @@ ADAPTER_FILES = (
     "vocab.json",
     "merges.txt",
     "chat_template.jinja",
+)
+# What makes up an adapter in its directory, besides record and card.
+ADAPTER_FILES = (
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    "quantization_config.json",
+    *TOKENIZER_FILES,
 )
 
 

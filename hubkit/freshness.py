@@ -6,8 +6,11 @@ another adapter is never shown on a card, and never published.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
+from hubkit import files
 from hubkit.record import Dataset, Measures, Record
 
 SAMPLE = "a sample of documents"  # the split of a text that an adapter may have been trained on
@@ -20,13 +23,27 @@ def stale(record: Record, adapter_sha256: str) -> list[str]:
     return [*names, "training"] if of_another else names
 
 
-def ran_on(record: Record, adapter_sha256: str) -> bool:
-    """Whether the card's code ran on the adapter with this digest, and on the base that the record names."""
+def ran_on(record: Record, directory: Path, adapter_sha256: str) -> bool:
+    """Whether the card's code ran on the adapter in a directory, which has this digest.
+
+    So it did where the tokenizer beside it is the same, and the base the one that the record names.
+    """
     ran, base = record.usage, record.base_model
     if ran is None or ran.adapter_sha256 != adapter_sha256:
         return False
+    if ran.tokenizer_sha256 and tokenizer_sha256(directory) not in (None, ran.tokenizer_sha256):
+        return False
     weights = base.weights_sha256 if base else None
     return None in (weights, ran.base_weights_sha256) or weights == ran.base_weights_sha256
+
+
+def tokenizer_sha256(directory: Path) -> str | None:
+    """The digest of the tokenizer beside an adapter; None where there is none, or where an audit of a repo
+    knows no more than the names of its files."""
+    found = [path for name in files.TOKENIZER_FILES if (path := directory / name).is_file()]
+    if not found or any(path.stat().st_size == 0 for path in found):
+        return None
+    return files.sha256_of(found)
 
 
 def is_trained(record: Record, adapter_sha256: str) -> bool:

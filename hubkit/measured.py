@@ -113,6 +113,11 @@ class Perplexity(Part):
     date: str | None = None
     environment: Environment | None = None
 
+    @property
+    def change(self) -> float | None:
+        """Against the base alone, as a share of its value; a base without a value above zero has none."""
+        return self.value / self.base_value - 1 if self.base_value and self.base_value > 0 else None
+
 
 class Rate(Part):
     """One throughput figure: the median over `repeats` runs, and its spread."""
@@ -171,5 +176,12 @@ class UsageRun(Part):
     date: str  # UTC
     environment: Environment
     output: str | None = None  # what it printed, cut and cleaned; absent where chance decides it
+    tokenizer_sha256: Annotated[
+        str | None,
+        Meta(
+            description="Of the tokenizer beside the adapter: SHA-256 over a line 'NAME SHA256' for each of"
+            " its files, sorted by name. It is the digest of no file."
+        ),
+    ] = None
     base_revision: str | None = None  # commit of the base's repo, where its files came from the Hub
     base_weights_sha256: str | None = None  # of a base that came from a local path; see BaseModel

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from hubkit import record
+from hubkit import freshness, record
 from hubkit.card import regions
 from hubkit.card.facts import gather
 from hubkit.card.ran import fenced, is_stale, ran
@@ -177,3 +177,34 @@ def test_a_run_that_printed_nothing_is_told_without_output(tmp_path: Path) -> No
     card = with_run(tmp_path / "a", a_run(tmp_path / "a", output=None))
     assert "Output:" not in card
     assert "This code was run on 2026-11-20" in card
+
+
+def test_a_run_beside_another_tokenizer_is_left_out(tmp_path: Path) -> None:
+    CASES["causal-lora"](tmp_path / "a")
+    before = render(gather(tmp_path / "a"))
+    run = a_run(tmp_path / "a", tokenizer_sha256=freshness.tokenizer_sha256(tmp_path / "a"))
+    assert run.tokenizer_sha256
+    assert with_run(tmp_path / "a", run) != before
+    (tmp_path / "a" / "tokenizer.json").write_text('{"another": 1}')
+    assert render(gather(tmp_path / "a")) == before
+    assert is_stale(gather(tmp_path / "a"))
+    (tmp_path / "a" / "tokenizer.json").write_text("")  # as an audit of a repo on the Hub has it
+    assert render(gather(tmp_path / "a")) != before
+
+
+@pytest.mark.parametrize(
+    ("known", "ran_on", "said"),
+    [
+        ("1" * 64, "1" * 64, ", with the base weights that training and measuring used."),
+        (None, "1" * 64, ", with a local copy of the base, which was not compared with"),
+        ("1" * 64, None, ", on a CPU."),
+    ],
+)
+def test_a_run_says_on_which_weights_of_the_base_it_was(
+    known: str | None, ran_on: str | None, said: str, tmp_path: Path
+) -> None:
+    directory = CASES["causal-lora"](tmp_path / "a")
+    had = record.read(directory)
+    base = msgspec.structs.replace(had.base_model, weights_sha256=known)
+    record.write(directory, msgspec.structs.replace(had, base_model=base))
+    assert said in with_run(directory, a_run(directory, base_weights_sha256=ran_on))

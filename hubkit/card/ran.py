@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.usage import usage, usage_run
-from hubkit.record import UsageRun
+from hubkit.record import BaseModel, UsageRun
 
 _DEVICES = {"cpu": "a CPU", "cuda": "a CUDA GPU", "mps": "an Apple GPU"}
 _MARKER = re.compile(r"<!--(?=\s*hubkit:)", re.IGNORECASE)
@@ -48,9 +48,16 @@ def _conditions(run: UsageRun, facts: Facts, libraries: tuple[str, ...]) -> str:
     )
     if where := found.accelerator or _DEVICES.get(found.device or ""):
         told += f", on {text.phrase(where)}"
-    if run.base_weights_sha256 and base and base.note:
-        told += ", with the base weights that training and measuring used"
-    return told + "."
+    return f"{told}{_base_weights(run, base)}."
+
+
+def _base_weights(run: UsageRun, base: BaseModel | None) -> str:
+    """Which weights of the base it ran on, where they are not those of the Hub's repo."""
+    if run.base_weights_sha256 is None:
+        return ""
+    if base and base.weights_sha256 == run.base_weights_sha256:
+        return ", with the base weights that training and measuring used" if base.note else ""
+    return ", with a local copy of the base, which was not compared with the weights that its id names"
 
 
 def fenced(output: str) -> str:

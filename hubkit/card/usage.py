@@ -111,7 +111,7 @@ def usage_run(facts: Facts) -> UsageRun | None:
     shown = usage(facts) if run else None
     if run is None or shown is None or run.snippet_sha256 != code_sha256(shown.blocks):
         return None
-    return run if freshness.ran_on(facts.record, facts.sha256) else None
+    return run if freshness.ran_on(facts.record, facts.adapter.directory, facts.sha256) else None
 
 
 def _format(facts: Facts) -> str | None:

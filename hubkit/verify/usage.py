@@ -98,6 +98,7 @@ def verify(directory: Path, start: StartMounted, options: Options, say: Say) -> 
         seconds=round(ended.seconds, 1),
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         environment=msgspec.convert(ended.result["environment"], Environment),
+        tokenizer_sha256=freshness.tokenizer_sha256(directory),
         base_revision=base.revision,
         base_weights_sha256=base.weights_sha256,
     )
@@ -126,7 +127,7 @@ def has_run(directory: Path) -> bool:
     blocks = snippets.python_blocks(regions.on_disk(directory) or "")
     if known.usage is None or known.usage.snippet_sha256 != snippets.sha256(blocks):
         return False
-    return freshness.ran_on(known, adapter.read(directory).sha256())
+    return freshness.ran_on(known, directory, adapter.read(directory).sha256())
 
 
 def has_code(directory: Path) -> bool:
