@@ -280,3 +280,37 @@ def test_a_card_in_another_encoding_keeps_its_bytes() -> None:
     assert b"# Caf\xe9\n" in made.text.encode(errors="surrogateescape")
     with pytest.raises(CardError, match="the front matter is not YAML"):
         merged(b"---\na: \xe9\n---\n".decode(errors="surrogateescape"), {"title": "# T"}, None)
+
+
+@pytest.mark.parametrize(
+    "folded",
+    [
+        "<details>\n<summary>S</summary>\n\n## Inside\n\ntext\n\n</details>\n",
+        "<div>\n<div>\n\n## Inside\n\n</div>\n\n## Inside too\n\n</div>\n",
+        "<!-- not yet\n\n## Inside\n\n-->\n",
+        "<!--\n## Inside\n\nnever closed\n",
+    ],
+)
+def test_regions_are_not_put_into_what_is_folded_away_or_commented_out(folded: str) -> None:
+    facts = {"title": "# T", "about": "A", "citation": "## Citation", "footer": "F"}
+    made = merged(f"# Mine\n\n{folded}", facts, None)
+    assert f"\n# Mine\n\n{folded}\n<!-- hubkit:begin about -->\n" in made.text
+    more = merged(f"# Mine\n\n{folded}\n## More\n", facts, None)
+    if "never closed" not in folded:
+        assert f"{folded}\n<!-- hubkit:begin about -->\n" in more.text
+        assert more.text.index("begin about") < more.text.index("## More") < more.text.index("begin footer")
+
+
+def test_a_heading_that_is_commented_out_says_nothing() -> None:
+    facts = {"title": "# T", "about": "A", "citation": "## Citation", "footer": "F"}
+    made = merged("<!--\n# Mine\n## Citation\n-->\n\nText.\n", facts, None)
+    assert names_in(made.text) == [name for name in NAMES if name in facts]
+
+
+@pytest.mark.parametrize("text", ["---\nlicense: mit\n---", "---\n---", "---\r\nlicense: mit\r\n---"])
+def test_a_front_matter_that_ends_the_file_is_followed_by_a_blank_line(text: str) -> None:
+    facts = {"title": "# T", "about": "A", "footer": "F"}
+    made = merged(text, facts, None)
+    newline = "\r\n" if "\r" in text else "\n"
+    assert f"{newline}---{newline}{newline}<!-- hubkit:begin title -->{newline}" in made.text
+    assert merged(made.text, facts, made.written).text == made.text

@@ -27,7 +27,7 @@ _SAID_UNDER = {
 def said_already(body: str) -> set[str]:
     """The names of regions that say what the author's own headings and sections say."""
     heads = [line for line in outline.lines(body) if line.level]
-    titles = {line.title.strip(" :*_").lower() for line in heads}
+    titles = {line.title.lower().removesuffix("[optional]").strip(" :*_") for line in heads}
     said = {name for name, headings in _SAID_UNDER.items() if headings & titles}
     return said | ({TITLE} if any(line.level == 1 for line in heads) else set())
 
@@ -52,9 +52,9 @@ def adopt(body: str, ours: list[Piece], newline: str) -> tuple[str, set[str]]:
     lines = outline.lines(body)
     left_out = said_already(body)
     heading = next((at for at, line in enumerate(lines) if line.level == 1), None)
-    until = next(
-        (at for at, line in enumerate(lines) if line.level and (heading is None or at > heading)), len(lines)
-    )
+    inside = outline.inside_html(lines)  # there, hubkit's regions would be folded away or put in a box
+    heads = (at for at, line in enumerate(lines) if line.level and at not in inside)
+    until = next((at for at in heads if heading is None or at > heading), len(lines))
     introduction = "".join(line.raw for line in lines[:until])
     sections = "".join(line.raw for line in lines[until:])
     regions = [piece for piece in ours if piece.name not in left_out]

@@ -86,11 +86,12 @@ def merge(
     else:
         body.replace(theirs, first_line)
         gone = [name for name in names if name in known and not body.has(name)]
-        said = [name for name in gone if name in said_already(_outside(theirs))]
+        said = [name for name in gone if name in said_already(regions.text_of(theirs))]
         left_out = said if restore else gone
         body.insert([name for name in names if not body.has(name) and name not in left_out])
         text = body.text
     head, mine, notes = _front_matter(old, new, theirs, whole, None if adopted else written, certain)
+    head += newline_of(on_disk) if head and not head.endswith("\n") else ""
     text = head + ("" if not head or text[:1] in ("\n", "\r") else newline_of(on_disk)) + text
     _check_markers(text, [name for name in names if name not in left_out])
     there = {piece.name for piece in theirs}
@@ -115,15 +116,10 @@ def _adopted(body: Body, theirs: list[Piece]) -> tuple[str, list[str]]:
         text, left = adopt("".join(piece.raw for piece in pieces), body.ours, body.newline)
         return text, [name for name in names if name in left]
     body.replace(pieces, 1)
-    said = said_already(_outside(pieces))
+    said = said_already(regions.text_of(pieces))
     left_out = [name for name in names if name in said and not body.has(name)]
     body.insert([name for name in names if not body.has(name) and name not in left_out])
     return body.text, left_out
-
-
-def _outside(pieces: list[Piece]) -> str:
-    """The author's text."""
-    return "".join(piece.raw for piece in pieces if piece.kind == "text")
 
 
 def _check_names(keep: Collection[str], theirs: list[Piece]) -> None:
@@ -148,11 +144,12 @@ def _front_matter(
             return old.head, whole.metadata, []
         return old.opening + (new.yaml or "").replace("\n", newline) + old.closing, whole.metadata, []
     first_line = 1 + old.opening.count("\n") + (old.yaml is None)
-    merged = metadata_merge.merge(
-        old.yaml or "", whole.metadata, written.metadata if written else None, certain, first_line
-    )
+    # without any front matter nobody took keys out of it: it comes back whole
+    known = written.metadata if written and old.yaml is not None else None
+    merged = metadata_merge.merge(old.yaml or "", whole.metadata, known, certain, first_line)
     if old.yaml is not None:
-        return old.opening + merged.text + old.closing, merged.written, merged.notes
+        mine = whole.metadata if regions.normal(merged.text) == new.yaml else merged.written
+        return old.opening + merged.text + old.closing, mine, merged.notes
     newline = newline_of(old.body)
     between = f"---\n{merged.text}---\n".replace("\n", newline) if merged.text else ""
     return old.opening + between, merged.written, merged.notes

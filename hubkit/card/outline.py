@@ -14,6 +14,8 @@ _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*$")
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
 _HTML = re.compile(r"[ \t]*<h([1-6])\b[^>]*>(.*)", re.IGNORECASE)
+_COMMENT = re.compile(r" {0,3}<!--")
+_TAG = re.compile(r"<(/?)(details|div|table|section|center|blockquote|ul|ol|figure)\b", re.IGNORECASE)
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _NO_PARAGRAPH = re.compile(r" {0,3}(?:[#>|]|[-*+][ \t]|<)| {4}|\t")
 
@@ -34,7 +36,7 @@ class Line:
 
 
 def lines(text: str) -> list[Line]:
-    """The lines of a text. A fence that is never closed is none."""
+    """The lines of a text. A fence that is never closed is none; what is commented out is no heading."""
     raw = text.splitlines(keepends=True) if "\n" not in text else re.findall(r"[^\n]*\n|[^\n]+\Z", text)
     found: list[Line] = []
     closings = [
@@ -47,10 +49,30 @@ def lines(text: str) -> list[Line]:
         if end is not None:
             found += [Line(line, is_code=True) for line in raw[at : end + 1]]
             at = end + 1
+        elif _COMMENT.match(raw[at]):
+            end = next((n for n in range(at, len(raw)) if "-->" in raw[n]), len(raw) - 1)
+            found += [Line(line) for line in raw[at : end + 1]]
+            at = end + 1
         else:
             found.append(_line(raw, at))
             at += 1
     return found
+
+
+def inside_html(found: list[Line]) -> set[int]:
+    """The lines that an element of HTML holds, from behind its opening tag's line to its closing one's."""
+    opened: list[tuple[str, int]] = []
+    inside: set[int] = set()
+    for at, line in enumerate(found):
+        for closes, name in _TAG.findall("" if line.is_code else line.raw):
+            if not closes:
+                opened.append((name.lower(), at))
+                continue
+            place = next((n for n in reversed(range(len(opened))) if opened[n][0] == name.lower()), None)
+            if place is not None:  # what was opened in between and never closed holds nothing
+                inside.update(range(opened[place][1] + 1, at + 1))
+                del opened[place:]
+    return inside
 
 
 def _end_of_fence(closings: list[tuple[int, str]], start: int, marks: str) -> int | None:

@@ -112,6 +112,11 @@ def pieces(body: str, first_line: int = 1) -> list[Piece]:
     return found
 
 
+def text_of(found: list[Piece]) -> str:
+    """The author's text among the pieces."""
+    return "".join(piece.raw for piece in found if piece.kind == "text")
+
+
 def _owned(body: str, first_line: int) -> Iterator[Piece]:
     """The regions and the card's marker."""
     markers = list(_markers(body))
