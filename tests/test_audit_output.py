@@ -165,6 +165,14 @@ def test_a_known_finding_that_is_gone_is_named(
     assert "note: 1 of the findings in" in capsys.readouterr().err
 
 
+def test_a_directory_without_an_adapter_is_refused(
+    adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    assert audit(adapter, "--adapter", tmp_path / "other") == 2
+    assert f"there is no adapter in {tmp_path}/other. Next: " in capsys.readouterr().err
+
+
 def test_a_baseline_that_is_none_is_refused(
     adapter: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

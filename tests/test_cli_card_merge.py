@@ -62,12 +62,41 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_adopting_is_asked_for(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_that_the_author_filled_in_is_not_said_again(foreign: Path, capsys: Captured) -> None:
+    sections = ("Direct Use", "Out-of-Scope Use", "Citation [optional]", "Model Card Authors [optional]")
+    put(foreign, "# Mine\n\n" + "".join(f"## {title}\n\nMy words.\n\n" for title in sections))
+    assert card(foreign, "--json") == 0
+    text = text_of(foreign)
+    assert "<!-- hubkit:begin about -->" in text
+    assert "<!-- hubkit:begin citation -->" not in text
+    lacking = {one["what"] for one in json.loads(capsys.readouterr().out)["missing"]}
+    assert not lacking & {"intended use", "out-of-scope use", "authors", "contact"}
+    put(foreign, "# Mine\n")
+    assert card(foreign, "--json") == 0
+    assert "<!-- hubkit:begin citation -->" in text_of(foreign)
+    lacking = {one["what"] for one in json.loads(capsys.readouterr().out)["missing"]}
+    assert {"intended use", "out-of-scope use"} <= lacking
+
+
+def test_front_matter_that_is_gone_comes_back(adapter: Path) -> None:
+    assert card(adapter) == 0
+    written = text_of(adapter)
+    body = written.split("\n---\n", 1)[1]
+    put(adapter, body)
+    assert card(adapter, "--check") == 1
+    assert card(adapter) == 0
+    assert text_of(adapter) == written
+
+
+def test_on_a_terminal_adopting_is_asked_for(
+    adapter: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
     put(adapter, "# Mine\n")
     record = (adapter / "hubkit.json").read_bytes()
     monkeypatch.setattr("hubkit.cli.common.watched", lambda: True)
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
-    assert card(adapter) == 130
+    assert card(adapter) == 2
+    assert f"hubkit: {adapter}/README.md stays as it was; nothing was written" in capsys.readouterr().err
     assert text_of(adapter) == "# Mine\n"
     assert (adapter / "hubkit.json").read_bytes() == record
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))

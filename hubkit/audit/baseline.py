@@ -36,6 +36,8 @@ def read(path: Path) -> Counter[Key]:
     hint = f"write it anew: hubkit audit ... --write-baseline {path}"
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(plain, dict):
+            raise ValueError("it holds no findings")
         if plain["version"] != VERSION:
             raise ValueError(f"version {plain['version']!r}")
         known: Counter[Key] = Counter()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkit import hub_rules
-from hubkit.adapter import CONFIG_NAME
+from hubkit.adapter import CONFIG_NAME, WEIGHTS_NAME
 from hubkit.audit import subject
 from hubkit.audit.subject import CARD_NAME, Subject
 from hubkit.errors import HubkitError
@@ -55,6 +55,8 @@ def subjects(
 
     `hub` is called for a repo id alone. Raises HubkitError.
     """
+    if adapter_dir and not any((adapter_dir / name).is_file() for name in (CONFIG_NAME, WEIGHTS_NAME)):
+        raise HubkitError(f"there is no adapter in {adapter_dir}", "give its directory to --adapter")
     path = Path(target)
     if path.exists():
         yield (subject.load(card, adapter_dir, base_config) for card in cards(path))

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from hubkit import __version__, base_model, record, tasks
-from hubkit.card import comparison, figures, fragments, writing
+from hubkit.card import comparison, figures, fragments, regions, writing
 from hubkit.card import facts as card_facts
 from hubkit.card.body import EVERY
 from hubkit.card.facts import Facts
@@ -114,7 +114,8 @@ def command(
         facts = _counted(facts, base_config, quiet)
     settled = figures.settled(facts, card_options.how(no_figures, check, to_stdout or diff))
     wishes = Wishes(keep=keep, force=force, restore=restore, told={key for key in given if given[key]})
-    made = writing.prepare(settled.facts, known.written, template, wishes)
+    with card_output.named(adapter_dir / regions.CARD_NAME):
+        made = writing.prepare(settled.facts, known.written, template, wishes)
     if to_stdout or check or diff:
         card_output.show(made, card=to_stdout, diff=diff, check=check, as_json=as_json, quiet=quiet)
         return

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
+from hubkit.card import adopt, regions
 from hubkit.card.facts import Facts
 from hubkit.card.missing import measuring, missing
 from hubkit.card.writing import Outcome, Prepared
 from hubkit.cli import common
-from hubkit.errors import CheckFailed
+from hubkit.errors import CardError, CheckFailed
+
+# What may be missing, and the region that says it where the author does not.
+_SAID_IN = {
+    "intended use": "intended-use",
+    "out-of-scope use": "out-of-scope",
+    "authors": "authors",
+    "contact": "authors",
+}
 
 
 def show(made: Prepared, *, card: bool, diff: bool, check: bool, as_json: bool, quiet: bool) -> None:
@@ -52,15 +64,30 @@ def _check(made: Prepared) -> None:
         raise CheckFailed(f"{made.path} {what}", again)
 
 
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Errors of the card's text come out with the file that holds it."""
+    try:
+        yield
+    except CardError as error:
+        said = error.message
+        if said.startswith(path.name):
+            said = said.replace(path.name, str(path), 1)
+        elif said.startswith("hubkit's markers"):
+            said = f"{path}: {said}"
+        raise CardError(said, error.hint) from error
+
+
 def refuse_edits(made: Prepared) -> None:
     """Show what was edited inside of hubkit's regions, and stop. Raises CardError."""
     for edited in made.merged.conflicts:
         click.echo(_printable(edited.diff), err=True)
-    made.merged.checked()
+    with named(made.path):
+        made.merged.checked()
 
 
 def ask(made: Prepared, yes: bool, quiet: bool) -> None:
-    """Show what adopting somebody's card would change; on a terminal, ask. Raises click.Abort."""
+    """Show what adopting somebody's card would change; on a terminal, ask. Raises CardError."""
     if not made.merged.adopted or made.outcome == "unchanged":
         return
     asks = common.watched() and sys.stdin.isatty() and not yes
@@ -71,13 +98,14 @@ def ask(made: Prepared, yes: bool, quiet: bool) -> None:
         f" stand between markers, and the old file is kept as {made.path.name}.orig.",
         quiet,
     )
-    if asks:
-        click.confirm("Write it so?", default=True, abort=True, err=True)
+    if asks and not click.confirm("Write it so?", default=True, err=True):
+        raise CardError(f"{made.path} stays as it was; nothing was written")
 
 
 def report(made: Prepared, facts: Facts, outcome: Outcome, as_json: bool, quiet: bool) -> None:
     """Say what was done, what was left out, and what is still missing."""
-    lacking = missing(facts)
+    said = adopt.said_already(regions.text_of(regions.pieces(regions.split(made.merged.text).body)))
+    lacking = [(what, how) for what, how in missing(facts) if _SAID_IN.get(what) not in said]
     if as_json:
         data = {
             "path": str(made.path),

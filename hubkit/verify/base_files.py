@@ -72,9 +72,10 @@ def of_hub(base_id: str, revision: str | None, trusted: bool, say: Callable[[str
             raise BaseModelError(f"{base_id} has no {CONFIG}", "--base-path DIR names its files here")
         say(f"fetching {base_id}, to run the card's code")
         places = {name: hub.download(base_id, name, repo.head) for name in names}
-    except HubUnreachable:
+    except HubUnreachable as error:
         if cached is None:
-            raise
+            hint = "--base-path DIR names the base's files on this machine; or check the network"
+            raise HubUnreachable(error.message, hint) from error
         return cached  # perhaps not all of it, and then the code says what it misses
     return BaseFiles(places[CONFIG].parent, repo.head, revision=repo.head)
 
