@@ -281,9 +281,14 @@ def to_bytes(record: Record) -> bytes:
 
     `schema_version` is always there, though it has a default. Raises RecordError for what JSON cannot hold.
     """
-    plain = {"schema_version": record.schema_version, **msgspec.to_builtins(record)}
     try:
-        return msgspec.json.format(msgspec.json.encode(_said(plain, [])), indent=2) + b"\n"
+        encoded = msgspec.json.encode(record)
+        if b"null" in encoded or not encoded.startswith(b'{"hubkit_version"'):
+            plain = {"schema_version": record.schema_version, **msgspec.to_builtins(record)}
+            encoded = msgspec.json.encode(_said(plain, []))
+        else:  # nothing to leave out
+            encoded = b'{"schema_version":%d,' % SCHEMA_VERSION + encoded[1:]
+        return msgspec.json.format(encoded, indent=2) + b"\n"
     except UnicodeEncodeError as error:
         raise RecordError(
             "a text for the record holds bytes that are no UTF-8", "write it in UTF-8"

@@ -19,21 +19,19 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
-from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hubkit.card import outline
+from hubkit.card import fences, outline
+from hubkit.card.fences import line_end
 from hubkit.errors import CardError
 
 CARD_NAME = "README.md"
 
-_FRONT_MATTER = re.compile(
-    r"\A(?P<open>\ufeff?[ \t\r\n]*---[ \t]*\r?\n)(?P<yaml>.*?)(?P<close>^---[ \t]*(?:\r?\n|\Z))",
-    re.DOTALL | re.MULTILINE,
-)
+_RULE_ABOVE = re.compile(r"\ufeff?[ \t\r\n]*---[ \t]*\r?\n")
+_RULE_BELOW = re.compile(r"\n---[ \t]*(?:\r?\n|\Z)")
 _NAME = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 _MARKER = re.compile(
     rf"^<!-- hubkit:(?:(?P<what>begin|end) (?P<name>{_NAME})(?: sha256=(?P<sha256>[0-9a-f]{{16}}))?"
@@ -47,8 +45,8 @@ _DAMAGED = re.compile(
     re.MULTILINE,
 )
 _FIRST = "<!-- hubkit:"
-_FENCE = re.compile(r"^ {0,3}(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)
-_CLOSING = re.compile(r"^ {0,3}(?P<marks>`{3,}|~{3,})[ \t]*\r?$", re.MULTILINE)
+_BEGIN = f"\n{_FIRST}begin "
+_BEGUN = re.compile(rf"{_BEGIN}({_NAME}) -->\n")
 _WHOLE = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64})(?: template=([0-9a-f]{12}))? -->\n*\Z")
 
 
@@ -87,11 +85,13 @@ class Parts:
 
 def split(card: str) -> Parts:
     """The front matter and the body. Three dashes that nothing closes are the body's."""
-    found = _FRONT_MATTER.match(card)
-    if found is None:
+    above = _RULE_ABOVE.match(card)
+    below = _RULE_BELOW.search(card, above.end() - 1) if above else None
+    if above is None or below is None:
         bom = "\ufeff" if card.startswith("\ufeff") else ""
         return Parts(bom, None, "", card[len(bom) :])
-    return Parts(found["open"], found["yaml"], found["close"], card[found.end() :])
+    start, end = above.end(), below.start() + 1
+    return Parts(card[:start], card[start:end], card[end : below.end()], card[below.end() :])
 
 
 def pieces(body: str, first_line: int = 1) -> list[Piece]:
@@ -120,7 +120,7 @@ def text_of(found: list[Piece]) -> str:
 def _owned(body: str, first_line: int) -> Iterator[Piece]:
     """The regions and the card's marker."""
     markers = list(_markers(body))
-    hidden = _fenced(body, markers) if markers and _has_fences_outside(body, markers) else []
+    hidden = fences.of_author(body, markers)
     begun: re.Match[str] | None = None
     for marker in markers:
         if begun is None and any(start < marker.start() < end for start, end in hidden):
@@ -128,8 +128,8 @@ def _owned(body: str, first_line: int) -> Iterator[Piece]:
         if marker["what"] == "end":
             if begun is None or marker["name"] != begun["name"]:
                 raise _broken(body, marker.start(), first_line, f'the end of "{marker["name"]}" has no begin')
-            start, end = begun.start(), _line_end(body, marker)
-            inside = body[_line_end(body, begun) : marker.start()]
+            start, end = begun.start(), line_end(body, marker)
+            inside = body[line_end(body, begun) : marker.start()]
             kept = marker["kept"] is not None
             yield Piece("region", body[start:end], start, begun["name"], inside, marker["sha256"], kept)
             begun = None
@@ -138,7 +138,7 @@ def _owned(body: str, first_line: int) -> Iterator[Piece]:
         elif marker["what"] == "begin":
             begun = marker
         else:
-            raw = body[marker.start() : _line_end(body, marker)]
+            raw = body[marker.start() : line_end(body, marker)]
             yield Piece("card", raw, marker.start(), content=marker["card"].strip())
     if begun is not None:
         raise _broken(body, begun.start(), first_line, f'the region "{begun["name"]}" has no end')
@@ -151,66 +151,6 @@ def _markers(body: str) -> Iterator[re.Match[str]]:
         if found := _MARKER.match(body, at):
             yield found
         at = body.find(_FIRST, at + len(_FIRST))
-
-
-def _has_fences_outside(body: str, markers: list[re.Match[str]]) -> bool:
-    """Whether a code fence may stand outside of the regions; where the markers pair, this is quickly told."""
-    at, begun = 0, ""
-    for marker in markers:
-        if marker["what"] == "end":
-            if marker["name"] != begun:
-                return True
-            at, begun = marker.end(), ""
-        elif begun or "```" in (outside := body[at : marker.start()]) or "~~~" in outside:
-            return True
-        else:
-            at, begun = marker.end(), marker["name"] or ""
-    return bool(begun) or "```" in body[at:] or "~~~" in body[at:]
-
-
-def _fenced(body: str, markers: list[re.Match[str]]) -> list[tuple[int, int]]:
-    """The author's code fences. A fence that only one of hubkit's own closes was left open, and is none."""
-    spans: list[tuple[int, int]] = []
-    closings = list(_CLOSING.finditer(body))
-    at = 0
-    while fence := _FENCE.search(body, at):
-        at = fence.end()
-        before = [marker for marker in markers if marker.start() < fence.start() and marker["what"]]
-        if before and before[-1]["what"] == "begin" and not _inside(spans, before[-1].start()):
-            at = max(at, _next_end(markers, before[-1]))  # a fence in a region of hubkit's
-            continue
-        first = bisect_left(closings, _line_end(body, fence), key=lambda found: found.start())
-        within = (closings[n] for n in range(first, len(closings)))
-        close = next((found for found in within if found["marks"].startswith(fence["marks"])), None)
-        if close and not _splits_a_region(markers, fence.start(), close.start()):
-            spans.append((fence.start(), close.end()))
-            at = close.end()
-    return spans
-
-
-def _inside(spans: list[tuple[int, int]], at: int) -> bool:
-    return any(start < at < end for start, end in spans)
-
-
-def _next_end(markers: list[re.Match[str]], begun: re.Match[str]) -> int:
-    return next(
-        (marker.end() for marker in markers if marker.start() > begun.start() and marker["what"] == "end"), 0
-    )
-
-
-def _splits_a_region(markers: list[re.Match[str]], start: int, end: int) -> bool:
-    """Whether a region begins between two places and its end is the first marker behind them."""
-    within = [marker for marker in markers if start < marker.start() < end]
-    behind = next((marker for marker in markers if marker.start() > end), None)
-    if not within or behind is None or within[-1]["what"] != "begin":
-        return False
-    return behind["what"] == "end" and behind["name"] == within[-1]["name"]
-
-
-def _line_end(body: str, found: re.Match[str]) -> int:
-    """Where the line of a match ends, its line end included."""
-    end = body.find("\n", found.end())
-    return len(body) if end < 0 else end + 1
 
 
 def _broken(body: str, at: int, first_line: int, what: str) -> CardError:
@@ -253,16 +193,32 @@ def seal(card: str, template: str | None = None) -> str:
     the text of the template that made it, when that is not hubkit's own.
     """
     parts = split(card)
-    found = [piece for piece in pieces(parts.body) if piece.kind == "region" or piece.raw.strip()]
-    blocks: list[str] = []
-    for number, piece in enumerate(found, 1):
-        if piece.kind == "region":
-            blocks.append(region(piece.name, piece.content))
-        else:
-            blocks.append(region(f"part-{number}", "\n" + piece.raw.strip("\n") + "\n\n"))
+    blocks = [region(name, content) for name, content in _sections(parts.body)]
     made_by = hashlib.sha256(template.encode()).hexdigest()[:12] if template is not None else None
     blocks.append(card_marker(parts.yaml or "", made_by))
     return parts.head + "\n" * bool(parts.head) + "\n".join(blocks)
+
+
+def _sections(body: str) -> list[tuple[str, str]]:
+    """The names and contents of the regions that are to be sealed."""
+    first, *rest = f"\n{body}".split(_BEGIN)
+    found: dict[str, str] = {}
+    if not first.strip():  # a template of regions alone, as hubkit's is: what follows is faster than `pieces`
+        for part in rest:
+            name, _, behind = part.partition(" -->\n")
+            content, end, between = behind.partition(f"<!-- hubkit:end {name} -->\n")
+            if not end or _FIRST in content or content[-1:] not in ("\n", "") or between.strip():
+                break
+            found[name] = content
+    if rest and len(found) == len(rest) and all(map(re.compile(_NAME).fullmatch, found)):
+        return list(found.items())
+    others = [piece for piece in pieces(body) if piece.kind == "region" or piece.raw.strip()]
+    return [
+        (piece.name, piece.content)
+        if piece.kind == "region"
+        else (f"part-{number}", "\n" + piece.raw.strip("\n") + "\n\n")
+        for number, piece in enumerate(others, 1)
+    ]
 
 
 def is_sealed(card: str) -> bool:
@@ -310,7 +266,7 @@ def _told_last(card: str) -> str:
 
 def names(card: str) -> list[str]:
     """The names of the regions of a card that is hubkit's alone."""
-    return [marker["name"] for marker in _markers(card) if marker["what"] == "begin"]
+    return _BEGUN.findall(f"\n{card}")
 
 
 def told(marker: Piece, key: str) -> str | None:
@@ -330,7 +286,7 @@ def is_old(found: list[Piece]) -> bool:
 
 def normal(text: str) -> str:
     """The text with LF line ends."""
-    return text.replace("\r\n", "\n")
+    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def digest(text: str) -> str:

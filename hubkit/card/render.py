@@ -258,4 +258,6 @@ def _located(error: Exception, path: Path) -> CardError:
 
 def _tidy(card: str) -> str:
     """LF line ends, no blank at a line's end outside what the author wrote, one newline at the end."""
-    return card.replace("\r\n", "\n").replace("\r", "\n").strip("\n") + "\n"
+    if "\r" in card:
+        card = card.replace("\r\n", "\n").replace("\r", "\n")
+    return card.strip("\n") + "\n"
