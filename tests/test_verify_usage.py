@@ -523,3 +523,26 @@ def test_an_adapter_of_another_base_fails(
     said = capfd.readouterr().err
     assert re.search("fails in block 1 of 1, line .*size mismatch for .*q_proj", said)
     assert "Traceback" not in said
+
+
+def test_what_chance_decides_is_not_kept(directory: Path, base: Path) -> None:
+    known = record.read(directory)
+    headless = msgspec.structs.replace(known.base_model, head_newly_initialized=True)
+    record.write(directory, msgspec.structs.replace(known, base_model=headless))
+    assert ran(directory, base, "print(1)").output is None
+
+
+def test_code_that_ran_on_other_files_is_run_again(directory: Path, base: Path) -> None:
+    run = ran(directory, base, "print(1)")
+    assert run.tokenizer_sha256
+    record.write(directory, msgspec.structs.replace(record.read(directory), usage=run))
+    assert usage.has_run(directory)
+    for name in ("adapter_model.safetensors", "tokenizer.json"):
+        path = directory / name
+        before = path.read_bytes()
+        path.write_bytes(before[:-1] + (b" " if before[-1:] != b" " else b"x"))
+        assert not usage.has_run(directory), name
+        path.write_bytes(before)
+        assert usage.has_run(directory)
+    show(directory, "print(2)")
+    assert not usage.has_run(directory)
