@@ -146,9 +146,12 @@ def speed_conditions(measured: Throughput) -> dict[str, Any]:
 
 
 def speeds_are_comparable(adapters: Sequence[Compared]) -> bool:
-    """Whether at least two speeds were taken, and all of them under the same conditions."""
+    """Whether at least two speeds were taken, and all of them under the same conditions.
+
+    Where no processor is named, nothing says that it was the same.
+    """
     found = [speed_conditions(adapter.throughput) for adapter in adapters if adapter.throughput]
-    return len(found) > 1 and all(conditions == found[0] for conditions in found)
+    return len(found) > 1 and all(one == found[0] and "processor" in one for one in found)
 
 
 def share(adapter: Compared) -> float | None:
@@ -158,10 +161,7 @@ def share(adapter: Compared) -> float | None:
 
 def change(adapter: Compared) -> float | None:
     """Perplexity against that of the base alone, as a relative change."""
-    measured = adapter.perplexity
-    if measured is None or not measured.base_value:
-        return None
-    return measured.value / measured.base_value - 1
+    return adapter.perplexity.change if adapter.perplexity else None
 
 
 def plain(adapter: Compared, label: str) -> dict[str, Any]:

@@ -288,3 +288,62 @@ def test_a_head_that_nobody_brings_is_called_random(tmp_path: Path) -> None:
     card = render(gather(directory))
     assert "it is drawn at random." in card
     assert "warns of a newly initialized head" not in card
+
+
+def cells(tmp_path: Path, config: dict[str, object], tensors: dict[str, tuple[str, list[int]]]) -> str:
+    """The body of a card, without the blanks that line its tables up."""
+    card = render(gather(write_adapter(tmp_path / "a", config, tensors)))
+    return re.sub(" +", " ", card.partition("## Citation")[0])
+
+
+def test_several_kinds_of_dropout_are_told_apart(tmp_path: Path) -> None:
+    config = {"peft_type": "LOHA", "r": 4, "module_dropout": 0.0, "rank_dropout": 0.25}
+    card = cells(tmp_path, config, {"base_model.model.x.q_proj.hada_w1_a": ("F32", [4, 16])})
+    assert "| Dropout (module_dropout) | 0 |\n| Dropout (rank_dropout) | 0.25 |" in card
+    assert "| Dropout |" not in card
+
+
+def test_a_module_that_the_file_does_not_hold_is_not_called_trained_whole(tmp_path: Path) -> None:
+    tensors = lora_tensors("model.layers", 1, ["q_proj"], 16, 8)
+    assert "trained whole" not in cells(tmp_path, {**LORA_CONFIG, "modules_to_save": ["lm_head"]}, tensors)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ranks", "said"),
+    [
+        ({"q_proj": 4, "v_proj": 2}, {"q_proj": 4, "v_proj": 2}, "LoRA, rank 2 to 4"),
+        ({"q_proj": 4, "v_proj": 4}, {"q_proj": 4, "v_proj": 4}, "LoRA, rank 4"),
+        ({"up_proj": 64}, {"q_proj": 8, "v_proj": 8}, "LoRA, rank 8"),
+        ({}, {"q_proj": 8, "v_proj": 8}, "LoRA, rank 8"),
+    ],
+)
+def test_ranks_are_those_of_the_file_where_a_pattern_changes_them(
+    pattern: dict[str, int], ranks: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    tensors: dict[str, tuple[str, list[int]]] = {}
+    for module, rank in ranks.items():
+        tensors |= lora_tensors("model.layers", 1, [module], 16, rank)
+    card = cells(tmp_path, {**LORA_CONFIG, "rank_pattern": pattern}, tensors)
+    assert f"| Method | {said} |" in card
+    assert ("(scale alpha / r = 2)" in card) == (not pattern)
+
+
+def test_an_evaluation_of_the_authors_is_an_evaluation(tmp_path: Path) -> None:
+    for name, without, with_words in (
+        ("foreign", "reports no evaluation", None),
+        ("causal-lora", "It was evaluated by perplexity on", "Its perplexity was measured on"),
+    ):
+        directory = CASES[name](tmp_path / name)
+        assert without in render(gather(directory))
+        card = render(gather(directory, author=Author(evaluation="Accuracy 0.9 on my own test.")))
+        assert without not in card
+        assert with_words is None or with_words in card
+
+
+@pytest.mark.parametrize("peft_type", ["BEFT", "LN_TUNING", "TRAINABLE_TOKENS"])
+def test_no_kind_denies_that_modules_were_trained_whole(peft_type: str, tmp_path: Path) -> None:
+    tensors: dict[str, tuple[str, list[int]]] = {"base_model.model.classifier.weight": ("F32", [2, 8])}
+    config = {"peft_type": peft_type, "modules_to_save": ["classifier"]}
+    card = cells(tmp_path, config, tensors)
+    assert "| Modules trained whole | `classifier` |" in card
+    assert not re.search(r"\balone\b|nothing else", card.partition("## Adapter configuration")[2])

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubkit import adapter, compare, record
-from hubkit.card import comparison, side_by_side
+from hubkit.card import comparison, side_by_side, text
 from hubkit.card.comparison import Side
 from hubkit.card.facts import gather
 from hubkit.cli.main import run
@@ -166,7 +166,7 @@ def test_speeds_stand_side_by_side_only_under_the_same_conditions() -> None:
     apart = side_by_side.markdown(
         [Side("a", compared(throughput=speed)), Side("b", compared(throughput=longer))]
     )
-    assert "different conditions" in apart
+    assert "not comparable" in apart
     assert "128 + 32 new tokens" in apart
     assert "256 + 32 new tokens" in apart
 
@@ -326,9 +326,14 @@ def test_a_card_of_what_cannot_be_compared_is_refused(
 
 def test_a_comparison_that_no_longer_holds_says_why(two: tuple[Path, Path]) -> None:
     assert card(two[0], "--compare", str(two[1])) == 0
+    other = record.read(two[1]).measures.perplexity
+    assert other is not None
+    its_value = text.perplexity(other.value)
+    assert its_value in shown(two[0])
     changed_record(two[0], context=64, value=9.0)
     assert card(two[0]) == 0
     found = shown(two[0])
+    assert its_value not in found
     assert "cannot be compared" in found
     assert "- the context differs: 64 in this adapter; 128 in ada/smollm2-pydoc-sparse" in found
     assert "12.50" not in found
@@ -349,3 +354,47 @@ def test_numbers_go_through_the_record(two: tuple[Path, Path]) -> None:
     assert numbers.rank == 8
     assert numbers.perplexity is not None
     assert numbers.perplexity.environment is None
+
+
+def test_an_adapter_that_became_this_one_is_not_set_beside_itself(two: tuple[Path, Path]) -> None:
+    assert card(two[0], "--compare", str(two[1])) == 0
+    known = record.read(two[0])
+    assert known.comparison is not None
+    own = gather(two[0]).sha256
+    same = [msgspec.structs.replace(one, adapter_sha256=own) for one in known.comparison.adapters]
+    facts = gather(two[0], record=msgspec.structs.replace(known, comparison=record.Comparison(adapters=same)))
+    assert comparison.sides(facts) == []
+    assert side_by_side.section(facts) == ""
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ([PERPLEXITY, PERPLEXITY], "Perplexity of all was measured on the same 10,157 tokens of"),
+        ([PERPLEXITY, PERPLEXITY, None], "Each perplexity was measured on the same 10,157 tokens of"),
+        ([PERPLEXITY, None], "The perplexity was measured on 10,157 tokens of"),
+    ],
+)
+def test_a_perplexity_has_its_conditions_whoever_else_has_one(
+    measured: list[Perplexity | None], said: str
+) -> None:
+    sides = [comparison.Side(f"a{at}", compared(f"a{at}", one)) for at, one in enumerate(measured)]
+    assert said in side_by_side.markdown(sides)
+
+
+def test_speeds_on_unknown_processors_are_not_taken_for_the_same() -> None:
+    adapters = [compared("a", throughput=MEASURES.throughput), compared("b", throughput=MEASURES.throughput)]
+    assert compare.speeds_are_comparable(adapters)
+    unknown = [
+        msgspec.structs.replace(one, throughput=msgspec.structs.replace(one.throughput, environment=None))
+        for one in adapters
+    ]
+    assert not compare.speeds_are_comparable(unknown)
+    sides = [comparison.Side(one.name, one) for one in unknown]
+    assert "The speeds are not comparable" in side_by_side.markdown(sides)
+
+
+def test_a_base_that_cannot_be_divided_by_has_no_change(two: tuple[Path, Path]) -> None:
+    changed_record(two[0], base_value=0.0)
+    assert card(two[0]) == 0
+    assert "%" not in shown(two[0]).partition("## Results")[2].partition("<details>")[0]

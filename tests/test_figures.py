@@ -114,6 +114,18 @@ def test_names_of_points_that_lie_together_are_moved_apart() -> None:
     assert not any(one.overlaps(other) for at, one in enumerate(boxes) for other in boxes[:at])
 
 
+@pytest.mark.parametrize(("largest", "said"), [(50_000, ""), (5_000_000, " (logarithmic scale)")])
+def test_a_scale_that_is_not_linear_says_so(largest: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    axes = Figure(figsize=(6.4, 3.4), dpi=100).add_subplot()
+    monkeypatch.setattr(drawing, "_png", lambda draw, height, digest: draw(axes))
+    points = [("a", 10_000.0, 2.0, True), ("b", float(largest), 3.0, False)]
+    drawing.scatter(points, [], ("Trainable parameters", "Perplexity"))("")
+    assert axes.get_xscale() == ("log" if said else "linear")
+    assert axes.get_xlabel() == f"Trainable parameters{said}"
+
+
 def test_nothing_but_the_digest_is_written_beside_the_image() -> None:
     for image in drawings().values():
         texts = [data for kind, data, _ in png._chunks(image) if kind in (b"tEXt", b"iTXt", b"zTXt", b"tIME")]

@@ -56,6 +56,7 @@ def read(directories: Sequence[Path]) -> Read:
 def numbers(facts: Facts) -> Compared:
     """The numbers of one adapter that a comparison shows, each with its conditions."""
     run, dataset, measures = facts.record.training, facts.record.dataset, facts.record.measures
+    ranks = tables.ranks(facts.adapter)
     perplexity = measures.perplexity and msgspec.structs.replace(
         measures.perplexity, environment=None, nll_sum=None, base_nll_sum=None
     )
@@ -67,7 +68,7 @@ def numbers(facts: Facts) -> Compared:
         repo_id=facts.repo_id,
         base_id=facts.base_id,
         base_weights=tables.quantization(facts),
-        rank=tables.rank_of(facts.adapter.config),
+        rank=ranks[0] if len(ranks) == 1 else None,
         trainable=facts.parameters.trainable,
         total=facts.parameters.total,
         sparsity=facts.parameters.sparsity,
@@ -125,7 +126,13 @@ def sides(facts: Facts) -> list[Side]:
     comparison = facts.record.comparison
     if comparison is None or not comparison.adapters:
         return []
-    others = [Side(shown(other, other.name), other) for other in comparison.adapters]
+    others = [
+        Side(shown(other, other.name), other)
+        for other in comparison.adapters
+        if other.adapter_sha256 != facts.sha256  # it became this one
+    ]
+    if not others:
+        return []
     return [Side("**this adapter**", numbers(facts), is_own=True), *others]
 
 

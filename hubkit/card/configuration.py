@@ -11,6 +11,7 @@ import math
 import re
 from typing import Any
 
+from hubkit.adapter import Adapter
 from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.text import Row, known
@@ -54,19 +55,19 @@ RANKED = frozenset({
 })  # fmt: skip
 SCALED_BY_RANK = frozenset({"LORA", "LOHA", "LOKR"})
 LISTED = 12  # parts of a long setting that are shown
+_HALF = re.compile(r"\.(?:lora|hira)_(?:embedding_)?A(?:\.|$)")  # of LoRA's and HiRA's updates: rank first
 _PATH = re.compile(r"(?:[~/\\]|[A-Za-z]:[\\/]|\.{1,2}[\\/])")
 
 
 def main(facts: Facts) -> list[Row]:
     """The settings that a reader asks for."""
     config = facts.adapter.config
-    dropout = next((config[key] for key in config if key == "dropout" or key.endswith("_dropout")), None)
     bias = config.get("bias")
     rows: list[tuple[str, str | None]] = [
         ("PEFT type", text.code(facts.adapter.peft_type)),
         *_ranks(config),
         ("Alpha", _alpha(config)),
-        ("Dropout", text.number(dropout) if isinstance(dropout, (int, float)) else None),
+        *_dropouts(config),
         ("Adapted modules", _adapted(facts)),
         ("Bias", text.code(str(bias)) if bias else None),
     ]
@@ -90,6 +91,20 @@ def more(facts: Facts) -> list[Row]:
     ) + known([("`qalora_group_size`", _group(config))])
 
 
+def _dropouts(config: dict[str, Any]) -> list[tuple[str, str | None]]:
+    """Dropout; where the type has several (of ranks, of whole modules), each by its own name."""
+    given = {
+        key: value
+        for key, value in config.items()
+        if (key == "dropout" or key.endswith("_dropout"))
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
+    }
+    if len(given) < 2 or not any(given.values()):
+        return [("Dropout", text.number(value)) for value in list(given.values())[:1]]
+    return [(f"Dropout ({text.plain(key)})", text.number(value)) for key, value in given.items()]
+
+
 def _group(config: dict[str, Any]) -> str | None:
     return _setting(config.get("qalora_group_size")) if config.get("use_qalora") else None
 
@@ -105,9 +120,8 @@ def _adapted(facts: Facts) -> str | None:
 
 def _saved_whole(facts: Facts) -> list[str]:
     """The modules that the file holds whole: PEFT names some for every classifier that not all have."""
-    named = facts.adapter.modules_to_save
     parts = {part for tensor in facts.adapter.whole_tensors for part in tensor.name.split(".")}
-    return [name for name in named if name.rpartition(".")[2] in parts] or named
+    return [name for name in facts.adapter.modules_to_save if name.rpartition(".")[2] in parts]
 
 
 def _adapters(named: Any) -> str | None:
@@ -152,18 +166,32 @@ def _positive(value: Any) -> int | None:
 
 
 def rank_of(config: dict[str, Any]) -> int | None:
-    """The rank of the updates, for the types whose `r` is one; that of most, where a pattern differs."""
+    """The rank of the updates, for the types whose `r` is one; a pattern may give some modules others."""
     return _positive(config.get("r")) if _peft_type(config) in RANKED else None
 
 
-def ranks_in_short(config: dict[str, Any]) -> str:
+def ranks(adapter: Adapter) -> list[int]:
+    """The ranks of the updates, one or several; none without a rank.
+
+    Where a pattern gives some modules others, the file tells which ranks there are: the pattern may reach all
+    modules, or none.
+    """
+    rank, pattern = rank_of(adapter.config), adapter.config.get("rank_pattern")
+    if rank is None or not isinstance(pattern, dict) or not pattern:
+        return [rank] if rank else []
+    shapes = [tensor.shape for tensor in adapter.tensors if _HALF.search(tensor.name)]
+    if shapes and not adapter.config.get("target_parameters") and all(shapes):
+        return sorted({shape[0] for shape in shapes if shape[0] > 0}) or [rank]
+    return sorted({rank, *(n for n in pattern.values() if _positive(n))})
+
+
+def ranks_in_short(adapter: Adapter) -> str:
     """`rank 8`, or `rank 4 to 16` where some modules have another; nothing without a rank."""
-    rank, pattern = rank_of(config), config.get("rank_pattern")
-    if rank is None:
+    found = ranks(adapter)
+    if not found:
         return ""
-    others = [n for n in pattern.values() if _positive(n)] if isinstance(pattern, dict) else []
-    low, high = min([rank, *others]), max([rank, *others])
-    return f"rank {text.count(rank)}" if low == high else f"rank {text.count(low)} to {text.count(high)}"
+    low, high = found[0], found[-1]
+    return f"rank {text.count(low)}" if low == high else f"rank {text.count(low)} to {text.count(high)}"
 
 
 def _ranks(config: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -183,7 +211,8 @@ def _ranks(config: dict[str, Any]) -> list[tuple[str, str | None]]:
 def _alpha(config: dict[str, Any]) -> str | None:
     """Alpha, and the scale that it makes of the update."""
     alpha = config.get("lora_alpha", config.get("alpha"))
-    rank = rank_of(config)
+    patterns = config.get("rank_pattern") or config.get("alpha_pattern")
+    rank = None if patterns else rank_of(config)  # else the scale is not the same everywhere
     if isinstance(alpha, bool) or not isinstance(alpha, (int, float)):
         return None
     if rank is None or _peft_type(config) not in SCALED_BY_RANK:

@@ -123,13 +123,14 @@ def scatter(
 
     def draw(axes: Any) -> None:
         across = [x for _, x, _, _ in points]
-        if max(across) > 10 * min(across):
+        is_wide = max(across) > 10 * min(across)
+        if is_wide:
             axes.set_xscale("log")
         for _, x, y, is_own in points:
             style = {"color": ORANGE, "markersize": 8, "zorder": 3} if is_own else {"color": BLUE}
             axes.plot([x], [y], marker="o", linestyle="none", **style)
         axes.margins(x=0.25, y=0.15)
-        axes.set_xlabel(labels[0])
+        axes.set_xlabel(f"{labels[0]} (logarithmic scale)" if is_wide else labels[0])
         axes.set_ylabel(labels[1])
         for name, value in bases:
             axes.axhline(value, color=GREY, linewidth=1.2, linestyle=(0, (4, 3)))

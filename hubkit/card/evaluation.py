@@ -102,9 +102,9 @@ def perplexity(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     loss = f"Loss, nats per {unit}"
     value, base = measured.value, measured.base_value
     own, shown = "Base with this adapter", f"**{text.perplexity(value)}**"
-    if base is None:
+    if base is None or measured.change is None:
         return [(own, shown, _nats(value))], ("", "Perplexity", loss)
-    change = text.percent(value / base - 1, signed=True)
+    change = text.percent(measured.change, signed=True)
     alone = ("Base alone", text.perplexity(base), "", _nats(base))
     return [alone, (own, shown, change, _nats(value))], ("", "Perplexity", "Change", loss)
 

@@ -20,7 +20,7 @@ from hubkit.card.comparison import Side
 from hubkit.card.facts import Facts
 from hubkit.record import LogPoint, Perplexity
 
-EDITION = 1  # of the drawing: another draws every figure anew
+EDITION = 2  # of the drawing: another draws every figure anew
 MASKED = " at masked positions"
 
 
@@ -185,10 +185,10 @@ def _course(name: str, points: list[Point]) -> str:
 
 
 def _perplexity(measured: Perplexity | None) -> Figure | None:
-    if measured is None or measured.base_value is None:
+    if measured is None or measured.base_value is None or measured.change is None:
         return None
     value, base = text.perplexity(measured.value), text.perplexity(measured.base_value)
-    change = text.percent(measured.value / measured.base_value - 1, signed=True)
+    change = text.percent(measured.change, signed=True)
     where = MASKED if measured.definition == "masked" else ""
     split = evaluation.split_name(measured.dataset_name, measured.split)
     name = text.phrase(measured.dataset_name) + (f", {split}" if split else "")

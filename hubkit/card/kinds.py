@@ -42,7 +42,7 @@ PEFT_KINDS: dict[str, Kind] = {
         "LLaMA-Adapter puts trained vectors before the keys and values of the upper layers, through a gate"
         " that starts at zero.",
     ),
-    "BEFT": Kind("BEFT", ("beft",), (), "BEFT trains bias vectors alone."),
+    "BEFT": Kind("BEFT", ("beft",), (), "BEFT trains bias vectors."),
     "BOFT": Kind(
         "BOFT", ("boft",), ("boft",),
         "BOFT multiplies each adapted weight by a trained orthogonal matrix, made of sparse factors.",
@@ -97,7 +97,7 @@ PEFT_KINDS: dict[str, Kind] = {
     ),
     "LN_TUNING": Kind(
         "LayerNorm tuning", ("ln-tuning",), ("ln-tuning",),
-        "LayerNorm tuning trains the normalizations alone.",
+        "LayerNorm tuning trains the base's normalizations.",
     ),
     "LOHA": Kind(
         "LoHa", ("loha",), ("fedpara", "lycoris"),
@@ -178,7 +178,7 @@ PEFT_KINDS: dict[str, Kind] = {
     ),
     "TRAINABLE_TOKENS": Kind(
         "Trainable tokens", ("trainable-tokens",), (),
-        "The embeddings of some tokens were trained, and nothing else.",
+        "Trained embeddings of some tokens stand in the place of the base's.",
     ),
     "UNILORA": Kind(
         "Uni-LoRA", ("unilora",), ("unilora",),

@@ -13,6 +13,7 @@ from pathlib import Path
 FOLDER = "figures"
 KEY = "hubkit"  # of the text chunk
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST = 5_000_000  # bytes; hubkit's own figures are below 60 kB
 DAMAGED = ""  # the digest of a figure of hubkit's that is not whole
 
 
@@ -28,7 +29,7 @@ def on_disk(directory: Path) -> dict[str, str]:
 def digest(path: Path) -> str | None:
     """The digest in a PNG of hubkit's; none in any other file."""
     try:
-        return digest_of(path.read_bytes())
+        return digest_of(path.read_bytes()) if path.stat().st_size <= LARGEST else None
     except OSError:
         return None
 

@@ -53,9 +53,9 @@ def _what_came_of_it(facts: Facts) -> str:
     where = _where_measured(facts, measured)
     kind = "masked-token perplexity" if measured.definition == "masked" else "perplexity"
     found = f"On {where}, its {kind} is {text.perplexity(measured.value)}"
-    if measured.base_value is None:
+    if measured.base_value is None or measured.change is None:
         return f"{found}."
-    change = text.percent(measured.value / measured.base_value - 1, signed=True)
+    change = text.percent(measured.change, signed=True)
     return f"{found}, against {text.perplexity(measured.base_value)} for the base model alone ({change})."
 
 
@@ -192,17 +192,17 @@ def _limits_of_measures(facts: Facts) -> list[str]:
     measured, overlap = facts.record.measures.perplexity, facts.overlap
     found = []
     if measured:
+        how = "Its perplexity was measured" if facts.author.evaluation else "It was evaluated by perplexity"
         found.append(
-            f"It was evaluated by perplexity on {text.phrase(measured.dataset_name)} alone"
-            f" ({_amount_scored(measured)}). That says nothing about other text, nor whether what it writes"
-            " is true, useful or safe."
+            f"{how} on {text.phrase(measured.dataset_name)} alone ({_amount_scored(measured)}). That says"
+            " nothing about other text, nor whether what it writes is true, useful or safe."
         )
         if measured.tokens_scored < SMALL_SAMPLE:
             found.append(
                 f"Fewer than {text.count(SMALL_SAMPLE)} predictions are a small sample: its perplexity would"
                 " be another on other text of the same kind."
             )
-    else:
+    elif not facts.author.evaluation:
         found.append("This card reports no evaluation of its quality.")
     if overlap and overlap.shared_ngrams:
         found.append(

@@ -100,9 +100,11 @@ def _percent(fraction: float | None, signed: bool = False) -> str:
 def _perplexity_note(compared: Sequence[Side]) -> str:
     """On what, and how, all of them were measured."""
     held = [side.numbers.perplexity for side in compared if side.numbers.perplexity]
-    if len(held) < 2:
+    if not held:
         return ""
     one = held[0]
+    whose = "Perplexity of all was" if len(held) == len(compared) else "Each perplexity was"
+    whose = f"{whose} measured on the same" if len(held) > 1 else "The perplexity was measured on"
     unit = "masked token" if one.definition == "masked" else "token"
     split = f", {text.phrase(one.split)}" if one.split and one.split != one.dataset_name else ""
     name = text.dataset_link(one.dataset_id) if one.dataset_id else text.phrase(one.dataset_name)
@@ -111,7 +113,7 @@ def _perplexity_note(compared: Sequence[Side]) -> str:
         mask = f", mask probability {text.number(one.mask_probability)}, seed {one.mask_seed}"
     small = " (a small sample)" if one.tokens_scored < prose.SMALL_SAMPLE else ""
     return (
-        f"Perplexity of all was measured on the same {text.plural(one.tokens_scored, unit)}{small} of"
+        f"{whose} {text.plural(one.tokens_scored, unit)}{small} of"
         f" {name}{split}"
         f" ({text.digest(one.dataset_sha256)}): context {text.count(one.context)}, stride"
         f" {text.count(one.stride)}, documents {one.documents_kept}{mask}, {text.phrase(one.dtype)}. The"
@@ -176,7 +178,8 @@ def _speed_note(compared: Sequence[Side]) -> str:
     if not found:
         return ""
     if not compare.speeds_are_comparable(adapters):
-        return "The speeds were taken under different conditions and are not comparable." if found[1:] else ""
+        told = "The speeds are not comparable: nothing says that they were taken under the same conditions."
+        return told if found[1:] else ""
     noisy = any(rate.noisy for one in found for name in compare.RATES if (rate := getattr(one, name)))
     spread = " Some runs were noisy: their quartiles lie more than 10% of the median apart." if noisy else ""
     loads = [one.environment.load_average for one in found if one.environment]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hubkit.card import text
 from hubkit.card.configuration import quantization as quantization
-from hubkit.card.configuration import rank_of as rank_of
+from hubkit.card.configuration import ranks as ranks
 from hubkit.card.configuration import ranks_in_short
 from hubkit.card.facts import Facts
 from hubkit.card.text import Row as Row
@@ -28,7 +28,7 @@ def at_a_glance(facts: Facts) -> list[Row]:
     """What a reader of ten seconds sees."""
     dataset, measures = facts.record.dataset, facts.record.measures
     parameters = facts.parameters
-    rank = ranks_in_short(facts.adapter.config)
+    rank = ranks_in_short(facts.adapter)
     method = ", ".join(filter(None, [text.phrase(facts.kind.title), rank]))
     name = None
     if dataset and facts.record.training:
@@ -106,9 +106,9 @@ def _address(link: str) -> str:
 def _perplexity_in_short(measured: Perplexity) -> str:
     value = f"**{text.perplexity(measured.value)}**"
     where = " at masked positions" if measured.definition == "masked" else ""
-    if measured.base_value is None:
+    if measured.base_value is None or measured.change is None:
         return value + where
-    change = text.percent(measured.value / measured.base_value - 1, signed=True)
+    change = text.percent(measured.change, signed=True)
     return f"{value}{where}, base alone {text.perplexity(measured.base_value)} ({change})"
 
 
