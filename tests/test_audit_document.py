@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hubkit.audit import rules, subject
 from hubkit.audit.document import Claim, read
+from hubkit.errors import HubkitError
 
 PIECES = [
     "---", "--- ", "license: mit", "license: [", "tags:", "- lora", "a: &x [*x]", "no: no", "# Title",
@@ -187,3 +188,17 @@ def test_sections_and_regions() -> None:
     assert region
     assert (region.name, region.line, region.last, region.kept) == ("size", 9, 11, True)
     assert document.in_region(8) is None
+
+
+def test_a_file_of_megabytes_is_no_card(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(b"x" * (subject.LARGEST + 1))
+    with pytest.raises(HubkitError, match="too large for a card"):
+        subject.load(tmp_path / "README.md")
+
+
+@pytest.mark.parametrize("line", ["- rank: 8\n", "<a ", "![a](", "[a](b)", "1 ", "| a | b |\n"])
+def test_a_long_card_of_one_thing_is_read_in_time_that_grows_with_it(line: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n\n" + line * (100_000 // len(line)))
+    began = time.process_time()
+    rules.findings(subject.load(tmp_path / "README.md"))
+    assert time.process_time() - began < 8  # a rule that looks at all for each takes minutes

@@ -12,7 +12,7 @@ from card_cases import CASES, LORA_CONFIG, lora_tensors, write_adapter
 from hubkit import record as records
 from hubkit.audit import remote, subject
 from hubkit.cli.main import run
-from hubkit.errors import RepoMissing
+from hubkit.errors import HubkitError, RepoMissing
 from hubkit.hub import Hub
 
 if TYPE_CHECKING:
@@ -84,3 +84,32 @@ def test_a_repo_that_is_not_there_is_one_line(alice_hub: RunningHub) -> None:
         remote.fetched("alice/none", Hub(alice_hub.endpoint)),
     ):
         pass
+
+
+def test_what_is_too_large_is_not_fetched(published: tuple[Path, Hub]) -> None:
+    _, hub = published
+    large = b'{"schema_version": 1' + b" " * remote.LARGEST + b"}"
+    hub.api.upload_file(path_or_fileobj=large, path_in_repo="hubkit.json", repo_id="alice/audited")
+    with remote.fetched("alice/audited", hub) as files:
+        assert not (files.directory / "hubkit.json").exists()
+        assert subject.load_remote(files, None, None).record is None
+    large = b"---\nlicense: mit\n---\n".ljust(subject.LARGEST + 1, b"x")
+    hub.api.upload_file(path_or_fileobj=large, path_in_repo="README.md", repo_id="alice/audited")
+    with (
+        pytest.raises(HubkitError, match="1,000,001 bytes, which is too large for a card"),
+        remote.fetched("alice/audited", hub),
+    ):
+        pass
+
+
+def test_the_bases_configuration_is_fetched(published: tuple[Path, Hub]) -> None:
+    directory, hub = published
+    base_id = json.loads((directory / "adapter_config.json").read_text())["base_model_name_or_path"]
+    hub.create_repo("alice/base", private=False)
+    config = b'{"architectures": ["LlamaForCausalLM"]}'
+    hub.api.upload_file(path_or_fileobj=config, path_in_repo="config.json", repo_id="alice/base")
+    changed = (directory / "adapter_config.json").read_text().replace(base_id, "alice/base").encode()
+    hub.api.upload_file(path_or_fileobj=changed, path_in_repo="adapter_config.json", repo_id="alice/audited")
+    with remote.fetched("alice/audited", hub) as files:
+        there = subject.load_remote(files, None, None)
+    assert there.base_config == {"architectures": ["LlamaForCausalLM"]}

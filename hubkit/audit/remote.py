@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubkit import base_model, record
+from hubkit import base_model, hub_rules, record
 from hubkit.adapter import CONFIG_NAME, MAX_HEADER_BYTES, WEIGHTS_NAME
+from hubkit.audit.subject import CARD_NAME, check_size
 from hubkit.card.facts import QUANTIZATION_NAME, TOKENIZER_CONFIG, TOKENIZER_FILES
 from hubkit.errors import BaseModelError, HubError, HubkitError, RepoMissing
 from hubkit.hub import Hub, RemoteFile
 
-CARD_NAME = "README.md"
 READ_WHOLE = (CARD_NAME, CONFIG_NAME, record.RECORD_NAME, QUANTIZATION_NAME, TOKENIZER_CONFIG)
 NAMES_ENOUGH = {name for names in TOKENIZER_FILES for name in names}
 LARGEST = 5_000_000  # of a file that is read whole
@@ -49,6 +49,7 @@ def fetched(repo_id: str, hub: Hub) -> Iterator[Fetched]:
     present = hub.files(repo.id, repo.head)
     if CARD_NAME not in present:
         raise HubkitError(f"{repo.id} has no {CARD_NAME}", "write one: hubkit card --adapter DIR")
+    check_size(f"{repo.id}/{CARD_NAME}", present[CARD_NAME].size)
     with tempfile.TemporaryDirectory(prefix="hubkit-audit-") as name:
         directory = Path(name) / "adapter"
         directory.mkdir()
@@ -58,7 +59,7 @@ def fetched(repo_id: str, hub: Hub) -> Iterator[Fetched]:
             elif path in NAMES_ENOUGH:
                 (directory / path).touch()
         weights = present.get(WEIGHTS_NAME)
-        if weights is not None:
+        if weights is not None and (weights.sha256 or weights.size <= hub_rules.REGULAR_FILE_MAX):
             _header(directory / WEIGHTS_NAME, weights, hub, repo.id, repo.head)
         yield Fetched(
             repo.id,
@@ -89,7 +90,7 @@ def _base(directory: Path, beside: Path, hub: Hub) -> Path | None:
         if base_id is None:
             return None
         path = beside / "config.json"
-        path.write_bytes(hub.read(base_id, "config.json", "main"))
+        path.write_bytes(hub.read_range(base_id, "config.json", "main", 0, LARGEST))
         base_model.read_config(path)
     except (BaseModelError, HubError):
         return None  # the audit says that it could not check this
