@@ -143,6 +143,19 @@ def test_a_foreign_adapter_with_its_bases_configuration(
     capsys.readouterr()
 
 
+def test_a_learned_prompt_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 4, "token_dim": 8}
+    adapter = write_adapter(
+        tmp_path / "adapter",
+        {**prompt, "base_model_name_or_path": "a/b"},
+        {"prompt_embeddings": ("F32", [4, 8])},
+    )
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
+    assert card(adapter, "--base-config", config) == 0
+    assert "hubkit does not count those of a learned prompt" in capsys.readouterr().err
+
+
 def test_without_torch_the_total_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

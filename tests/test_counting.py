@@ -29,6 +29,8 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BitsAndBytesConfig,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
 )
 
 from hubkit import adapter, stages
@@ -270,6 +272,22 @@ def test_a_type_that_cannot_be_counted_without_weights_is_one_line(
     with pytest.raises(AdapterError, match="cannot be counted without weights: Tensor") as caught:
         counting.count_with_base(tmp_path, tiny_llama / "config.json", "causal-lm")
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_no_task_counts_by_the_class_that_is_named(tmp_path: Path) -> None:
+    config = WhisperConfig(
+        vocab_size=64, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, pad_token_id=0, bos_token_id=1,
+        eos_token_id=2, decoder_start_token_id=1, max_source_positions=8, max_target_positions=8,
+        architectures=["WhisperForConditionalGeneration"],
+    )  # fmt: skip
+    model = get_peft_model(
+        WhisperForConditionalGeneration(config), LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
+    )
+    model.save_pretrained(tmp_path / "adapter")
+    config.save_pretrained(tmp_path)
+    found = counting.count_with_base(tmp_path / "adapter", tmp_path / "config.json", None)
+    assert (found.trainable, found.total) == model.get_nb_trainable_parameters()
 
 
 def test_what_cannot_be_measured_is_refused_in_one_line(tiny_llama: Path, tmp_path: Path) -> None:

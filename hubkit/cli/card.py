@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from hubkit import __version__, base_model, record, tasks
+from hubkit.adapter import PROMPT_TYPES
 from hubkit.card import comparison, figures, fragments, regions, writing
 from hubkit.card import facts as card_facts
 from hubkit.card.body import EVERY
@@ -172,6 +173,9 @@ def _counted(facts: Facts, base_config: Path, quiet: bool) -> Facts:
     """The facts with the total counted from the base's configuration, where the packages for it are there."""
     from hubkit.models.counting import count_with_base
 
+    if facts.adapter.peft_type in PROMPT_TYPES:
+        common.hint("Total parameters left out: hubkit does not count those of a learned prompt.", quiet)
+        return facts
     try:
         counted = count_with_base(
             facts.adapter.directory, base_config, facts.task.NAME if facts.task else None

@@ -85,6 +85,17 @@ def _trainable_names(model: Any) -> set[str]:
     return names
 
 
+def _class_of(task: tasks.Described | None, names: list[str]) -> Any:
+    """The class that makes the base: the task's, or where there is none (vision, speech) the named one."""
+    import transformers
+
+    if task is None:
+        for named in (getattr(transformers, name, None) for name in names):
+            if isinstance(named, type) and issubclass(named, transformers.PreTrainedModel):
+                return named
+    return getattr(transformers, task.AUTO_CLASS if task else "AutoModel")
+
+
 def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None) -> Parameters:
     """Count an adapter together with its base from the base's config.json alone, on the meta device.
 
@@ -98,8 +109,8 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
     found = adapters.read(adapter_dir)
     adapters.check_measurable(found, adapters.PROMPT_TYPES)
     plain = base_model.read_config(base_config)
-    task = tasks.described(task_name) or tasks.of_adapter(found.config, plain)
-    auto_class = getattr(transformers, task.AUTO_CLASS if task else "AutoModel")
+    task = tasks.described(task_name)
+    model_class = _class_of(task, tasks.class_names(found.config, plain))
     try:
         config = transformers.AutoConfig.for_model(**json.loads(base_config.read_text(encoding="utf-8")))
         if getattr(task, "has_labels", False) and found.labels:
@@ -107,9 +118,11 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
         if found.embedding_rows and base_model.vocab_size(plain):
             config.vocab_size = found.embedding_rows
         with torch.device("meta"):
-            base = auto_class.from_config(config)
-    except (KeyError, ValueError, TypeError) as error:
-        raise BaseModelError(f"{base_config} describes no model that transformers knows: {error}") from error
+            auto = getattr(model_class, "from_config", None)
+            base = auto(config) if auto else model_class(config)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise BaseModelError(f"{base_config} describes no model that transformers knows: {reason}") from error
     try:
         peft_config = PeftConfig.from_pretrained(str(adapter_dir))
         with torch.device("meta"):
