@@ -330,7 +330,7 @@ def test_ranks_are_those_of_the_file_where_a_pattern_changes_them(
 
 def test_an_evaluation_of_the_authors_is_an_evaluation(tmp_path: Path) -> None:
     for name, without, with_words in (
-        ("foreign", "reports no evaluation", None),
+        ("foreign", "is on record", None),
         ("causal-lora", "It was evaluated by perplexity on", "Its perplexity was measured on"),
     ):
         directory = CASES[name](tmp_path / name)

@@ -16,6 +16,11 @@ TITLE, FOOTER = "title", "footer"
 _SAID_UNDER = {
     "intended-use": {"intended use", "intended uses", "intended uses & limitations", "uses", "direct use"},
     "out-of-scope": {"out-of-scope use", "out of scope use", "out of scope", "out-of-scope"},
+    "limitations": {
+        "limitations", "limitations and bias", "limitations and risks", "known limitations",
+        "bias, risks, and limitations", "bias, risks and limitations", "局限性", "局限", "한계", "제한 사항",
+        "limitaciones", "limitações", "limites", "einschränkungen",
+    },
     "citation": {"citation", "citations", "how to cite", "cite", "bibtex"},
     "license": {"license", "licence", "license information", "licensing"},
     "authors": {

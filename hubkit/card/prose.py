@@ -203,7 +203,7 @@ def _limits_of_measures(facts: Facts) -> list[str]:
                 " be another on other text of the same kind."
             )
     elif not facts.author.evaluation:
-        found.append("This card reports no evaluation of its quality.")
+        found.append("No measurement of its quality is on record.")
     if overlap and overlap.shared_ngrams:
         found.append(
             f"{text.percent(overlap.fraction)} of the evaluation text's"
