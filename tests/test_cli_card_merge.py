@@ -78,6 +78,47 @@ def test_a_form_that_the_author_filled_in_is_not_said_again(foreign: Path, capsy
     assert {"intended use", "out-of-scope use"} <= lacking
 
 
+TRL = """\
+---
+licence: license
+tags: [trl]
+---
+
+# Model Card for None
+
+This model is a fine-tuned version of [None](https://huggingface.co/None).
+It has been trained using TRL.
+
+## Quick start
+
+```python
+generator = pipeline("text-generation", model="None", device_map="auto")
+```
+
+## Training procedure
+
+This model was trained with SFT.
+"""
+
+
+def test_what_trl_did_not_know_goes(foreign: Path) -> None:
+    put(foreign, TRL)
+    assert card(foreign, "--base-model", "google-bert/bert-base-uncased", "--yes") == 0
+    text = text_of(foreign)
+    assert not re.search(r"None\b(?!`)|licence|Quick start", text)
+    assert "\nIt has been trained using TRL.\n" in text
+    assert "\n## Training procedure\n\nThis model was trained with SFT.\n" in text
+    assert re.search(r"^# bert-base-uncased, .*adapter$", text, re.MULTILINE)
+    assert card(foreign, "--check") == 0
+
+
+def test_a_snippet_of_the_authors_stays(foreign: Path) -> None:
+    body = '## Quick start\n\n```python\ngenerator = pipeline("text-generation", model="a/b")\n```\n'
+    put(foreign, body)
+    assert card(foreign, "--yes") == 0
+    assert body in text_of(foreign)
+
+
 def test_front_matter_that_is_gone_comes_back(adapter: Path) -> None:
     assert card(adapter) == 0
     written = text_of(adapter)

@@ -65,7 +65,8 @@ def _is_generated(line: str) -> bool:
 _PLACEHOLDER = re.compile(
     r"\[?More information needed\]?\.?"
     r"|(?:[-*] )?\*\*[^*]+:?\*\*:? *\[?More Information Needed\]?\.?(?: *<!--.*?-->)?"
-    r"|# Model Card for Model ID"
+    r"|# Model Card for (?:Model ID|None)"
+    r"|This model is a fine-tuned version of \[None\]\(https://huggingface\.co/None\)\.?"
     r"|Users \(both direct and downstream\) should be made aware .*More information needed.*",
     re.IGNORECASE,
 )
@@ -81,6 +82,9 @@ _LEAD_IN = re.compile(
     r"\*\*(?:BibTeX|APA):\*\*|Use the code below to get started with the model\."
     r"|Carbon emissions can be estimated using the .*"
 )
+# TRL's snippet where it did not know the repo, and its key for a license, which is neither key nor license.
+_LOADS_NONE = re.compile(r"pipeline\(\"text-[\w-]+\", model=\"None\"")
+_NO_LICENSE = re.compile(r"^licence: license\r?\n", re.MULTILINE)
 _MORE_HEADINGS = frozenset(
     ("Model description", "Intended uses & limitations", "Training and evaluation data")
 )
@@ -97,11 +101,18 @@ def without_placeholders(body: str) -> str:
         if not line.is_code and _PLACEHOLDER.fullmatch(line.raw.strip()):
             drop.add(at)
     for start, end in _sections(lines):
+        if any(line.is_code and _LOADS_NONE.search(line.raw) for line in lines[start:end]):
+            drop.update(range(start, end))
         left = [at for at in range(start, end) if at not in drop and not lines[at].is_blank]
         if left and all(not lines[at].is_code and _LEAD_IN.fullmatch(lines[at].raw.strip()) for at in left):
             drop.update(left)
     _drop_headings(lines, drop)
     return _joined(lines, drop)
+
+
+def without_empty_keys(front_matter: str) -> str:
+    """The front matter without the key that TRL writes for a license that it does not know."""
+    return _NO_LICENSE.sub("", front_matter)
 
 
 def _advice(lines: list[outline.Line]) -> set[int]:

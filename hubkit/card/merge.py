@@ -8,13 +8,13 @@ is outside regions and hubkit's own keys of the front matter stays as it is, byt
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hubkit.card import metadata_merge, regions
 from hubkit.card.adopt import adopt, from_older, said_already
 from hubkit.card.body import EVERY, Body, Edited
-from hubkit.card.boilerplate import is_boilerplate
+from hubkit.card.boilerplate import is_boilerplate, without_empty_keys
 from hubkit.card.regions import Parts, Piece
 from hubkit.errors import CardError
 from hubkit.record import Written
@@ -81,6 +81,7 @@ def merge(
     _check_names(keep, theirs)
     body = Body(ours, newline_of(on_disk), keep, force)
     if adopted:
+        old = replace(old, yaml=old.yaml and without_empty_keys(old.yaml))
         text, said = _adopted(body, theirs)
         left_out = said
     else:

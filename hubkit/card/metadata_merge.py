@@ -27,6 +27,8 @@ ORDER = [
 ]  # fmt: skip
 # Told by the adapter's own files, so that another value is wrong.
 _FACTS = ("base_model", "base_model_relation", "library_name")
+# Libraries that load an adapter by its repo, as PEFT does; not what trainers write for any model.
+_LOAD_ADAPTERS = ("sentence-transformers", "setfit", "unsloth", "adapter-transformers", "pylate")
 _RELATION_TAG = re.compile(r"base_model:(?:[a-z]+:)?.*")
 _MISREAD = re.compile(
     r'"(?:pipeline_tag|library_name|license_name|license_link|base_model_relation|language)"'
@@ -139,6 +141,8 @@ def _scalar(merging: Merging, key: str) -> None:
 
 def _contradicted(key: str, theirs: Any, ours: Any, certain: Collection[str]) -> bool:
     said = [str(item).lower() for item in (theirs if isinstance(theirs, list) else [theirs])]
+    if key == "library_name" and said[0] in _LOAD_ADAPTERS:
+        return False
     return (key in _FACTS or key in certain) and str(ours).lower() not in said
 
 
@@ -250,7 +254,9 @@ def _result_lists(node: yaml.Node) -> list[yaml.SequenceNode]:
 
 
 def _of_index(index: Any) -> list[Any]:
-    return [result for part in index or [] for result in part["results"]]
+    """The results in an index, of whatever shape it is."""
+    parts = [part.get("results") for part in _listed(index) if isinstance(part, dict)]
+    return [result for part in parts if isinstance(part, list) for result in part]
 
 
 def _listed(value: Any) -> list[Any]:
