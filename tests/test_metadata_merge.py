@@ -197,6 +197,14 @@ BASE = {"base_model": "org/base", "base_model_relation": "adapter", "library_nam
             "tags:\n- a\n- base_model:adapter:o/b\n",
             "left out base_model:adapter:/x/y",
         ),
+        (
+            "library_name: sentence-transformers\n",
+            {"library_name": "peft"},
+            (),
+            "library_name: sentence-transformers\n",
+            "which stays; hubkit would say peft",
+        ),
+        ("library_name: transformers\n", {"library_name": "peft"}, (), "library_name: peft\n", "in place of"),
         ("tags: mine\n", {"tags": ["lora"]}, (), "tags: [mine, lora]\n", None),
         ("tags:\n", {"tags": ["lora"]}, (), "tags: [lora]\n", None),
         ("tags: []\n", {"tags": ["a: b"]}, (), 'tags: ["a: b"]\n', None),
@@ -340,3 +348,13 @@ def test_a_number_of_hubkits_is_known_without_a_record_of_it() -> None:
 )
 def test_comments_in_a_list_in_brackets_stay(text: str, new: list[str], then: str) -> None:
     assert merge(text, {"tags": new} if new else {}, {"tags": ["a", "b"]}).text == then
+
+
+@pytest.mark.parametrize(
+    "index_of_last", ["x", [1], [{"x": 1}], [{"results": 1}], [{"results": [1, {"a": 2}]}]]
+)
+def test_a_record_of_another_shape_is_no_fault(index_of_last: Any) -> None:
+    text = with_accuracy(to_yaml(index(result(1.5))))
+    found = merge(text, index(result(1.25)), {"model-index": index_of_last, "tags": "lora"})
+    assert "value: 1.5\n" in found.text
+    assert "value: 1.25\n" in found.text

@@ -21,10 +21,8 @@ def origin(result: Any, had: Sequence[Any], theirs: Sequence[Any]) -> Mapping[st
     metrics = result.get("metrics") if isinstance(result, dict) else None
     if not isinstance(metrics, list) or result in had:
         return None
-    return next(
-        (was for was in had if was not in theirs and any(metric in metrics for metric in was["metrics"])),
-        None,
-    )
+    known = [was for was in had if isinstance(was, dict) and was not in theirs]
+    return next((was for was in known if any(metric in metrics for metric in was.get("metrics") or ())), None)
 
 
 def successor(was: Mapping[str, Any], ours: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

@@ -166,7 +166,7 @@ def check_text(found: list[Piece], first_line: int = 1) -> None:
     for piece in found:
         if piece.kind == "text" and _DAMAGED.search(piece.raw):
             for number, line in enumerate(outline.lines(piece.raw), line_number):
-                if not line.is_code and _DAMAGED.match(line.raw):
+                if not line.is_code and _DAMAGED.match(line.raw) and not _MARKER.match(line.raw):
                     raise CardError(
                         f"hubkit's markers are broken in line {number}: this one is not as hubkit wrote it",
                         "put the marker back, at the start of its line, or take out all of it",
