@@ -10,7 +10,7 @@ from card_cases import CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubkit.audit import rules, subject
+from hubkit.audit import document, rules, subject
 from hubkit.audit.document import Claim, read
 from hubkit.errors import HubkitError
 
@@ -191,7 +191,7 @@ def test_sections_and_regions() -> None:
 
 
 def test_a_file_of_megabytes_is_no_card(tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_bytes(b"x" * (subject.LARGEST + 1))
+    (tmp_path / "README.md").write_bytes(b"x" * (document.LARGEST + 1))
     with pytest.raises(HubkitError, match="too large for a card"):
         subject.load(tmp_path / "README.md")
 

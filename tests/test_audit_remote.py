@@ -10,7 +10,7 @@ import pytest
 from card_cases import CASES, LORA_CONFIG, lora_tensors, write_adapter
 
 from hubkit import record as records
-from hubkit.audit import remote, subject
+from hubkit.audit import document, remote, subject
 from hubkit.cli.main import run
 from hubkit.errors import HubkitError, RepoMissing
 from hubkit.hub import Hub
@@ -93,7 +93,7 @@ def test_what_is_too_large_is_not_fetched(published: tuple[Path, Hub]) -> None:
     with remote.fetched("alice/audited", hub) as files:
         assert not (files.directory / "hubkit.json").exists()
         assert subject.load_remote(files, None, None).record is None
-    large = b"---\nlicense: mit\n---\n".ljust(subject.LARGEST + 1, b"x")
+    large = b"---\nlicense: mit\n---\n".ljust(document.LARGEST + 1, b"x")
     hub.api.upload_file(path_or_fileobj=large, path_in_repo="README.md", repo_id="alice/audited")
     with (
         pytest.raises(HubkitError, match="1,000,001 bytes, which is too large for a card"),

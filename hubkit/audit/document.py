@@ -13,6 +13,17 @@ from hubkit.audit.parts import Region as Region
 from hubkit.audit.parts import Row as Row
 from hubkit.audit.parts import Span as Span
 from hubkit.audit.parts import Table as Table
+from hubkit.errors import HubkitError
+
+LARGEST = 1_000_000  # bytes of a card
+
+
+def check_size(card: str, size: int) -> None:
+    """A card of many megabytes is none, and would be read for minutes. Raises HubkitError."""
+    if size > LARGEST:
+        raise HubkitError(
+            f"{card} has {size:,} bytes, which is too large for a card", "is it the right file?"
+        )
 
 
 def read(text: str, path: str = "README.md") -> Document:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from hubkit import base_model, hub_rules, record
 from hubkit.adapter import CONFIG_NAME, MAX_HEADER_BYTES, WEIGHTS_NAME
-from hubkit.audit.subject import CARD_NAME, check_size
+from hubkit.audit.document import check_size
 from hubkit.card.facts import QUANTIZATION_NAME, TOKENIZER_CONFIG, TOKENIZER_FILES
 from hubkit.errors import BaseModelError, HubError, HubkitError, RepoMissing
 from hubkit.hub import Hub, RemoteFile
 
+CARD_NAME = "README.md"
 READ_WHOLE = (CARD_NAME, CONFIG_NAME, record.RECORD_NAME, QUANTIZATION_NAME, TOKENIZER_CONFIG)
 NAMES_ENOUGH = {name for names in TOKENIZER_FILES for name in names}
 LARGEST = 5_000_000  # of a file that is read whole

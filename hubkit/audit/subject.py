@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hubkit.audit.remote import Fetched
 
 CARD_NAME = "README.md"
-LARGEST = 1_000_000  # bytes of a card
 
 
 @dataclass
@@ -96,7 +95,7 @@ def load(
 ) -> Subject:
     """Read a card (a file) and what lies beside it, or in `adapter_dir`. Raises HubkitError."""
     try:
-        check_size(card, card.stat().st_size)
+        document.check_size(str(card), card.stat().st_size)
         text = card.read_bytes().decode("utf-8", errors="replace")
     except OSError as error:
         raise HubkitError(
@@ -107,14 +106,6 @@ def load(
     subject.files = _files(card.parent) | _files(directory)
     _read_beside(subject, directory, base_config)
     return subject
-
-
-def check_size(card: Path | str, size: int) -> None:
-    """A card of many megabytes is none, and would be read for minutes. Raises HubkitError."""
-    if size > LARGEST:
-        raise HubkitError(
-            f"{card} has {size:,} bytes, which is too large for a card", "is it the right file?"
-        )
 
 
 def load_remote(fetched: Fetched, adapter_dir: Path | None, base_config: Path | None) -> Subject:
