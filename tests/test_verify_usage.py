@@ -546,3 +546,16 @@ def test_code_that_ran_on_other_files_is_run_again(directory: Path, base: Path) 
         assert usage.has_run(directory)
     show(directory, "print(2)")
     assert not usage.has_run(directory)
+
+
+def test_updates_that_peft_would_leave_out_are_an_error(directory: Path, base: Path) -> None:
+    path = directory / "adapter_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "target_modules": ["q_proj"]}))
+    with pytest.raises(
+        SnippetError, match=r"holds updates of v_proj, which adapter_config\.json does not name"
+    ):
+        ran(directory, base, "print(1)")
+    for fine in (".*_proj", "all-linear", ["layers.0.v_proj", "q_proj"]):
+        path.write_text(json.dumps({**config, "target_modules": fine}))
+        assert ran(directory, base, "print(1)").output == "1"

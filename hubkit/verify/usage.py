@@ -73,6 +73,12 @@ def verify(directory: Path, start: StartMounted, options: Options, say: Say) -> 
     require("train", TRAIN)
     facts = gather(directory)
     card, blocks = _read(directory, facts)
+    if ignored := _ignored(facts.adapter):
+        raise SnippetError(
+            f"{facts.adapter.weights} holds updates of {', '.join(ignored)}, which adapter_config.json does"
+            " not name: PEFT leaves them out without a word",
+            "write both anew with PEFT's save_pretrained",
+        )
     if _asks_trust(blocks) and not options.trusted:
         raise SnippetError(
             f"the code of {directory / regions.CARD_NAME} runs code of {facts.base_id}'s repo",
@@ -148,6 +154,15 @@ def _read(directory: Path, facts: Facts) -> tuple[str, list[Block]]:
         hows = [f"{what}: {how}" for what, how in missing(facts) if what.startswith(("base model", "task"))]
         raise SnippetError(f"{path} shows no code to run", "; ".join(hows) or None)
     raise SnippetError(f"{path} shows no code to run", "its section `usage` holds no block of Python")
+
+
+def _ignored(found: adapter.Adapter) -> list[str]:
+    """The last names of modules that the file adapts and the configuration does not name."""
+    named = found.config.get("target_modules")
+    if not isinstance(named, list) or not named or found.config.get("target_parameters"):
+        return []  # a pattern, or parameters, which PEFT calls by other names
+    ends = tuple(f".{name}" for name in named)
+    return sorted({path.rpartition(".")[2] for path in found.adapted_modules if not path.endswith(ends)})
 
 
 def _asks_trust(blocks: Sequence[Block]) -> bool:
