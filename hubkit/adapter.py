@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hubkit import files, tensor_names
 from hubkit.errors import AdapterError
 
@@ -42,11 +44,11 @@ PROMPT_TYPES = frozenset({
 })  # fmt: skip
 # Types that hubkit does not measure: prompts, and Poly, whose every forward pass is told a task id.
 UNMEASURED = PROMPT_TYPES | {"POLY"}
+_CANONICAL = json.JSONEncoder(sort_keys=True)
 DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True):
     """One tensor of a safetensors header."""
 
     name: str
@@ -196,7 +198,7 @@ def _effective(config: dict[str, Any]) -> str:
         for key, value in config.items()
         if key not in NO_EFFECT and value is not None and value not in ("", [], {})
     }
-    return json.dumps(kept, sort_keys=True)
+    return _CANONICAL.encode(kept)
 
 
 def read(directory: Path) -> Adapter:
@@ -222,7 +224,7 @@ def read(directory: Path) -> Adapter:
 def read_config(path: Path) -> dict[str, Any]:
     """adapter_config.json as a mapping that names a peft_type. Raises AdapterError."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise AdapterError(
             f"there is no {path.name} in {path.parent}", "is this an adapter directory?"

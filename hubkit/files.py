@@ -6,10 +6,11 @@ import errno
 import hashlib
 import os
 import stat
-import tempfile
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from hubkit.errors import HubkitError
 
@@ -74,12 +75,13 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        file = _created_beside(os.fspath(path))
+        temporary = file.name
+        with file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, stat.S_IMODE(path.stat().st_mode) if path.is_file() else 0o644)
+        os.chmod(temporary, _permissions(path))
         os.replace(temporary, path)
     except OSError as error:
         _drop(temporary)
@@ -87,6 +89,32 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         _drop(temporary)
         raise
+
+
+_NUMBERS = count()
+
+
+def _created_beside(path: str) -> BinaryIO:
+    """A new file beside the path, which only its owner may read, open for writing."""
+    folder, name = os.path.split(path)
+    while True:
+        beside = os.path.join(folder, f".{name}.{os.getpid()}-{next(_NUMBERS)}")
+        try:
+            return open(beside, "xb", opener=_for_owner)
+        except FileExistsError:  # left by a process that was killed
+            continue
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _permissions(path: Path) -> int:
+    try:
+        found = os.stat(path).st_mode
+    except FileNotFoundError:
+        return 0o644
+    return stat.S_IMODE(found) if stat.S_ISREG(found) else 0o644
 
 
 def _drop(temporary: str | None) -> None:

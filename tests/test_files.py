@@ -25,7 +25,7 @@ def test_written_whole(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "chmod", "fdopen"])
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod", "open"])
 @pytest.mark.parametrize(
     ("code", "hint"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "may be written to")]
 )
@@ -56,6 +56,19 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         files.write_atomically(tmp_path / "a", b"new")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_NUMBERS", iter(range(3)))
+    left = [tmp_path / f".a.{os.getpid()}-{number}" for number in (0, 1)]
+    for path in left:
+        path.write_bytes(b"part")
+    files.write_atomically(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert [path.read_bytes() for path in left] == [b"part", b"part"]
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_no_directory(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ another adapter than the one in the directory is left out, and so is its trainin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,7 @@ def gather(
     Raises AdapterError, RecordError, BaseModelError, CardError.
     """
     adapter = adapter or adapter_files.read(directory)
+    there = _entries(directory)
     whole = records.read(directory) if record is None else record
     config = base_model.read_config(base_config) if base_config else None
     weights_sha256 = adapter.weights_sha256()
@@ -149,12 +150,12 @@ def gather(
     given = freshness.fresh(whole, sha256)
     measures = given.measures
     task = _task(given, adapter, config)
-    quantization = _quantization(directory, given, config)
+    quantization = _quantization(directory, there, given, config)
     named = given.base_model.id if given.base_model else adapter.base_model
     base_id = hub_names.canonical(base_model.hub_id(named))
     four_bit = bool((quantization or {}).get("load_in_4bit"))
     kind = kinds.of(adapter.config, given.method.name if given.method else None, four_bit)
-    weights_bytes = adapter.weights.stat().st_size
+    weights_bytes = os.stat(adapter.weights).st_size
     repo_id = _checked_repo_id(repo_id or given.repo_id)
     said = merge_authors(given.author, author)
     return Facts(
@@ -178,10 +179,10 @@ def gather(
         base_id=base_id,
         quantization=quantization,
         directory_name=os.path.basename(os.path.abspath(directory)),
-        has_tokenizer=_has_tokenizer(directory),
+        has_tokenizer=_has_tokenizer(there),
         has_record=_speaks(whole),
-        figures=png.on_disk(directory),
-        author=fragments.over(directory, said, whole.author_files),
+        figures=png.on_disk(directory) if png.FOLDER in there else {},
+        author=fragments.over(directory, said, whole.author_files) if fragments.FOLDER in there else said,
         labels=adapter.labels,
         embedding_rows=adapter.embedding_rows,
     )
@@ -193,10 +194,16 @@ def _speaks(record: Record) -> bool:
     return any(getattr(record, name) != getattr(_EMPTY, name) for name in parts)
 
 
-def _has_tokenizer(directory: Path) -> bool:
-    return (directory / TOKENIZER_CONFIG).is_file() and any(
-        all((directory / name).is_file() for name in names) for names in TOKENIZER_FILES
-    )
+def _entries(directory: Path) -> frozenset[str]:
+    """The names in a directory: asked once, and not for each file that may be there."""
+    try:
+        return frozenset(os.listdir(directory))
+    except OSError:
+        return frozenset()
+
+
+def _has_tokenizer(there: frozenset[str]) -> bool:
+    return TOKENIZER_CONFIG in there and any(there.issuperset(names) for names in TOKENIZER_FILES)
 
 
 def merge_authors(known: Author, more: Author | None) -> Author:
@@ -249,7 +256,9 @@ def _base(
     )
 
 
-def _quantization(directory: Path, record: Record, config: dict[str, Any] | None) -> dict[str, Any] | None:
+def _quantization(
+    directory: Path, there: frozenset[str], record: Record, config: dict[str, Any] | None
+) -> dict[str, Any] | None:
     """How the base's weights are quantized.
 
     The record knows how training loaded the base. PEFT's configuration cannot say it; some tools write
@@ -259,9 +268,8 @@ def _quantization(directory: Path, record: Record, config: dict[str, Any] | None
         return record.base_model.quantization
     if config and (published := base_model.quantization(config)):
         return published
-    beside = directory / QUANTIZATION_NAME
-    if record.training is None and beside.is_file():
-        given = base_model.read_json(beside)
+    if record.training is None and QUANTIZATION_NAME in there:
+        given = base_model.read_json(directory / QUANTIZATION_NAME)
         given.pop("quant_method", None)  # what training gave, and not what the base is published in
         return given or None
     return None

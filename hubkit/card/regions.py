@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -201,16 +202,17 @@ def seal(card: str, template: str | None = None) -> str:
 
 def _sections(body: str) -> list[tuple[str, str]]:
     """The names and contents of the regions that are to be sealed."""
-    first, *rest = f"\n{body}".split(_BEGIN)
     found: dict[str, str] = {}
-    if not first.strip():  # a template of regions alone, as hubkit's is: what follows is faster than `pieces`
-        for part in rest:
-            name, _, behind = part.partition(" -->\n")
-            content, end, between = behind.partition(f"<!-- hubkit:end {name} -->\n")
-            if not end or _FIRST in content or content[-1:] not in ("\n", "") or between.strip():
+    before, *marked = body.split(_FIRST)
+    if not before.strip(
+        "\n"
+    ):  # a template of regions alone, as hubkit's is: several times faster than `pieces`
+        for begin, end in zip(marked[::2], marked[1::2], strict=False):
+            name, _, content = begin.removeprefix("begin ").partition(" -->\n")
+            if end.rstrip("\n") != f"end {name} -->" or end[-1] != "\n" or content[-1:] not in ("\n", ""):
                 break
             found[name] = content
-    if rest and len(found) == len(rest) and all(map(re.compile(_NAME).fullmatch, found)):
+    if found and 2 * len(found) == len(marked) and _BEGUN.findall(f"\n{body}") == list(found):
         return list(found.items())
     others = [piece for piece in pieces(body) if piece.kind == "region" or piece.raw.strip()]
     return [
@@ -300,9 +302,10 @@ def _bytes(text: str) -> bytes:
 
 def on_disk(directory: Path) -> str | None:
     """The card that lies in the directory, if there is one. Bytes that are no UTF-8 are kept apart."""
-    path = directory / CARD_NAME
+    path = os.path.join(directory, CARD_NAME)
     try:
-        content = path.read_bytes()
+        with open(path, "rb") as file:
+            content = file.read()
     except FileNotFoundError:
         return None
     except OSError as error:

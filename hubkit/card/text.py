@@ -23,7 +23,7 @@ _ESCAPES = {
 } | {ord("<"): "&lt;", ord(">"): "&gt;", ord("|"): "&#124;", ord("&"): "&amp;", ord("~"): "\\~"}  # fmt: skip
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
 _LINE_START = re.compile(r"#{1,6}(?:\s|$)|[+-](?:\s|$)|[=-][=\s-]*$|\d+[.)](?:\s|$)")
-_NUMBER_STARTS = frozenset("0123456789-+*.,")
+_NUMBER_STARTS = frozenset(["", *"0123456789-+*.,"])
 _NUMBER = r"(?:[-+*]*[0-9,.]+(?:e-?[0-9]+)?[%*]*)?"
 _NUMBERS = re.compile(rf"{_NUMBER}(?:\n{_NUMBER})*")
 _CLOSING_HASHES = re.compile(r"#+$")  # a heading would take them as its end
@@ -181,7 +181,7 @@ def table(rows: list[tuple[str, ...]], *header: str) -> str:
     if not rows:
         return ""
     width = len(header)
-    if any(len(row) != width for row in rows):
+    if {*map(len, rows)} != {width}:
         raise ValueError(f"a row of this table does not have {width} cells")
     cells = [*header, *chain.from_iterable(rows)]  # in one list: a card has hundreds
     whole = ".".join(cells)
@@ -190,8 +190,8 @@ def table(rows: list[tuple[str, ...]], *header: str) -> str:
     lengths = [*map(len, cells)]
     forms, rule = [], []
     for place in range(width):
-        wide = max(3, *lengths[place::width])
-        if _is_numeric(cells[width + place :: width]):
+        wide = max(3, max(lengths[place::width]))
+        if cells[width + place][:1] in _NUMBER_STARTS and _is_numeric(cells[width + place :: width]):
             forms.append(f"%{wide}s")
             rule.append("-" * (wide - 1) + ":")
         else:
@@ -204,5 +204,4 @@ def table(rows: list[tuple[str, ...]], *header: str) -> str:
 
 def _is_numeric(column: list[str]) -> bool:
     """Whether a column holds numbers, and is set right-aligned for that."""
-    first = column[0] or "".join(column)
-    return first[:1] in _NUMBER_STARTS and _NUMBERS.fullmatch("\n".join(column)) is not None
+    return any(column) and _NUMBERS.fullmatch("\n".join(column)) is not None
