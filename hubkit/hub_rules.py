@@ -48,6 +48,10 @@ PIPELINE_TAGS = frozenset(
 )
 
 # https://huggingface.co/docs/hub/model-cards#specifying-a-base-model
+# Libraries that load an adapter by its repo; not transformers, which trainers write for all models.
+ADAPTER_LIBRARIES = frozenset(
+    {"sentence-transformers", "setfit", "unsloth", "adapter-transformers", "pylate"}
+)
 BASE_MODEL_RELATIONS = ("adapter", "finetune", "merge", "quantized")
 
 # https://github.com/huggingface/hub-docs/blob/main/modelcard.md: "Required" in the model-index.

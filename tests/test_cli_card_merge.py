@@ -112,6 +112,15 @@ def test_what_trl_did_not_know_goes(foreign: Path) -> None:
     assert card(foreign, "--check") == 0
 
 
+def test_a_library_that_loads_adapters_stays_and_is_no_finding(foreign: Path, capsys: Captured) -> None:
+    put(foreign, "---\nlibrary_name: sentence-transformers\n---\n\n# Mine\n")
+    assert card(foreign, "--yes") == 0
+    assert "\nlibrary_name: sentence-transformers\n" in text_of(foreign)
+    capsys.readouterr()
+    assert run(["audit", str(foreign), "--select", "HK131"]) == 0
+    assert "Nothing found" in capsys.readouterr().err
+
+
 def test_a_snippet_of_the_authors_stays(foreign: Path) -> None:
     body = '## Quick start\n\n```python\ngenerator = pipeline("text-generation", model="a/b")\n```\n'
     put(foreign, body)

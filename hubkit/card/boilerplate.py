@@ -83,7 +83,7 @@ _LEAD_IN = re.compile(
     r"|Carbon emissions can be estimated using the .*"
 )
 # TRL's snippet where it did not know the repo, and its key for a license, which is neither key nor license.
-_LOADS_NONE = re.compile(r"pipeline\(\"text-[\w-]+\", model=\"None\"")
+_LOADS_NONE = re.compile(r"pipeline\((?:\"[\w-]+\", )?model=\"None\"")
 _NO_LICENSE = re.compile(r"^licence: license\r?\n", re.MULTILINE)
 _MORE_HEADINGS = frozenset(
     ("Model description", "Intended uses & limitations", "Training and evaluation data")

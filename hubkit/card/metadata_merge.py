@@ -17,7 +17,7 @@ import yaml
 from hubkit.card import measured_results, yaml_spans
 from hubkit.card.yaml_spans import Source
 from hubkit.errors import CardError
-from hubkit.hub_rules import front_matter_problems
+from hubkit.hub_rules import ADAPTER_LIBRARIES, front_matter_problems
 
 LISTS = ("language", "datasets", "metrics", "tags")
 RESULTS = "model-index"
@@ -27,8 +27,6 @@ ORDER = [
 ]  # fmt: skip
 # Told by the adapter's own files, so that another value is wrong.
 _FACTS = ("base_model", "base_model_relation", "library_name")
-# Libraries that load an adapter by its repo, as PEFT does; not what trainers write for any model.
-_LOAD_ADAPTERS = ("sentence-transformers", "setfit", "unsloth", "adapter-transformers", "pylate")
 _RELATION_TAG = re.compile(r"base_model:(?:[a-z]+:)?.*")
 _MISREAD = re.compile(
     r'"(?:pipeline_tag|library_name|license_name|license_link|base_model_relation|language)"'
@@ -141,7 +139,7 @@ def _scalar(merging: Merging, key: str) -> None:
 
 def _contradicted(key: str, theirs: Any, ours: Any, certain: Collection[str]) -> bool:
     said = [str(item).lower() for item in (theirs if isinstance(theirs, list) else [theirs])]
-    if key == "library_name" and said[0] in _LOAD_ADAPTERS:
+    if key == "library_name" and said[0] in ADAPTER_LIBRARIES:
         return False
     return (key in _FACTS or key in certain) and str(ours).lower() not in said
 

@@ -90,7 +90,7 @@ def library(subject: Subject) -> Iterator[Fault]:
             instead="peft",
             mend="library_name: peft",
         )
-    elif subject.record is not None and said != "peft":
+    elif _made_with_peft(subject, said):
         yield found(
             subject.document.front.line_of("library_name"),
             "The adapter beside the card is loaded by PEFT.",
@@ -98,6 +98,13 @@ def library(subject: Subject) -> Iterator[Fault]:
             instead="peft",
             mend="library_name: peft",
         )
+
+
+def _made_with_peft(subject: Subject, said: str) -> bool:
+    """Whether hubkit knows that the adapter is PEFT's, and the card names another library."""
+    if subject.record is None or said == "peft":
+        return False
+    return subject.record.training is not None or said not in hub_rules.ADAPTER_LIBRARIES
 
 
 def _is_known_wrong(said: str) -> bool:

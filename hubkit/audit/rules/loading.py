@@ -260,12 +260,14 @@ def unquantized_snippet(subject: Subject) -> Iterator[Fault]:
         return
     for call in loaders.base_loads(subject.document):
         if not statements.about_others(subject.document, call.line):
+            mend = "pass quantization_config=BitsAndBytesConfig(load_in_4bit=True, ...)"
+            if subject.document.in_region(call.line):  # hubkit does not know what the author says
+                mend = "put its settings into quantization_config.json beside the adapter, then hubkit card"
             yield found(
                 call.line,
                 "The adapter was trained on a 4-bit base, and the snippet loads it in full.",
-                instead="4-bit weights",
-                mend="pass quantization_config=BitsAndBytesConfig(load_in_4bit=True, ...)",
-            )
+                instead="4-bit weights", mend=mend,
+            )  # fmt: skip
             return
 
 
