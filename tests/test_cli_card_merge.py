@@ -121,6 +121,15 @@ def test_a_library_that_loads_adapters_stays_and_is_no_finding(foreign: Path, ca
     assert "Nothing found" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("heading", "region"), [("许可证", "license"), ("한계", "limitations")])
+def test_a_section_is_known_in_the_authors_language(heading: str, region: str, adapter: Path) -> None:
+    assert card(adapter) == 0
+    assert f"begin {region} " in text_of(adapter)
+    put(adapter, f"# 标题\n\n## {heading}\n\n文字。\n")
+    assert card(adapter, "--yes") == 0
+    assert f"begin {region} " not in text_of(adapter)
+
+
 def test_a_snippet_of_the_authors_stays(foreign: Path) -> None:
     body = '## Quick start\n\n```python\ngenerator = pipeline("text-generation", model="a/b")\n```\n'
     put(foreign, body)

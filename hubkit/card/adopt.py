@@ -22,7 +22,10 @@ _SAID_UNDER = {
         "limitaciones", "limitações", "limites", "einschränkungen",
     },
     "citation": {"citation", "citations", "how to cite", "cite", "bibtex"},
-    "license": {"license", "licence", "license information", "licensing"},
+    "license": {
+        "license", "licence", "license information", "licensing", "许可证", "许可", "라이선스", "licencia",
+        "licença", "lizenz",
+    },
     "authors": {
         "authors", "author", "authors and contact", "contact", "model card authors", "model card contact",
     },
