@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from hubkit import freshness, record
-from hubkit.card import regions
+from hubkit.card import regions, snippets
 from hubkit.card.facts import gather
 from hubkit.card.ran import fenced, is_stale, ran
 from hubkit.card.render import render
 from hubkit.card.usage import code_sha256, usage
 from hubkit.record import Environment, UsageRun
-from hubkit.verify import output, snippets
+from hubkit.verify import output
 
 HEAD = "---\na: b\n---\n\n# Title\n\n<!-- hubkit:begin usage -->\n"  # the code's region begins in line 8
 TAIL = "<!-- hubkit:end usage sha256=0123456789abcdef -->\n"
@@ -151,7 +151,11 @@ def test_a_run_is_shown_below_the_code_with_its_conditions(tmp_path: Path) -> No
     CASES["causal-lora"](tmp_path / "a")
     before = render(gather(tmp_path / "a"))
     card = with_run(tmp_path / "a", a_run(tmp_path / "a"))
-    assert "```\n\nOutput:\n\n```text\nOnce upon a time\n```\n\nThis code was run on 2026-11-20 with" in card
+    below = card.partition("<!-- hubkit:end usage ")[2].partition("\n")[2]
+    assert below.startswith(
+        "\n<!-- hubkit:begin output -->\n\nOutput:\n\n```text\nOnce upon a time\n```\n\n"
+        "This code was run on 2026-11-20 with"
+    )
     assert "transformers 5.23.0, peft 0.21.2, torch 2.13.0 and Python 3.11.7, on a CPU" in card
     assert "bitsandbytes" not in card[card.index("Output:") :].partition("\n\n<!--")[0]
     assert snippets.python_blocks(card) == snippets.python_blocks(before)

@@ -23,11 +23,12 @@ from card_cases import LORA_CONFIG, lora_tensors, write_adapter
 from huggingface_hub import constants
 
 from hubkit import files, hub, localhub, pipeline, record, stages
+from hubkit.card import snippets
 from hubkit.cli.main import run as hubkit
 from hubkit.errors import BaseModelError, MissingExtra, SnippetError
 from hubkit.publishing import PushOptions
 from hubkit.record import BaseModel, Record
-from hubkit.verify import base_files, process, snippets, usage
+from hubkit.verify import base_files, process, usage
 from hubkit.verify.usage import Options
 
 BASE_ID = str(LORA_CONFIG["base_model_name_or_path"])
@@ -273,7 +274,8 @@ def test_it_ends_when_hubkit_is_killed(tmp_path: Path) -> None:
     code = textwrap.dedent(SLEEP.format(pids=tmp_path / "pids")) + "time.sleep(600)"
     script = f"""
 from pathlib import Path
-from hubkit.verify import process, snippets
+from hubkit.card import snippets
+from hubkit.verify import process
 place = Path({str(tmp_path)!r}) / "sandbox"
 variables = process.environment(place, "http://127.0.0.1:1")
 process.run("", [snippets.Block({code!r}, 1)], place, place, variables, 600)

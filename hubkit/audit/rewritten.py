@@ -20,7 +20,7 @@ import yaml
 from hubkit import __version__
 from hubkit.audit.findings import Severity
 from hubkit.audit.subject import Subject
-from hubkit.card import facts, regions, words
+from hubkit.card import facts, regions, words, writing
 from hubkit.card.render import render
 from hubkit.errors import HubkitError
 from hubkit.record import Written
@@ -96,7 +96,7 @@ def _card_now(subject: Subject) -> str | None:
         known = facts.gather(subject.directory, adapter=subject.adapter)
         if written := written_last(subject):  # then the card's text agrees with the author's front matter
             known = replace(known, author=words.with_front_matter(known.author, text, written, ()))
-        return render(known)
+        return render(writing.knowing_code(known, text))
     except HubkitError:
         return None
 

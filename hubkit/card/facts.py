@@ -65,6 +65,7 @@ class Facts:
     labels: int | None  # rows of a classification head in the adapter's file
     embedding_rows: int | None  # tokens that embeddings in the adapter's file are of
     version: str = __version__  # hubkit's
+    shown_code: str | None = None  # digest of the code on the card, where it is not what hubkit would write
 
     @property
     def trained_on(self) -> Dataset | None:

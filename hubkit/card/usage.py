@@ -106,12 +106,17 @@ def code_sha256(blocks: Sequence[str]) -> str:
 
 
 def usage_run(facts: Facts) -> UsageRun | None:
-    """The run of this very code on this very adapter, where the record holds one."""
+    """The run of the code that the card shows on this very adapter, where the record holds one."""
     run = facts.record.usage
-    shown = usage(facts) if run else None
-    if run is None or shown is None or run.snippet_sha256 != code_sha256(shown.blocks):
+    if run is None or run.snippet_sha256 != _shown(facts):
         return None
     return run if freshness.ran_on(facts.record, facts.adapter.directory, facts.sha256) else None
+
+
+def _shown(facts: Facts) -> str | None:
+    """The digest of the code that the card shows: the author's, where they keep their own."""
+    code = usage(facts)
+    return None if code is None else facts.shown_code or code_sha256(code.blocks)
 
 
 def _format(facts: Facts) -> str | None:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Literal
 
 from hubkit import files
-from hubkit.card import front_matter, merge, regions, words, yaml_spans
+from hubkit.card import front_matter, merge, regions, snippets, words, yaml_spans
 from hubkit.card.facts import Facts
 from hubkit.card.regions import CARD_NAME
 from hubkit.card.render import render
+from hubkit.card.usage import code_sha256, usage
 from hubkit.errors import CardError
 from hubkit.record import Written
 
@@ -86,18 +87,36 @@ def prepare(
     present = regions.on_disk(facts.adapter.directory)
     author = words.with_front_matter(facts.author, present, written, wishes.told)
     metadata = front_matter.metadata(facts)
-    knowing = replace(facts, author=author)
-    merged = merge.merge(
-        present,
-        render(knowing, template, metadata),
-        metadata,
-        written,
-        keep=wishes.keep,
-        force=wishes.force,
-        restore=wishes.restore,
-        certain=_certain(facts, wishes.told),
-    )
-    return Prepared(knowing, present, merged)
+
+    def made(knowing: Facts) -> Prepared:
+        merged = merge.merge(
+            present,
+            render(knowing, template, metadata),
+            metadata,
+            written,
+            keep=wishes.keep,
+            force=wishes.force,
+            restore=wishes.restore,
+            certain=_certain(facts, wishes.told),
+        )
+        return Prepared(knowing, present, merged)
+
+    first = made(replace(facts, author=author))
+    knowing = knowing_code(first.facts, first.merged.text)
+    return first if knowing is first.facts else made(knowing)
+
+
+def knowing_code(facts: Facts, card: str) -> Facts:
+    """The facts with the digest of the code on a card: a run of other code is not told on it.
+
+    The author may keep code of their own, or have none where hubkit would write some.
+    """
+    if facts.record.usage is None:
+        return facts
+    shown = snippets.sha256(snippets.python_blocks(card))
+    meant = usage(facts)
+    same = meant is not None and shown == code_sha256(meant.blocks)
+    return facts if same else replace(facts, shown_code=shown)
 
 
 def _certain(facts: Facts, told: Collection[str]) -> set[str]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from hubkit.card.snippets import Block
 from hubkit.verify import child
-from hubkit.verify.snippets import Block
 
 # What the program is told of the machine. Everything else stays here: tokens, addresses, caches, settings.
 PASSED = (

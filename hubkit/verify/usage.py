@@ -25,16 +25,16 @@ from typing import Any, Protocol
 import msgspec
 
 from hubkit import adapter, files, freshness, record
-from hubkit.card import regions
+from hubkit.card import regions, snippets
 from hubkit.card.facts import Facts, gather
 from hubkit.card.missing import missing
+from hubkit.card.snippets import Block
 from hubkit.card.usage import usage
 from hubkit.errors import SnippetError
 from hubkit.extras import TRAIN, require
 from hubkit.record import BaseModel, Environment, UsageRun
-from hubkit.verify import base_files, output, process, snippets
+from hubkit.verify import base_files, output, process
 from hubkit.verify.base_files import BaseFiles
-from hubkit.verify.snippets import Block
 
 LOG_NAME = "usage.log"
 TIME_LIMIT = 600.0
