@@ -256,8 +256,7 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
                 raise _broken(
                     path, "its header does not fit into the file; it was cut off or is no safetensors file"
                 )
-            text = file.read(length).decode("utf-8")
-            header = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+            header = _STRICT.decode(file.read(length).decode("utf-8"))
     except OSError as error:
         raise AdapterError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -280,6 +279,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
 
 
 def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:

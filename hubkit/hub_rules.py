@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 # https://huggingface.co/docs/hub/repositories-licenses: the closed list of ids that `license` may name.
@@ -98,9 +99,12 @@ FORBIDDEN_FOLDERS = (".git", ".cache")
 
 def is_repo_id(text: object, *, namespace: bool = False) -> bool:
     """Whether this is shaped like a Hub id (`name` or `user/name`); `namespace` asks for the longer form."""
-    if not isinstance(text, str) or text.endswith(".git") or not REPO_ID_PATTERN.fullmatch(text):
-        return False
-    return "/" in text or not namespace
+    return isinstance(text, str) and ("/" in text or not namespace) and _has_shape_of_id(text)
+
+
+@lru_cache(maxsize=4096)
+def _has_shape_of_id(text: str) -> bool:
+    return not text.endswith(".git") and REPO_ID_PATTERN.fullmatch(text) is not None
 
 
 def goes_to_lfs(path: str, size: int, sample: bytes = b"") -> bool:

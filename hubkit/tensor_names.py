@@ -8,6 +8,7 @@ Here is the one list of those prefixes; `tests/test_peft_kinds.py` holds it agai
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 UPDATE_PREFIXES = (
     "lora_",  # LoRA, AdaLoRA, and LoRA's variants (lora_magnitude_vector is DoRA's)
@@ -29,11 +30,13 @@ _UPDATE = re.compile(rf"(?:^|\.)(?:{'|'.join(UPDATE_PREFIXES)})")
 _WRAPPED = re.compile(r"\.(?:base_layer|token_adapter|modules_to_save|original_module)(?=\.|$)")
 
 
+@lru_cache(maxsize=16_384)  # adapters of one base share their tensors' names
 def is_update(name: str) -> bool:
     """Whether a tensor is an adapter's update of a module, or a soft prompt, and not a whole saved module."""
     return _UPDATE.search(name) is not None or name in PROMPT_NAMES
 
 
+@lru_cache(maxsize=16_384)
 def module_of(name: str) -> str:
     """`base_model.model.x.query.lora_A.weight` -> `base_model.model.x.query`; of a prompt, nothing."""
     found = _UPDATE.search(name)

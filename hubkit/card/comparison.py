@@ -62,7 +62,7 @@ def numbers(facts: Facts) -> Compared:
     )
     return Compared(
         name=facts.repo_id or _directory_name(facts.adapter.directory),
-        adapter_sha256=facts.adapter.sha256(),
+        adapter_sha256=facts.sha256,
         adapter_weights_bytes=facts.weights_bytes,
         method=facts.kind.title,
         repo_id=facts.repo_id,

@@ -98,29 +98,30 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 def to_yaml(plain_metadata: dict[str, Any] | list[Any]) -> str:
     """The metadata, or a list, as YAML, with a newline at its end and without the `---` lines."""
-    return "\n".join(_lines(plain_metadata)) + "\n"
+    lines: list[str] = []
+    _append(lines, plain_metadata, "", "")
+    return "\n".join(lines) + "\n"
 
 
-def _lines(value: Any) -> list[str]:
-    """The lines of a mapping or a list that is not empty."""
-    if isinstance(value, dict):
-        return [line for key, part in value.items() for line in _entry(f"{scalar(key)}:", part, "  ")]
-    return [line for part in value for line in _item(part)]
-
-
-def _entry(head: str, part: Any, indent: str) -> list[str]:
-    if isinstance(part, (dict, list)) and part:
-        # Lists stand at their key's own column, as the Hub's client writes them.
-        step = "" if isinstance(part, list) else indent
-        return [head, *(step + line for line in _lines(part))]
-    return [f"{head} {scalar(part)}"]
-
-
-def _item(part: Any) -> list[str]:
-    if isinstance(part, (dict, list)) and part:
-        first, *rest = _lines(part)
-        return [f"- {first}", *(f"  {line}" for line in rest)]
-    return [f"- {scalar(part)}"]
+def _append(lines: list[str], value: Any, first: str, indent: str) -> None:
+    """Append the lines of a mapping or a list that is not empty; `first` begins its first line."""
+    if isinstance(value, list):
+        for part in value:
+            if isinstance(part, (dict, list)) and part:
+                _append(lines, part, f"{first}- ", f"{indent}  ")
+            else:
+                lines.append(f"{first}- {scalar(part)}")
+            first = indent
+        return
+    for key, part in value.items():
+        if isinstance(part, (dict, list)) and part:
+            lines.append(f"{first}{scalar(key)}:")
+            # Lists stand at their key's own column, as the Hub's client writes them.
+            inner = indent if isinstance(part, list) else f"{indent}  "
+            _append(lines, part, inner, inner)
+        else:
+            lines.append(f"{first}{scalar(key)}: {scalar(part)}")
+        first = indent
 
 
 def scalar(value: Any) -> str:

@@ -83,7 +83,7 @@ def _end_of_fence(lines: list[str], start: int, fence: re.Match[str]) -> int | N
 
 def _tags(lines: list[str]) -> Iterator[tuple[str, bool]]:
     for line in lines:
-        for found in _TAG.finditer(_CODE.sub("", line)):
+        for found in _TAG.finditer(_CODE.sub("", line)) if "<" in line else ():
             yield found["name"].lower(), bool(found["end"])
 
 

@@ -104,12 +104,13 @@ def history(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     points = [p for _, p in sorted(by_step.items()) if p.loss is not None or p.eval_loss is not None]
     if len(points) < 2:
         return [], ()
+    shown = _spread(points)
     columns = [
-        (name, [loss(getattr(p, field)) for p in _spread(points)])
+        (name, [loss(getattr(p, field)) for p in shown])
         for name, field in (("Training loss", "loss"), ("Evaluation loss", "eval_loss"))
         if any(getattr(p, field) is not None for p in points)
     ]
-    steps = [text.count(p.step) for p in _spread(points)]
+    steps = [text.count(p.step) for p in shown]
     rows = list(zip(steps, *(values for _, values in columns), strict=True))
     return rows, ("Step", *(name for name, _ in columns))
 
