@@ -138,6 +138,7 @@ class Hub(Section, frozen=True):
     create_pr: bool = False
     commit_message: str | None = None
     local_hub: str | None = None  # directory of a local Hub to publish to
+    audit: bool = True  # errors that `hubkit audit` finds on the card stop the push
 
 
 class Settings(Section, frozen=True):

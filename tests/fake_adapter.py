@@ -15,9 +15,13 @@ license: apache-2.0
 library_name: peft
 base_model: org/base
 base_model_relation: adapter
+pipeline_tag: text-generation
+language: en
 tags:
 - lora
 ---
+
+<!-- hubkit:ignore-file HK311 -->
 
 # A small adapter
 """

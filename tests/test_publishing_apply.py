@@ -241,7 +241,8 @@ def test_a_file_that_changed_after_the_plan(adapter_dir: Path, repo: str, alice_
 
 def test_the_hubs_warnings_are_notes(adapter_dir: Path, repo: str, alice_hub: RunningHub) -> None:
     (adapter_dir / "README.md").write_text("# no front matter\n")
-    done = push(adapter_dir, repo, Hub(alice_hub.endpoint, ALICE))
+    hub = Hub(alice_hub.endpoint, ALICE)
+    done = apply(plan(adapter_dir, repo, hub, audit=False), hub)
     assert done.notes == ["the Hub warns about the card: empty or missing yaml metadata in repo card"]
 
 

@@ -46,6 +46,11 @@ def push_options(function: F) -> F:
             type=click.Path(path_type=Path, file_okay=False),
             help="Publish to a local Hub in this directory: no token, no network.",
         ),
+        click.option(
+            "--audit/--no-audit",
+            default=None,
+            help="Hold the card to what `hubkit audit` can tell; errors stop the push (default: yes).",
+        ),
         click.option("--dry-run", is_flag=True, help="Print what would change; touch nothing."),
     ]
     for option in reversed(options):

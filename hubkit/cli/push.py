@@ -20,6 +20,7 @@ def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> Pu
     for name in Hub.__struct_fields__ if settings else ():
         if said.get(name) is None:
             said[name] = getattr(settings, name)
+    said["audit"] = said["audit"] is not False
     said["create_pr"] = bool(said["create_pr"])
     said["local_hub"] = Path(said["local_hub"]) if said["local_hub"] else None
     watched = common.watched()

@@ -16,7 +16,8 @@ import msgspec
 from hubkit import adapter, hub_rules, record
 from hubkit.errors import HubError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
-from hubkit.publishing import checks, remote_card
+from hubkit.publishing import audited, checks, remote_card
+from hubkit.publishing.audited import Audited
 from hubkit.publishing.contents import CARD_NAME, Contents
 from hubkit.publishing.draft import Draft
 
@@ -55,7 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     create_pr: bool = False
     remote_only: list[str] = []  # on the Hub and not here: left alone
     left_out: list[str] = []  # here, and not published
-    refused: str | None = None  # why the card on the Hub may not be replaced
+    refused: str | None = None  # why this card may not be pushed
     refused_hint: str | None = None
     notes: list[str] = []
 
@@ -87,12 +88,13 @@ def plan(
     watched: bool = False,
     force: bool = False,
     draft: Draft | None = None,
+    audit: bool = True,
 ) -> Plan:
     """Compare a directory with a repo. Raises HubkitError for what must not or cannot be published.
 
-    A card on the Hub that somebody wrote or edited there is not replaced without `force`: the plan says so,
-    and cannot be carried out. `draft` stands in for record and card: that plan can be carried out when the
-    draft is written, and `written` was told so.
+    A card on the Hub that somebody wrote or edited there is not replaced without `force`, and one that the
+    `audit` finds false is not pushed: the plan says so, and cannot be carried out. `draft` stands in for
+    record and card: that plan can be carried out when the draft is written, and `written` was told so.
     A repo that is to be created is private when neither the user said otherwise nor anybody is watching.
     """
     repo_id = full_repo_id(repo_id, hub.user)
@@ -109,6 +111,7 @@ def plan(
     no = None
     if replaces and not (force or create_pr):
         no = remote_card.refusal(hub, repo_id, head, remote, theirs)
+    found = audited.audit(directory, contents, draft) if audit else Audited()
     wanted = True if private is None and not watched else private
     return Plan(
         endpoint=hub.endpoint,
@@ -126,9 +129,13 @@ def plan(
         remote_only=sorted(set(remote) - {file.path for file in files}),
         left_out=list(contents.left_out),
         card_diff=_card_diff(directory, repo_id, contents, theirs, files),
-        notes=[*_notes(directory, repo_id, repo, private, draft), *_opinion(hub, repo_id, contents, files)],
-        refused=no.message if no else None,
-        refused_hint=no.hint if no else None,
+        notes=[
+            *_notes(directory, repo_id, repo, private, draft),
+            *_opinion(hub, repo_id, contents, files),
+            *found.notes,
+        ],
+        refused=no.message if no else found.refused,
+        refused_hint=no.hint if no else found.hint,
     )
 
 

@@ -59,6 +59,7 @@ def publish_to(
         watched=options.watched or target.local_hub is not None,  # on this machine nothing gets out
         force=options.force,
         draft=draft,
+        audit=options.audit,
     )
     if options.dry_run:
         return msgspec.structs.replace(planned, endpoint=target.endpoint)

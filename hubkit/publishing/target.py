@@ -54,8 +54,9 @@ StartLocalHub = Callable[[Path], LocalHub]
 class PushOptions:
     """What the user said about a push. `watched`: by a person at a terminal; `progress`: with bars on it.
 
-    `force` replaces a card on the Hub that somebody wrote or edited there. `insist` says to the user what
-    must be said even where everything else is silent.
+    `force` replaces a card on the Hub that somebody wrote or edited there; without `audit` a card that is
+    found false is pushed too. `insist` says to the user what must be said even where everything else is
+    silent.
     """
 
     repo_id: str | None = None
@@ -70,6 +71,7 @@ class PushOptions:
     watched: bool = False
     progress: bool = False
     force: bool = False
+    audit: bool = True
     insist: Callable[[str], None] | None = None
 
 

@@ -77,6 +77,8 @@ def local_path(subject: Subject) -> Iterator[Fault]:
         name = load.named
         if name is None or statements.about_others(subject.document, load.line):
             continue
+        if name == subject.repo_id:  # of a local Hub, its user's name is as a folder's
+            continue
         if loaders.is_placeholder(name):
             what = "is no repo, but a placeholder"
         elif loaders.is_local(name) or ("/" not in name and not _said_to_be_a_folder(subject, name)):

@@ -1,0 +1,70 @@
+"""The audit of a card that is about to be pushed: a card that is found false stays here.
+
+A draft is audited as it would be written: in a directory that holds it beside links to the other files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubkit.publishing.contents import CARD_NAME, Contents
+from hubkit.publishing.draft import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the audit says of a push: why not, the way out, and what is only a note."""
+
+    refused: str | None = None
+    hint: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def audit(directory: Path, contents: Contents, draft: Draft | None) -> Audited:
+    """Audit the card that would be pushed. Raises HubkitError where it cannot be read."""
+    from hubkit.audit import rules, subject  # late: other commands need no rules
+
+    shown = directory / CARD_NAME
+    with _as_pushed(directory, contents, draft) as place:
+        found = rules.findings(subject.load(place / CARD_NAME, shown=str(shown)))
+    see = f"hubkit audit {shlex.quote(str(directory))}"
+    errors = [finding for finding in found if finding.severity == "error"]
+    warnings = sum(finding.severity == "warning" for finding in found)
+    notes = (f"the audit finds {_counted(warnings, 'warning')}: {see}",) if warnings else ()
+    if not errors:
+        return Audited(notes=notes)
+    first = errors[0]
+    where = f"{shown}:{first.line}" if first.line else str(shown)
+    said = first.message.rstrip(".") + (f" ({first.says})" if first.says else "")
+    return Audited(
+        f"{where}: {first.code} {said}; the audit finds {_counted(len(errors), 'error')}",
+        f"{see} shows all; --no-audit publishes anyway",
+        notes,
+    )
+
+
+@contextlib.contextmanager
+def _as_pushed(directory: Path, contents: Contents, draft: Draft | None) -> Iterator[Path]:
+    """The directory, or one that holds what a push of the draft would send."""
+    if draft is None:
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="hubkit-audit-") as place:
+        made = Path(place) / directory.resolve().name
+        for name in contents.names:
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if name in draft.files:
+                path.write_bytes(draft.files[name])
+            else:
+                path.symlink_to((directory / name).resolve())
+        yield made
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
