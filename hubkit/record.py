@@ -208,6 +208,10 @@ class Written(Part):
     metadata: Annotated[
         dict[str, Any], Meta(description="Of the front matter; the author's own items are not in it.")
     ] = {}
+    agreed: Annotated[
+        dict[str, Any],
+        Meta(description="What the author's front matter said before hubkit did: not hubkit's to take out."),
+    ] = {}
     regions: Annotated[list[str], Meta(description="Names; one that is not in the card was taken out.")] = []
 
 

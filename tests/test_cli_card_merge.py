@@ -387,3 +387,18 @@ def test_many_fences_that_nothing_closes_take_no_time(adapter: Path) -> None:
     started = time.monotonic()
     assert card(adapter, "--quiet", "--stdout") == 0
     assert time.monotonic() - started < 10  # it took two minutes
+
+
+def test_a_tag_that_pefts_card_had_and_the_author_deleted_stays_deleted(foreign: Path) -> None:
+    put(
+        foreign,
+        "---\nlibrary_name: peft\ntags:\n- lora\n- mine\n- transformers\n---\n\n# Mine\n\nMy words.\n",
+    )
+    assert card(foreign, "-q") == 0
+    assert "- transformers\n" in text_of(foreign)
+    put(foreign, text_of(foreign).replace("- transformers\n", ""))
+    assert card(foreign, "-q") == 0
+    assert card(foreign, "-q", "--language", "en") == 0
+    assert "- transformers\n" not in text_of(foreign)
+    assert "- mine\n" in text_of(foreign)
+    assert card(foreign, "-q", "--check") == 0

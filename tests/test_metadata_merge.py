@@ -358,3 +358,27 @@ def test_a_record_of_another_shape_is_no_fault(index_of_last: Any) -> None:
     found = merge(text, index(result(1.25)), {"model-index": index_of_last, "tags": "lora"})
     assert "value: 1.5\n" in found.text
     assert "value: 1.25\n" in found.text
+
+
+def test_what_both_say_is_the_authors_to_take_out() -> None:
+    """PEFT's card has hubkit's tags already: one that the author deletes does not come back, nor does another
+    of the author's go when hubkit says it no more."""
+    ours = {"library_name": "peft", "tags": ["lora", "transformers", "4-bit"]}
+    first = merge("library_name: peft\ntags:\n- lora\n- transformers\n", ours, None)
+    assert read(first.text) == ours
+    assert first.written == {"tags": ["4-bit"]}
+    assert first.agreed == {"library_name": "peft", "tags": ["lora", "transformers"]}
+
+    cut = first.text.replace("- transformers\n", "").replace("library_name: peft\n", "")
+    for _ in range(2):
+        again = merge(cut, ours, first.written, agreed=first.agreed)
+        assert again.text == cut
+        assert (again.written, again.agreed) == (first.written, first.agreed)
+        first = again
+
+    less = merge(cut, {"library_name": "peft", "tags": ["transformers"]}, again.written, agreed=again.agreed)
+    assert read(less.text) == {"tags": ["lora"]}
+    assert less.agreed == {"library_name": "peft", "tags": ["transformers"]}
+
+    none = merge("a: 1\n", ours, {}, agreed={"tags": ["lora"], "library_name": "peft"})
+    assert none.text == "a: 1\n"

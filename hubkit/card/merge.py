@@ -98,7 +98,7 @@ def merge(
     there = {piece.name for piece in theirs}
     remembered = [name for name in known if name not in names and name not in there]
     notes += _notes([name for name in left_out if name not in said], body.kept)
-    kept = Written(metadata=mine, regions=names + remembered)
+    kept = Written(metadata=mine.metadata, agreed=mine.agreed, regions=names + remembered)
     return Merged(text, kept, notes, body.conflicts, adopted, adopted or body.lost)
 
 
@@ -137,23 +137,26 @@ def _front_matter(
     whole: Written,
     written: Written | None,
     certain: Collection[str],
-) -> tuple[str, dict[str, Any], list[str]]:
-    """All that stands before the body, hubkit's part of the metadata, and notes."""
+) -> tuple[str, Written, list[str]]:
+    """All that stands before the body, what of its metadata is hubkit's, and notes."""
     newline = newline_of(old.head)
     if is_untouched(old, theirs):
         if regions.normal(old.yaml or "") == new.yaml:
-            return old.head, whole.metadata, []
-        return old.opening + (new.yaml or "").replace("\n", newline) + old.closing, whole.metadata, []
+            return old.head, whole, []
+        return old.opening + (new.yaml or "").replace("\n", newline) + old.closing, whole, []
     first_line = 1 + old.opening.count("\n") + (old.yaml is None)
     # without any front matter nobody took keys out of it: it comes back whole
-    known = written.metadata if written and old.yaml is not None else None
-    merged = metadata_merge.merge(old.yaml or "", whole.metadata, known, certain, first_line)
+    known = written if written and old.yaml is not None else Written()
+    merged = metadata_merge.merge(
+        old.yaml or "", whole.metadata, known.metadata, certain, first_line, known.agreed
+    )
+    mine = Written(metadata=merged.written, agreed=merged.agreed)
     if old.yaml is not None:
-        mine = whole.metadata if regions.normal(merged.text) == new.yaml else merged.written
+        mine = whole if regions.normal(merged.text) == new.yaml else mine
         return old.opening + merged.text + old.closing, mine, merged.notes
     newline = newline_of(old.body)
     between = f"---\n{merged.text}---\n".replace("\n", newline) if merged.text else ""
-    return old.opening + between, merged.written, merged.notes
+    return old.opening + between, mine, merged.notes
 
 
 def is_untouched(parts: Parts, pieces: list[Piece]) -> bool:

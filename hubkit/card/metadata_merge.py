@@ -42,18 +42,24 @@ class Merging:
     base: Mapping[str, Any]
     ours: Mapping[str, Any]
     certain: Collection[str]
+    known: Mapping[str, Any]  # what of hubkit's the author said first, as of the last merge
     meant: dict[str, Any] = field(default_factory=dict)
     results: list[Any] | None = None  # of the model-index, where they were merged one by one
     written: dict[str, Any] = field(default_factory=dict)  # hubkit's part of it
+    agreed: dict[str, Any] = field(default_factory=dict)  # what hubkit says, and the author did before
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class MergedMetadata:
-    """The edited text, hubkit's part of the metadata, and what a person should be told."""
+    """The edited text, hubkit's part of the metadata, and what a person should be told.
+
+    `agreed` is what hubkit says and the author said before: the author's, which may be taken out for good.
+    """
 
     text: str
     written: dict[str, Any]
+    agreed: dict[str, Any]
     notes: list[str]
 
 
@@ -63,14 +69,17 @@ def merge(
     base: Mapping[str, Any] | None,
     certain: Collection[str] = (),
     first_line: int = 2,
+    agreed: Mapping[str, Any] | None = None,
 ) -> MergedMetadata:
     """Merge hubkit's metadata into the text of a front matter.
 
-    `base` is what hubkit wrote last; `certain` are keys in which hubkit's value wins. Raises CardError, with
+    `base` is what hubkit wrote last, and `agreed` what of its own it found there; `certain` are keys in which
+    hubkit's value wins. Raises CardError, with
     the line, for text that cannot be edited safely, and for values that the Hub would refuse.
     """
     source = yaml_spans.read(text, first_line)
-    merging = Merging(source, base or {}, _with_one_license(source, base or {}, ours, certain), certain)
+    meant = _with_one_license(source, base or {}, ours, certain)
+    merging = Merging(source, base or {}, meant, certain, agreed or {})
     for key in sorted(source.entries, key=lambda name: source.entries[name].start):
         if key in LISTS:
             _list(merging, key)
@@ -79,6 +88,9 @@ def merge(
         elif key in ORDER:
             _scalar(merging, key)
     for key in [key for key in ORDER if key in merging.ours and key not in source.entries]:
+        if key in merging.known and key not in merging.base:
+            merging.agreed[key] = merging.known[key]
+            continue
         if key not in merging.base:  # else the author took it out
             yaml_spans.insert(source, key, merging.ours[key], ORDER)
             merging.meant[key] = _text(merging.ours[key])
@@ -92,7 +104,7 @@ def merge(
         _check_meant(merging, now)
     _check_values(merging, now)
     written = {key: merging.written[key] for key in ORDER if merging.written.get(key)}
-    return MergedMetadata(edited, written, merging.notes)
+    return MergedMetadata(edited, written, merging.agreed, merging.notes)
 
 
 def _with_one_license(
@@ -129,6 +141,8 @@ def _scalar(merging: Merging, key: str) -> None:
         merging.meant[key] = theirs
         if ours is not None and had is not None:
             merging.written[key] = had
+        elif ours is not None and (ours == theirs or [ours] == theirs):
+            merging.agreed[key] = ours
         if ours is not None and ours != theirs and [ours] != theirs:
             merging.notes.append(
                 f"{key}: README.md says {_shown(theirs)}, which stays; hubkit would say {ours}"
@@ -156,15 +170,18 @@ def _list(merging: Merging, key: str) -> None:
         if (nodes[id(node)] in had and nodes[id(node)] not in ours)
         or _is_false_tag(merging, key, nodes[id(node)])
     ]
-    new = [item for item in ours if item not in theirs and item not in had]
-    if had and not theirs:
+    known = _listed(merging.known.get(key))
+    new = [item for item in ours if item not in theirs and item not in had and item not in known]
+    if (had or known) and not theirs:
         new = []  # the author emptied it
     left = [nodes[id(node)] for node in entry.items if node not in gone]
     if gone or new:
         yaml_spans.change_items(merging.source, key, gone, new)
     if left or new or not gone:
         merging.meant[key] = _text([*left, *new]) if gone or new else entry.value
-    merging.written[key] = [item for item in ours if item in had or item not in theirs]
+    merging.written[key] = [item for item in ours if item in had or item in new]
+    if said := [item for item in ours if item not in had and (item in known or item in theirs)]:
+        merging.agreed[key] = said
     for node in gone:
         if nodes[id(node)] not in had:
             merging.notes.append(f"{key}: left out {nodes[id(node)]}, which the adapter contradicts")
