@@ -402,3 +402,21 @@ def test_a_tag_that_pefts_card_had_and_the_author_deleted_stays_deleted(foreign:
     assert "- transformers\n" not in text_of(foreign)
     assert "- mine\n" in text_of(foreign)
     assert card(foreign, "-q", "--check") == 0
+
+
+@pytest.mark.parametrize(
+    ("tag", "stays"), [("fill-mask", False), ("image-text-to-text", True), ("translation", True)]
+)
+def test_a_task_that_the_adapter_cannot_have_gives_way(
+    tag: str, stays: bool, adapter: Path, capsys: Captured
+) -> None:
+    known = records.read(adapter)
+    known.training, known.measures = None, records.Measures()
+    records.write(adapter, known)
+    put(adapter, f"---\npipeline_tag: {tag}\n---\n\n# Mine\n\nMy words.\n")
+    assert card(adapter) == 0
+    said = capsys.readouterr().err
+    assert (f"pipeline_tag: {tag}\n" in text_of(adapter)) == stays
+    assert ("as the adapter says, in place of fill-mask" in said) != stays
+    run(["audit", str(adapter), "--select", "HK134"])
+    assert "HK134" not in capsys.readouterr().out

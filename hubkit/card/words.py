@@ -14,6 +14,15 @@ from hubkit.record import Author, Written
 LICENSE_KEYS = ("license", "license_name", "license_link")
 
 
+def pipeline_tag(card: str | None) -> str | None:
+    """The task that the front matter names, where hubkit alone did not write it."""
+    if not card or "pipeline_tag" not in card or regions.has_own_front_matter(card):
+        return None
+    parts = regions.split(card)
+    entry = yaml_spans.read(parts.yaml or "", 1 + parts.opening.count("\n")).entries.get("pipeline_tag")
+    return entry.value if entry and isinstance(entry.value, str) else None
+
+
 def with_front_matter(
     author: Author, card: str | None, written: Written | None, told: Collection[str] = ()
 ) -> Author:

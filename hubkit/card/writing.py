@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from hubkit import files
+from hubkit import files, tasks
 from hubkit.card import front_matter, merge, regions, snippets, words, yaml_spans
 from hubkit.card.facts import Facts
 from hubkit.card.regions import CARD_NAME
@@ -97,7 +97,7 @@ def prepare(
             keep=wishes.keep,
             force=wishes.force,
             restore=wishes.restore,
-            certain=_certain(facts, wishes.told),
+            certain=_certain(facts, wishes.told, present),
         )
         return Prepared(knowing, present, merged)
 
@@ -119,12 +119,14 @@ def knowing_code(facts: Facts, card: str) -> Facts:
     return facts if same else replace(facts, shown_code=shown)
 
 
-def _certain(facts: Facts, told: Collection[str]) -> set[str]:
+def _certain(facts: Facts, told: Collection[str], present: str | None) -> set[str]:
     """The keys of the front matter in which the author's value gives way, besides those of the base."""
     certain = {key for key in words.LICENSE_KEYS if key in told}
     measures = facts.record.measures
     if facts.record.training or measures.perplexity or measures.throughput:
         certain.add("pipeline_tag")  # it was trained or measured on that task
+    elif tasks.cannot_be(facts.adapter.config.get("task_type"), words.pipeline_tag(present)):
+        certain.add("pipeline_tag")
     return certain
 
 

@@ -29,6 +29,18 @@ from hubkit.yaml_source import Source, chosen, parts_schema, pick
 
 TASKS: dict[str, ModuleType] = {m.NAME: m for m in (causal_lm, masked_lm)}
 
+# Pipeline tags that no adapter of PEFT's task type can have, whatever it was trained for. CAUSAL_LM says
+# little: models of images declare it too, and a language model may be one for translation.
+_NEVER = {
+    "CAUSAL_LM": {"fill-mask", "token-classification", "feature-extraction", "sentence-similarity"},
+    "SEQ_2_SEQ_LM": {"fill-mask", "token-classification", "feature-extraction", "text-classification"},
+    "SEQ_CLS": {"fill-mask", "text-generation", "token-classification", "summarization", "translation"},
+    "TOKEN_CLS": {"fill-mask", "text-generation", "text-classification", "summarization", "translation"},
+    "QUESTION_ANS": {
+        "fill-mask", "text-classification", "token-classification", "summarization", "translation",
+    },
+}  # fmt: skip
+
 Described = ModuleType | Elsewhere  # what a card can speak of
 
 
@@ -40,6 +52,11 @@ def get(name: str) -> ModuleType:
 def parse(value: str | dict[str, Any], source: Source) -> tuple[ModuleType, Any]:
     """The task's module and its checked Parameters, from the `task` part of the settings."""
     return chosen("task", TASKS, value, source)
+
+
+def cannot_be(peft_task_type: object, pipeline_tag: object) -> bool:
+    """Whether no adapter of this task type of PEFT's can be for the task of this pipeline tag."""
+    return isinstance(peft_task_type, str) and pipeline_tag in _NEVER.get(peft_task_type, ())
 
 
 def of_adapter(config: dict[str, Any], base_config: dict[str, Any] | None) -> ModuleType | None:

@@ -13,21 +13,6 @@ from hubkit.audit.rules.metadata import is_empty
 from hubkit.audit.subject import Subject
 from hubkit.record import Record
 
-# Pipeline tags that no adapter of PEFT's task type can have, whatever it was trained for. CAUSAL_LM says
-# little: models of images declare it too, and a language model may be one for translation.
-NEVER = {
-    "CAUSAL_LM": {"fill-mask", "token-classification", "feature-extraction", "sentence-similarity"},
-    "SEQ_2_SEQ_LM": {"fill-mask", "token-classification", "feature-extraction", "text-classification"},
-    "SEQ_CLS": {"fill-mask", "text-generation", "token-classification", "summarization", "translation"},
-    "TOKEN_CLS": {"fill-mask", "text-generation", "text-classification", "summarization", "translation"},
-    "QUESTION_ANS": {
-        "fill-mask",
-        "text-classification",
-        "token-classification",
-        "summarization",
-        "translation",
-    },
-}
 LOAD_ADAPTERS = frozenset(
     "peft transformers diffusers sentence-transformers adapter-transformers unsloth mlx mlx-lm vllm trl"
     " axolotl setfit gliner colpali swift ms-swift llamafactory llama-factory timm nemo pylate open_clip"
@@ -195,7 +180,7 @@ def another_task(subject: Subject) -> Iterator[Fault]:
     if not isinstance(said, str) or said not in hub_rules.PIPELINE_TAGS:
         return
     recorded = tasks.TASKS.get((subject.record.task if subject.record else None) or "")
-    wrong = said in NEVER.get(subject.task_type or "", ())
+    wrong = tasks.cannot_be(subject.task_type, said)
     if recorded is not None and subject.record is not None and _was_done(subject.record):
         wrong = said != recorded.PIPELINE_TAG
     if wrong:
