@@ -213,6 +213,7 @@ class Written(Part):
         Meta(description="What the author's front matter said before hubkit did: not hubkit's to take out."),
     ] = {}
     regions: Annotated[list[str], Meta(description="Names; one that is not in the card was taken out.")] = []
+    no_figures: Annotated[bool, Meta(description="The user wants none on the card.")] = False
 
 
 class Record(Part):

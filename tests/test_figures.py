@@ -22,6 +22,7 @@ from hubkit.card.facts import Facts, gather
 from hubkit.card.render import render
 from hubkit.cli.main import run
 from hubkit.publishing.contents import collect
+from hubkit.publishing.draft import draft
 from hubkit.record import LogPoint
 
 LIMIT = 60_000  # bytes
@@ -357,13 +358,13 @@ def without_matplotlib(directory: Path, *arguments: str) -> Any:
     )
 
 
-def test_without_matplotlib_the_card_is_whole_and_a_check_says_the_same(adapter: Path) -> None:
+def test_without_matplotlib_the_card_is_whole(adapter: Path) -> None:
     done = without_matplotlib(adapter)
     assert done.returncode == 0, done.stderr
     assert "hubkit[plots]" in done.stderr
     assert linked(adapter) == {}
     assert readme(adapter) == render(gather(adapter))
-    assert card(adapter, "--check", "-q") == 0  # with matplotlib
+    assert card(adapter, "--check", "-q") == 1  # with matplotlib, which would draw them
     assert card(adapter, "-q") == 0
     assert len(linked(adapter)) == 2
     done = without_matplotlib(adapter, "--check")
@@ -412,3 +413,32 @@ def test_the_comparison_is_drawn_too(adapter: Path, tmp_path: Path) -> None:
     )
     assert card(adapter, "-q", "--no-compare") == 0
     assert not (adapter / "figures" / "comparison.png").exists()
+
+
+def test_check_diff_and_a_run_agree_on_figures(adapter: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert card(adapter, "-q", "--no-figures") == 0
+    capsys.readouterr()
+    for _ in range(2):  # what was said holds at the next run
+        assert card(adapter, "-q", "--check") == 0
+        assert card(adapter, "-q", "--diff") == 0
+        assert capsys.readouterr().out == ""
+        assert card(adapter, "-q") == 0
+        assert linked(adapter) == {}
+        assert not (adapter / "figures").exists()
+    draft(adapter, "alice/x", how="draw").write(adapter)
+    assert linked(adapter) == {}
+
+    assert card(adapter, "-q", "--figures", "--check") == 1
+    assert card(adapter, "-q", "--figures", "--diff") == 0
+    assert "+![" in capsys.readouterr().out
+    assert card(adapter, "-q", "--figures") == 0
+    assert linked(adapter)
+    assert card(adapter, "-q", "--check") == 0
+    assert card(adapter, "-q", "--diff") == 0
+    assert capsys.readouterr().out == ""
+    (adapter / "figures" / "loss.png").unlink()
+    capsys.readouterr()
+    assert card(adapter, "-q", "--check") == 1
+    assert "figures/loss.png" in capsys.readouterr().err
+    assert card(adapter, "-q") == 0
+    assert card(adapter, "-q", "--check") == 0

@@ -34,6 +34,7 @@ class Settled:
     facts: Facts
     images: Mapping[str, bytes]  # to write, by path
     unlinked: tuple[str, ...]  # paths of hubkit's figures on disk that the card does not link
+    wanted: tuple[str, ...] = ()  # paths of those that are to be drawn, or would be
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ def settled(facts: Facts, how: How) -> Settled:
     images = {one.path: one.draw(one.digest) for one in wanted} if how == "draw" else {}
     known = {**facts.figures, **{one.file: one.digest for one in wanted}}
     unlinked = set(facts.figures) - up_to_date - {one.file for one in wanted}
-    return Settled(replace(facts, figures=known), images, tuple(_paths(unlinked)))
+    paths = tuple(one.path for one in wanted)
+    return Settled(replace(facts, figures=known), images, tuple(_paths(unlinked)), paths)
 
 
 def _is_of(figure: Figure | None, digest: str) -> bool:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from hubkit import files, tasks
 from hubkit.card import front_matter, merge, regions, snippets, words, yaml_spans
 from hubkit.card.facts import Facts
@@ -99,6 +101,8 @@ def prepare(
             restore=wishes.restore,
             certain=_certain(facts, wishes.told, present),
         )
+        if written and written.no_figures:
+            merged = replace(merged, written=msgspec.structs.replace(merged.written, no_figures=True))
         return Prepared(knowing, present, merged)
 
     first = made(replace(facts, author=author))

@@ -55,7 +55,12 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Another adapter to compare this one with, measured alike. Repeatable.",
 )
 @click.option("--no-compare", is_flag=True, help="Forget the adapters that the card compares this one with.")
-@click.option("--no-figures", is_flag=True, help="Draw no figures, and remove those that hubkit drew.")
+@click.option(
+    "--figures/--no-figures",
+    "with_figures",
+    default=None,
+    help="Draw figures (default), or none, and remove those that hubkit drew: it remembers which.",
+)
 @click.option("--template", type=_FILE, help="A Jinja template in place of hubkit's own.")
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the card; write nothing.")
 @click.option(
@@ -93,7 +98,7 @@ def command(
     base_config: Path | None,
     compared: tuple[Path, ...],
     no_compare: bool,
-    no_figures: bool,
+    with_figures: bool | None,
     **given: Any,
 ) -> None:
     """Write the model card (README.md) of an adapter directory.
@@ -113,12 +118,14 @@ def command(
     facts = dataclasses.replace(facts, has_record=facts.has_record or remembers)
     if base_config and facts.parameters.total is None:
         facts = _counted(facts, base_config, quiet)
-    settled = figures.settled(facts, card_options.how(no_figures, check, to_stdout or diff))
+    written = card_options.wanting(known.written, with_figures)
+    settled = figures.settled(facts, card_options.how(written, to_stdout or check or diff))
     wishes = Wishes(keep=keep, force=force, restore=restore, told={key for key in given if given[key]})
     with card_output.named(adapter_dir / regions.CARD_NAME):
-        made = writing.prepare(settled.facts, known.written, template, wishes)
+        made = writing.prepare(settled.facts, written, template, wishes)
     if to_stdout or check or diff:
-        card_output.show(made, card=to_stdout, diff=diff, check=check, as_json=as_json, quiet=quiet)
+        stale = (*settled.wanted, *settled.unlinked)
+        card_output.show(made, stale, card=to_stdout, diff=diff, check=check, as_json=as_json, quiet=quiet)
         return
     card_output.refuse_edits(made)
     card_output.ask(made, yes, quiet)
@@ -126,7 +133,7 @@ def command(
     outcome = made.write()
     _remember(adapter_dir, known, _told(known, facts) if remembers else known, made.merged.written)
     figures.remove(adapter_dir, settled.unlinked)
-    card_options.say_figures(facts, settled, no_figures, quiet or as_json)
+    card_options.say_figures(facts, settled, written, quiet or as_json)
     card_output.report(made, made.facts, outcome, as_json, quiet)
 
 

@@ -1,4 +1,4 @@
-"""What `hubkit card` does for its options --compare, --no-compare and --no-figures."""
+"""What `hubkit card` does for its options --compare, --no-compare, --figures and --no-figures."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hubkit.card import comparison, drawing, figures
 from hubkit.card.facts import Facts
 from hubkit.cli import common
 from hubkit.errors import CardError
-from hubkit.record import Record
+from hubkit.record import Record, Written
 
 
 def with_comparison(
@@ -40,19 +40,25 @@ def left_out(found: comparison.Read, quiet: bool) -> None:
         )
 
 
-def how(no_figures: bool, check: bool, shows_only: bool) -> figures.How:
-    """What becomes of the figures.
+def wanting(written: Written | None, with_figures: bool | None) -> Written | None:
+    """What hubkit wrote last, with what the user says of figures: it holds until the user says otherwise."""
+    if with_figures is None:
+        return written
+    return msgspec.structs.replace(written or Written(), no_figures=not with_figures)
 
-    A check holds the card to what is on disk, so that it says the same where matplotlib is not installed.
-    """
-    return "leave out" if no_figures else "keep" if check else "promise" if shows_only else "draw"
+
+def how(written: Written | None, shows_only: bool) -> figures.How:
+    """What becomes of the figures; what is only shown, or checked, is what would be written."""
+    if written and written.no_figures:
+        return "leave out"
+    return "promise" if shows_only else "draw"
 
 
-def say_figures(facts: Facts, settled: figures.Settled, no_figures: bool, quiet: bool) -> None:
+def say_figures(facts: Facts, settled: figures.Settled, written: Written | None, quiet: bool) -> None:
     """Say which figures were drawn, and which could not be."""
     if settled.images:
         common.hint(f"Drew {', '.join(settled.images)}", quiet)
-    lacking = [] if no_figures else figures.lacking(settled.facts)
+    lacking = [] if written and written.no_figures else figures.lacking(settled.facts)
     if lacking and not drawing.can_draw():
         what = "that are on disk are out of date" if set(facts.figures) else "are left out"
         common.hint(

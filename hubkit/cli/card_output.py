@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,26 @@ _SAID_IN = {
 }
 
 
-def show(made: Prepared, *, card: bool, diff: bool, check: bool, as_json: bool, quiet: bool) -> None:
-    """Print the card or the diff, or hold the card on disk to it, and write nothing. Raises CheckFailed."""
+def show(
+    made: Prepared,
+    figures: Sequence[str],
+    *,
+    card: bool,
+    diff: bool,
+    check: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Print the card or the diff, or hold the card on disk to it, and write nothing. Raises CheckFailed.
+
+    `figures` are the paths of those that a run would draw or remove.
+    """
     if not check:
         refuse_edits(made)
     if as_json:
         data: dict[str, Any] = {
             "path": str(made.path),
-            "up_to_date": made.outcome == "unchanged" and not made.merged.conflicts,
+            "up_to_date": made.outcome == "unchanged" and not (made.merged.conflicts or figures),
             "edited": [edited.name for edited in made.merged.conflicts],
             "notes": made.merged.notes,
         }
@@ -47,11 +59,11 @@ def show(made: Prepared, *, card: bool, diff: bool, check: bool, as_json: bool, 
     elif diff:
         _write_out(made.diff())
     if check:
-        _check(made)
+        _check(made, figures)
         common.hint(f"{made.path} is up to date.", quiet or as_json)
 
 
-def _check(made: Prepared) -> None:
+def _check(made: Prepared, figures: Sequence[str]) -> None:
     again = f"hubkit card --adapter {shlex.quote(str(made.path.parent))}"
     if made.merged.conflicts:
         names = ", ".join(f'"{edited.name}"' for edited in made.merged.conflicts)
@@ -62,6 +74,8 @@ def _check(made: Prepared) -> None:
     if made.outcome != "unchanged":
         what = "is missing" if made.present is None else "is not the card that hubkit would write"
         raise CheckFailed(f"{made.path} {what}", again)
+    if figures:
+        raise CheckFailed(f"{', '.join(figures)} of {made.path} would be drawn or removed", again)
 
 
 @contextlib.contextmanager

@@ -55,6 +55,8 @@ def draft(
     known = record.read(directory)
     told = msgspec.structs.replace(known, repo_id=repo_id, author=facts.merge_authors(known.author, author))
     found = facts.gather(directory, record=told)
+    if known.written and known.written.no_figures:
+        how = "leave out"
     settled = figures.settled(found, how)
     prepared = writing.prepare(settled.facts, known.written, template, Wishes(force=force))
     told = msgspec.structs.replace(
