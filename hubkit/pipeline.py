@@ -13,7 +13,7 @@ import msgspec
 
 from hubkit import adapter, hub_rules, record, stages
 from hubkit.card import regions, writing
-from hubkit.errors import CardError, MissingExtra
+from hubkit.errors import CardError, MissingExtra, SnippetError
 from hubkit.extras import LOCAL, require
 from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id
 from hubkit.publishing.draft import Draft, draft
@@ -111,7 +111,11 @@ def try_code(run: Run, start_local_hub: StartLocalHub, say: Say) -> bool:
         time_limit=run.settings.verifying.time_limit,
         threads=run.settings.training.threads,
     )
-    usage.verify_and_record(run.adapter_dir, start_local_hub, options, say)
+    try:
+        usage.verify_and_record(run.adapter_dir, start_local_hub, options, say)
+    except SnippetError as error:
+        hint = f"{error.hint}; --no-verify-usage goes on without it"
+        raise SnippetError(error.message, hint) from error
     return True
 
 

@@ -249,8 +249,9 @@ def _check(
     path, log = directory / regions.CARD_NAME, directory / LOG_NAME
     files.write_atomically(log, output.clean_all(ended.stderr, names).encode("utf-8", "replace"))
     if ended.exit_code is None:
+        seconds = f"{options.time_limit:g} second{'' if options.time_limit == 1 else 's'}"
         raise SnippetError(
-            f"the code of {path} did not end within {options.time_limit:g} seconds (what it said: {log})",
+            f"the code of {path} did not end within {seconds} (what it said: {log})",
             "give it more time with --time-limit, or a smaller example",
         )
     if "error" in result:
@@ -262,7 +263,4 @@ def _check(
     else:
         last = output.last_line(ended.stderr, names) or f"exit code {ended.exit_code}"
         what = f"the code of {path} ended before it was done: {last}"
-    raise SnippetError(
-        f"{what} (all of it: {log})",
-        "mend it, then run the command again; run-and-publish --no-verify-usage goes on without it",
-    )
+    raise SnippetError(f"{what} (all of it: {log})", "mend it, then run the command again")
