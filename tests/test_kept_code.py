@@ -7,13 +7,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import tiny
 from card_cases import CASES
 from test_verify_snippets import a_run
 
-from hubkit import record
+from hubkit import localhub, pipeline, record
 from hubkit.audit import rules, subject
 from hubkit.card import snippets
 from hubkit.cli.main import run
+from hubkit.errors import SnippetError
+from hubkit.verify import process, usage
 
 SAID = "This code was run on 2026-11-20"
 
@@ -133,3 +136,42 @@ def test_the_audit_finds_an_output_of_other_code(spoil: Callable[[Path], None], 
     assert codes(adapter) == []
     spoil(adapter)
     assert codes(adapter) == ["HK607"]
+
+
+def test_a_run_of_a_foreign_card_reports_once_and_says_what_was_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = CASES["causal-lora"](tmp_path / "adapter")
+    block = "```python\nmine()\n```\n"
+    (directory / "README.md").write_text(f"# Mine\n\nMy words.\n\n{block}\n## More\n\n{block}")
+    monkeypatch.setattr(usage, "verify", lambda *_: a_run(directory))
+    assert run(["card", "--adapter", str(directory), "--verify-usage"]) == 0
+    said = capsys.readouterr().err
+    assert "@@" in said
+    assert said.count("Still missing") == 1
+    assert "a run of its code" not in said
+    assert "2 blocks of Python outside hubkit's markers were not run.\n" in said
+    assert SAID in text_of(directory)
+
+
+def test_a_failure_names_the_way_out_of_the_command_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = process.Ended(None, b"", b"boom", 0.1, 1)
+    with pytest.raises(SnippetError, match="ended before it was done: boom") as caught:
+        usage._check(ended, tmp_path, [], usage.Options(), {})
+    assert caught.value.hint == "mend it, then run the command again"
+    slow = process.Ended(None, b"", b"", 1.0, None)
+    with pytest.raises(SnippetError, match="within 1 second \\("):
+        usage._check(slow, tmp_path, [], usage.Options(time_limit=1), {})
+
+    def fail(*_: object) -> None:
+        raise caught.value
+
+    monkeypatch.setattr(usage, "verify_and_record", fail)
+    monkeypatch.setattr(usage, "has_code", lambda _: True)
+    monkeypatch.setattr(usage, "has_run", lambda _: False)
+    one = tiny.run("causal-lm", tmp_path, tmp_path)
+    with pytest.raises(SnippetError) as raised:
+        pipeline.try_code(one, localhub.start, print)
+    assert raised.value.hint == f"{caught.value.hint}; --no-verify-usage goes on without it"

@@ -36,6 +36,12 @@ def python_blocks(card: str) -> list[Block]:
     return []
 
 
+def outside(card: str) -> int:
+    """How many blocks of Python stand outside hubkit's markers. Raises CardError."""
+    found = regions.pieces(regions.split(card).body)
+    return sum(1 for piece in found if piece.kind == "text" for _ in _blocks(_lines(piece.raw), 1))
+
+
 def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 

@@ -99,6 +99,7 @@ def command(
     compared: tuple[Path, ...],
     no_compare: bool,
     with_figures: bool | None,
+    reports: bool = True,
     **given: Any,
 ) -> None:
     """Write the model card (README.md) of an adapter directory.
@@ -133,8 +134,9 @@ def command(
     outcome = made.write()
     _remember(adapter_dir, known, _told(known, facts) if remembers else known, made.merged.written)
     figures.remove(adapter_dir, settled.unlinked)
-    card_options.say_figures(facts, settled, written, quiet or as_json)
-    card_output.report(made, made.facts, outcome, as_json, quiet)
+    if reports:
+        card_options.say_figures(facts, settled, written, quiet or as_json)
+        card_output.report(made, made.facts, outcome, as_json, quiet)
 
 
 def _with_options(known: Record, **given: Any) -> Record:

@@ -77,12 +77,17 @@ def _write_and_run(
 ) -> None:
     """Write the card without a word, save where somebody's own is adopted, and run its code."""
     from hubkit import localhub
-    from hubkit.card import regions
+    from hubkit.card import regions, snippets
     from hubkit.verify import usage
 
     directory = given["adapter_dir"]
     present = regions.on_disk(directory) if directory.is_dir() else None
     adopts = present is not None and "<!-- hubkit:" not in present
-    write(**{**given, "quiet": given["quiet"] or not adopts, "as_json": False})
+    write(**{**given, "quiet": given["quiet"] or not adopts, "as_json": False}, reports=False)
     options = usage.Options(base_path=base_path, trusted=trusted, time_limit=limit)
     usage.verify_and_record(directory, localhub.start, options, common.speaker(given["quiet"]))
+    if others := snippets.outside(regions.on_disk(directory) or ""):
+        blocks = "1 block of Python outside hubkit's markers was"
+        if others > 1:
+            blocks = f"{others} blocks of Python outside hubkit's markers were"
+        common.hint(f"{blocks} not run.", given["quiet"])
