@@ -420,3 +420,30 @@ def test_a_task_that_the_adapter_cannot_have_gives_way(
     assert ("as the adapter says, in place of fill-mask" in said) != stays
     run(["audit", str(adapter), "--select", "HK134"])
     assert "HK134" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--check", "--diff", "--stdout"])
+def test_numbers_of_other_weights_do_not_go_without_a_word(
+    flag: str, adapter: Path, capsys: Captured
+) -> None:
+    assert card(adapter, "-q") == 0
+    path = adapter / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    card(adapter, flag)
+    said = capsys.readouterr().err
+    assert "Left out, of other weights or another configuration than these: parameters, " in said
+    assert f"Next: hubkit measure --adapter {adapter}" in said
+    card(adapter, flag, "-q")
+    assert "Left out" not in capsys.readouterr().err
+
+
+def test_a_base_by_its_path_is_mended_by_an_option(foreign: Path, capsys: Captured) -> None:
+    config = json.loads((foreign / "adapter_config.json").read_text())
+    (foreign / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": "/data/b"}))
+    put(foreign, "---\nbase_model: /data/b\n---\n\n# Mine\n\nMy words.\n")
+    assert card(foreign) == 2
+    said = capsys.readouterr().err
+    assert "line 2: the Hub would refuse this card" in said
+    assert "Next: mend that line, or say --base-model OWNER/NAME\n" in said
+    assert card(foreign, "--base-model", "org/base") == 0
+    assert "base_model: org/base\n" in text_of(foreign)

@@ -44,11 +44,13 @@ def show(
     """
     if not check:
         refuse_edits(made)
+    _say_stale(made.facts, quiet or as_json)
     if as_json:
         data: dict[str, Any] = {
             "path": str(made.path),
             "up_to_date": made.outcome == "unchanged" and not (made.merged.conflicts or figures),
             "edited": [edited.name for edited in made.merged.conflicts],
+            "stale": list(made.facts.stale),
             "notes": made.merged.notes,
         }
         data |= {"card": _printable(made.merged.text)} if card else {}
@@ -133,17 +135,22 @@ def report(made: Prepared, facts: Facts, outcome: Outcome, as_json: bool, quiet:
     common.hint(f"Wrote {made.path}" if outcome == "written" else f"{made.path} is up to date", quiet)
     for note in made.merged.notes:
         common.hint(f"Note: {note}", quiet)
+    _say_stale(facts, quiet)
+    if lacking:
+        width = max(len(what) for what, _ in lacking)
+        common.hint("Still missing (options are those of hubkit card):", quiet)
+        for what, how in lacking:
+            common.hint(f"  {what.ljust(width)}  {how}", quiet)
+
+
+def _say_stale(facts: Facts, quiet: bool) -> None:
+    """Say which numbers of the record are of other weights, and so not on the card."""
     if facts.stale:
         common.hint(
             f"Left out, of other weights or another configuration than these: {', '.join(facts.stale)}."
             f" Next: {measuring(facts)}",
             quiet,
         )
-    if lacking:
-        width = max(len(what) for what, _ in lacking)
-        common.hint("Still missing (options are those of hubkit card):", quiet)
-        for what, how in lacking:
-            common.hint(f"  {what.ljust(width)}  {how}", quiet)
 
 
 def _write_out(text: str) -> None:
