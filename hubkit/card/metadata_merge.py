@@ -323,5 +323,6 @@ def _check_values(merging: Merging, source: Source) -> None:
             merging.notes.append(f"line {line}: {problem}")
         else:
             raise CardError(
-                f"README.md, line {line}: the Hub would refuse this card: {problem}", "mend that line"
+                f"README.md, line {line}: the Hub would refuse this card: {problem}",
+                "mend that line" + (", or say --base-model OWNER/NAME" if key == "base_model" else ""),
             )
