@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,11 +79,14 @@ def command(
     if not targets_:
         raise click.UsageError("give a card, an adapter directory or a repo id", context)
     codes = _codes(select or ("HK",)) - (_codes(ignore) if ignore else frozenset())
+    if not codes:
+        raise click.UsageError("--ignore leaves none of the rules that --select names", context)
     root = (write_baseline or known or Path("x")).resolve().parent
     reports: list[Report] = []
+    seen: set[str] = set()
     for target in targets_:
         with targets.subjects(target, adapter_dir, base_config, lambda: _hub(endpoint, token)) as found:
-            reports += [_report(subject, codes, root) for subject in found]
+            reports += [_report(one, codes, root) for one in found if not _is_in(seen, one)]
     if write_baseline:
         baseline.write(write_baseline, [key for report in reports for key in report.keys])
         common.hint(f"Wrote {write_baseline}: {output.counted(reports)} are known now.", quiet)
@@ -94,6 +98,14 @@ def command(
         _summary(reports, quiet)
     if any(finding.fails for report in reports for finding in report.findings):
         context.exit(1)
+
+
+def _is_in(seen: set[str], subject: Subject) -> bool:
+    """Whether the card was audited already; it is from now on."""
+    path = subject.path if subject.remote else os.path.realpath(subject.path)
+    known = path in seen
+    seen.add(path)
+    return known
 
 
 def _codes(given: tuple[str, ...]) -> frozenset[str]:

@@ -108,6 +108,7 @@ def command(
     kept in hubkit.json, so that the card can be made again. Your own text in README.md stays as it is: hubkit
     writes between its markers, and its own keys of the front matter.
     """
+    card_options.refuse_both(keep, force)
     known = record.read(adapter_dir)
     fragments.refuse_twice(adapter_dir, given)
     told = _with_options(known, **given)

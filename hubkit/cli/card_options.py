@@ -15,6 +15,12 @@ from hubkit.errors import CardError
 from hubkit.record import Record, Written
 
 
+def refuse_both(keep: Sequence[str], force: bool) -> None:
+    """Raises CardError where an edit is to be kept and to be replaced."""
+    if keep and force:
+        raise CardError("--keep and --force contradict each other", "leave out one of them")
+
+
 def with_comparison(
     directory: Path, told: Record, compared: Sequence[Path], no_compare: bool, quiet: bool
 ) -> Record:

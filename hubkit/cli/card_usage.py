@@ -31,6 +31,10 @@ def option(function: Callable[..., None]) -> Callable[..., None]:
         if verify_usage:
             _check(given)
             _write_and_run(function, given, base_path, trust_remote_code, time_limit)
+        elif base_path:
+            raise CardError(
+                "--base-path is for a run of the card's code", "add --verify-usage, or leave it out"
+            )
         function(**given)
 
     for one in reversed(_OPTIONS):

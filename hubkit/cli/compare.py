@@ -47,6 +47,8 @@ def command(
     Perplexities are only set side by side where they were measured on the same tokens in the same way. Where
     they were not, the command says in what they differ and ends with exit code 2.
     """
+    if plot and plot.suffix.lower() != ".png":
+        raise SettingsError(f"--plot draws a PNG, and {plot} does not end in .png", "name it so")
     found = comparison.read(directories)
     if len(found.adapters) < 2:
         raise SettingsError("there is one adapter, and nothing to compare it with", "name two or more")

@@ -103,7 +103,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return 2
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "hubkit"
+        command = error.ctx.command_path if error.ctx else _named(arguments)
         return _say(error.format_message(), f"{command} --help", 2)
     except click.ClickException as error:
         return _say(error.format_message(), None, 2)
@@ -123,6 +123,12 @@ def run(arguments: list[str]) -> int:
         return _say(
             f"{type(error).__name__}: {error}", "this is a fault of hubkit; HF_DEBUG=1 shows where", 2
         )
+
+
+def _named(arguments: list[str]) -> str:
+    """The command that a line is for: of some errors of usage click does not tell it."""
+    named = [one for one in arguments[:1] if one.replace("_", "-") in COMMANDS]
+    return " ".join(["hubkit", *named])
 
 
 def _say(message: str, hint: str | None, code: int) -> int:
