@@ -54,9 +54,14 @@ def sha256(path: Path) -> str:
     return _sha256(_Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, name))
 
 
+_SMALL = 1_000_000  # bytes
+
+
 @lru_cache(maxsize=256)
 def _sha256(seen: _Seen) -> str:
-    with open(seen.path, "rb") as file:
+    with open(seen.path, "rb", buffering=0) as file:
+        if seen.size <= _SMALL:  # else the buffer of file_digest takes longer than the hashing
+            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

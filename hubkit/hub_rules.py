@@ -234,7 +234,8 @@ def _empty_values(where: str, value: Any) -> Iterator[str]:
         yield f'"{where}" must be a finite number, not {value!r}'
     elif isinstance(value, Mapping):
         for key, part in value.items():
-            yield from _empty_values(f"{where}.{key}", part)
+            if not isinstance(part, str):  # most are
+                yield from _empty_values(f"{where}.{key}", part)
     elif isinstance(value, list):
         for i, part in enumerate(value):
             yield from _empty_values(f"{where}[{i}]", part)

@@ -47,6 +47,7 @@ _DAMAGED = re.compile(
 )
 _FIRST = "<!-- hubkit:"
 _BEGIN = f"\n{_FIRST}begin "
+_is_name = re.compile(_NAME).fullmatch
 _BEGUN = re.compile(rf"{_BEGIN}({_NAME}) -->\n")
 _WHOLE = re.compile(r"<!-- hubkit:card sha256=([0-9a-f]{64})(?: template=([0-9a-f]{12}))? -->\n*\Z")
 
@@ -212,7 +213,7 @@ def _sections(body: str) -> list[tuple[str, str]]:
             if end.rstrip("\n") != f"end {name} -->" or end[-1] != "\n" or content[-1:] not in ("\n", ""):
                 break
             found[name] = content
-    if found and 2 * len(found) == len(marked) and _BEGUN.findall(f"\n{body}") == list(found):
+    if found and 2 * len(found) == len(marked) and all(map(_is_name, found)):
         return list(found.items())
     others = [piece for piece in pieces(body) if piece.kind == "region" or piece.raw.strip()]
     return [

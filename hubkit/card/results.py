@@ -95,12 +95,13 @@ def history(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     run = facts.record.training
     by_step: dict[int, LogPoint] = {}
     for point in run.history if run else []:
-        had = by_step.get(point.step, LogPoint(step=point.step))
-        by_step[point.step] = LogPoint(
-            step=point.step,
-            loss=had.loss if point.loss is None else point.loss,
-            eval_loss=had.eval_loss if point.eval_loss is None else point.eval_loss,
-        )
+        if had := by_step.get(point.step):
+            point = LogPoint(
+                step=point.step,
+                loss=had.loss if point.loss is None else point.loss,
+                eval_loss=had.eval_loss if point.eval_loss is None else point.eval_loss,
+            )
+        by_step[point.step] = point
     points = [p for _, p in sorted(by_step.items()) if p.loss is not None or p.eval_loss is not None]
     if len(points) < 2:
         return [], ()
