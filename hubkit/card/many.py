@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class _Ready:
 
 
 def write_all(directories: Iterable[Path], threads: int = THREADS) -> list[Done]:
-    """Write the card of each, and the record that remembers it; in the order given. Figures stay as they are.
+    """Write the card of each, and the record that remembers it; in the order given. No figure is drawn.
 
     An adapter that cannot have a card stops no other's. Name each directory once.
     """
@@ -67,7 +67,10 @@ def check_all(directories: Iterable[Path]) -> list[Done]:
 def _ready(directory: Path) -> _Ready | HubkitError:
     try:
         known = record.read(directory)
-        return _Ready(known, writing.prepare(facts.gather(directory, record=known), known.written))
+        found = facts.gather(directory, record=known)
+        if known.written and known.written.no_figures:
+            found = replace(found, figures={})
+        return _Ready(known, writing.prepare(found, known.written))
     except HubkitError as error:
         return error
 
