@@ -242,7 +242,7 @@ def full(*arguments: object, **options: object) -> Any:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "fdopen"])
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
 @pytest.mark.parametrize("options", [[], ["--license", "mit"], ["--quiet"]])
 def test_a_full_disk_while_a_card_is_written(
     call: str, options: list[str], place: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
