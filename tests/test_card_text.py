@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -150,6 +150,7 @@ def test_a_passage_swallows_nothing_behind_it(lines: list[str]) -> None:
 
 
 @settings(max_examples=300)
+@example("___")
 @given(st.one_of(NASTY, LINES.map("\n".join)))
 def test_a_paragraph_is_one_paragraph(given_text: str) -> None:
     tokens = MARKDOWN.parse(paragraph(given_text) + "\n\n## After\n")

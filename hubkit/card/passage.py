@@ -26,7 +26,7 @@ _VOID = frozenset("area base br col embed hr img input link meta source track wb
 _RAW = frozenset(
     "script pre style textarea title iframe noscript plaintext xmp noembed noframes svg math".split()
 )
-_BLOCK_START = re.compile(r"[#>|=+<-]|\*\s|\*[*\s]*$|\d+[.)]")
+_BLOCK_START = re.compile(r"[#>|=+<-]|\*\s|[*_][*_\s]*$|\d+[.)]")
 
 
 def passage(text: str) -> str:
