@@ -16,7 +16,7 @@ import pytest
 
 # Where there is time, look longer: CI sets CI. A test with settings of its own keeps them.
 hypothesis.settings.register_profile("ci", max_examples=1000, deadline=None)
-hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
+hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 if TYPE_CHECKING:

@@ -196,6 +196,7 @@ def test_a_file_of_megabytes_is_no_card(tmp_path: Path) -> None:
         subject.load(tmp_path / "README.md")
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("line", ["- rank: 8\n", "<a ", "![a](", "[a](b)", "1 ", "| a | b |\n"])
 def test_a_long_card_of_one_thing_is_read_in_time_that_grows_with_it(line: str, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n\n" + line * (100_000 // len(line)))

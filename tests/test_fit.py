@@ -126,6 +126,7 @@ def test_a_base_in_bfloat16_trains_an_adapter_in_float32(
     assert torch.equal(loaded, trained_logits[0])
 
 
+@pytest.mark.real
 def test_qlora_trains_on_4bit_weights(
     task: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +228,7 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_trainer", with_stop)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(("method", "stop"), [("lora", 3), ("sparse-lora", 5)])  # in the first epoch, second
 def test_a_stopped_training_goes_on_to_the_same_end(
     task: str, method: str, stop: int, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

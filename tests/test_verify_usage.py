@@ -177,6 +177,7 @@ def test_the_environment_is_a_list_and_nothing_else(tmp_path: Path, monkeypatch:
     assert all(Path(given[name]).is_relative_to(tmp_path) for name in ("HOME", "TMPDIR", "HF_HOME"))
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("codes", "said"),
     [
@@ -487,6 +488,7 @@ def test_a_run_is_published_with_what_its_code_printed_or_not_at_all(
     assert record.read(run.adapter_dir).training is not None  # what was trained stays
 
 
+@pytest.mark.real
 @pytest.mark.real
 def test_a_4_bit_base_with_a_head_of_the_adapters_runs_from_its_folder_and_prints_the_same_again(
     tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
