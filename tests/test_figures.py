@@ -177,6 +177,7 @@ losses = st.floats(0, 1e6) | st.none()
 
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**7), losses, losses), max_size=8))
+@pytest.mark.real
 def test_any_history_can_be_drawn(points: list[tuple[int, float | None, float | None]]) -> None:
     import tempfile
 

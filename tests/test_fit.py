@@ -110,6 +110,7 @@ def check_directory(directory: Path, task: str, method: str, base: Path) -> None
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora", "hira"])
+@pytest.mark.real
 def test_a_base_in_bfloat16_trains_an_adapter_in_float32(
     method: str, tiny_llama: Path, tmp_path: Path, trained_logits: list[Any]
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_seed_makes_two_runs_equal(task: str, base: Path, tmp_path: Path) -> N
     assert not same(one, unlike)
 
 
+@pytest.mark.real
 def test_gradient_checkpointing_changes_nothing_but_memory(task: str, base: Path, tmp_path: Path) -> None:
     plain = stages.train(tiny.run(task, base, tmp_path), tiny.quiet)
     run = tiny.run(
@@ -175,6 +177,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory(task: str, base: Path
         torch.testing.assert_close(weights(other)[name], tensor, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.real
 def test_accumulated_batches_train_as_one_batch_does(tiny_llama: Path, tmp_path: Path) -> None:
     whole = stages.train(tiny.run("causal-lm", tiny_llama, tmp_path, training__batch_size=6), tiny.quiet)
     parts = {"batch_size": 2, "gradient_accumulation": 3}
