@@ -7,6 +7,7 @@ which kinds of facts could not be checked.
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,11 @@ class Subject:
         """PEFT's name of the task, as the configuration has it."""
         named = (self.config or {}).get("task_type")
         return named if isinstance(named, str) and named else None
+
+    def command(self, name: str = "card") -> str:
+        """The command of hubkit's that mends what is beside this card."""
+        place = "DIR" if self.remote else shlex.quote(str(self.directory))
+        return f"hubkit {name} --adapter {place}"
 
     @property
     def unknown(self) -> list[str]:

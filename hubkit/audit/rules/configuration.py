@@ -1,4 +1,4 @@
-"""HK201 to HK208: what the card says of the adapter's configuration, against configuration and tensors."""
+"""HK201 to HK206, HK208 and HK620: the adapter's configuration, and what the card says of it."""
 
 from __future__ import annotations
 
@@ -303,3 +303,20 @@ def base(subject: Subject) -> Iterator[Fault]:
                 f"The adapter was made for {sorted(hub_ids)[0]}.",
                 says=named, instead=sorted(hub_ids)[0], mend=f"write {sorted(hub_ids)[0]}",
             )  # fmt: skip
+
+
+@rule("HK620", "error", title="A configuration that is not there")
+def pointer(subject: Subject) -> Iterator[Fault]:
+    """adapter_config.json went to Git LFS and only its pointer was pushed, or it is no JSON. Nothing loads
+    the adapter without it.
+
+    Bad:
+
+        adapter_config.json holds: version https://git-lfs.github.com/spec/v1
+
+    Good:
+
+        adapter_config.json holds: {"peft_type": "LORA"}
+    """
+    if subject.config is None and subject.adapter_problem:
+        yield found(None, "The adapter's configuration cannot be read.", instead=subject.adapter_problem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 
 from hubkit.audit.findings import Fault
@@ -46,13 +45,12 @@ def other_code(subject: Subject) -> Iterator[Fault]:
     line = _says_so(subject.document.text)
     if line is None or subject.record is None or _holds(subject):
         return
-    where = "DIR" if subject.remote else shlex.quote(str(subject.directory))
     yield found(
         line,
         "The card says that its code was run, and the record holds no run of this code on this adapter.",
         says=subject.document.line(line).strip(),
         instead="another run" if subject.record.usage else "no run",
-        mend=f"hubkit card --adapter {where} --verify-usage runs this code and shows what it prints",
+        mend=f"{subject.command()} --verify-usage runs this code and shows what it prints",
     )
 
 

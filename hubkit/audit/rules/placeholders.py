@@ -184,5 +184,5 @@ def program(subject: Subject) -> Iterator[Fault]:
         yield found(
             (document.front.last or 0) + 1,
             "The card is a Python program.",
-            mend="write a card: hubkit card --adapter DIR --force keeps the program as README.md.orig",
+            mend="give the program a file of its own; without README.md, hubkit card writes a whole card",
         )
