@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubkit.card import text
+from hubkit.errors import CardError
 from hubkit.publishing.contents import CARD_NAME, Contents
 from hubkit.publishing.draft import Draft
 
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """What the audit says of a push: why not, the way out, and what is only a note."""
+    """What the audit says of a push: why not, with the way out, and what is only a note."""
 
-    refused: str | None = None
-    hint: str | None = None
+    refusal: CardError | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -35,17 +36,17 @@ def audit(directory: Path, contents: Contents, draft: Draft | None) -> Audited:
     see = f"hubkit audit {shlex.quote(str(directory))}"
     errors = [finding for finding in found if finding.severity == "error"]
     warnings = sum(finding.severity == "warning" for finding in found)
-    notes = (f"the audit finds {_counted(warnings, 'warning')}: {see}",) if warnings else ()
+    notes = (f"the audit finds {text.plural(warnings, 'warning')}: {see}",) if warnings else ()
     if not errors:
         return Audited(notes=notes)
     first = errors[0]
     where = f"{shown}:{first.line}" if first.line else str(shown)
     said = first.message.rstrip(".") + (f" ({first.says})" if first.says else "")
-    return Audited(
-        f"{where}: {first.code} {said}; the audit finds {_counted(len(errors), 'error')}",
+    refusal = CardError(
+        f"{where}: {first.code} {said}; the audit finds {text.plural(len(errors), 'error')}",
         f"{see} shows all; --no-audit publishes anyway",
-        notes,
     )
+    return Audited(refusal, notes)
 
 
 @contextlib.contextmanager
@@ -64,7 +65,3 @@ def _as_pushed(directory: Path, contents: Contents, draft: Draft | None) -> Iter
             else:
                 path.symlink_to((directory / name).resolve())
         yield made
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

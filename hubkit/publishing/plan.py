@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from hubkit import adapter, hub_rules, record
-from hubkit.errors import HubError, RepoMissing
+from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
 from hubkit.publishing import audited, checks, remote_card
 from hubkit.publishing.audited import Audited
@@ -106,12 +106,9 @@ def plan(
     head = _head(hub, repo, revision)
     remote = hub.files(repo_id, head) if head else {}
     files = [_planned(file, remote.get(file.path)) for file in contents.files]
-    replaces = any(file.path == CARD_NAME and file.change == "changed" for file in files)
-    theirs = remote_card.fetch(hub, repo_id, head, remote) if replaces else None
-    no = None
-    if replaces and not (force or create_pr):
-        no = remote_card.refusal(hub, repo_id, head, remote, theirs)
+    theirs, refusal = _their_card(hub, repo_id, head, remote, files, force or create_pr)
     found = audited.audit(directory, contents, draft) if audit else Audited()
+    refusal = refusal or found.refusal
     wanted = True if private is None and not watched else private
     return Plan(
         endpoint=hub.endpoint,
@@ -129,13 +126,11 @@ def plan(
         remote_only=sorted(set(remote) - {file.path for file in files}),
         left_out=list(contents.left_out),
         card_diff=_card_diff(directory, repo_id, contents, theirs, files),
-        notes=[
-            *_notes(directory, repo_id, repo, private, draft),
-            *_opinion(hub, repo_id, contents, files),
-            *found.notes,
-        ],
-        refused=no.message if no else found.refused,
-        refused_hint=no.hint if no else found.hint,
+        notes=_notes(directory, repo_id, repo, private, draft)
+        + _opinion(hub, repo_id, contents, files)
+        + list(found.notes),
+        refused=refusal.message if refusal else None,
+        refused_hint=refusal.hint if refusal else None,
     )
 
 
@@ -212,6 +207,21 @@ def _title(files: list[PlannedFile]) -> str:
     weights = next(file.change for file in files if file.path == adapter.WEIGHTS_NAME)
     verb = {"added": "Add", "changed": "Update"}.get(weights)
     return f"{verb} adapter and model card" if verb else "Update model card"
+
+
+def _their_card(
+    hub: Hub,
+    repo_id: str,
+    head: str | None,
+    remote: dict[str, RemoteFile],
+    files: list[PlannedFile],
+    may_replace: bool,
+) -> tuple[bytes | None, CardError | None]:
+    """The Hub's card, where a push would replace it, and why that may not be."""
+    if not any(file.path == CARD_NAME and file.change == "changed" for file in files):
+        return None, None
+    theirs = remote_card.fetch(hub, repo_id, head, remote)
+    return theirs, None if may_replace else remote_card.refusal(hub, repo_id, head, remote, theirs)
 
 
 def _card_diff(
