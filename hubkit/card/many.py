@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from hubkit import record
-from hubkit.card import facts, writing
+from hubkit.card import facts, figures, writing
 from hubkit.card.writing import Outcome, Prepared
 from hubkit.errors import HubkitError
 from hubkit.record import Record
@@ -68,9 +68,8 @@ def _ready(directory: Path) -> _Ready | HubkitError:
     try:
         known = record.read(directory)
         found = facts.gather(directory, record=known)
-        if known.written and known.written.no_figures:
-            found = replace(found, figures={})
-        return _Ready(known, writing.prepare(found, known.written))
+        wanted: figures.How = "leave out" if known.written and known.written.no_figures else "keep"
+        return _Ready(known, writing.prepare(figures.settled(found, wanted).facts, known.written))
     except HubkitError as error:
         return error
 
