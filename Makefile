@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 SUPPLIES := build
 
-.PHONY: help setup quickstart test real lint types docs check bench clean
+.PHONY: help setup quickstart test real browser soak lint types docs check bench clean
 
 help: ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,12 @@ test: $(READY) ## Run the tests (under 2 minutes)
 real: $(READY) ## Run the tests on real pretrained models (several minutes)
 	$(BIN)/python -m pytest -m real
 
+browser: $(READY) ## Test the local Hub's pages in a real browser (Chromium or Chrome)
+	$(BIN)/python -m pytest -m browser
+
+soak: $(READY) ## Break a push in every way that is known (`make soak SHORT=1`: a few minutes)
+	HUBKIT_SOAK=$(if $(SHORT),short,long) $(BIN)/python -m pytest -m soak
+
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,7 +47,7 @@ types: $(READY) ## Check types
 docs: $(READY) ## Check that the generated docs are what the code says (`make docs WRITE=1` writes them)
 	$(BIN)/python docs/generate.py $(if $(WRITE),,--check)
 
-check: test lint types docs real ## All that CI runs
+check: test lint types docs real browser soak ## All that CI runs
 
 bench: $(READY) ## Measure start-up and card latency
 	$(BIN)/python benchmarks/startup.py
