@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubkit import __version__, adapter, base_model, files, freshness, record, runs
-from hubkit.base_model import weight_files
+from hubkit import __version__, adapter, freshness, record, runs, to_measure
 from hubkit.card.facts import merge_authors
 from hubkit.errors import MeasureError, SettingsError
 from hubkit.extras import require_train
 from hubkit.record import Measures, Method, Record
 from hubkit.runs import Run
-
-if TYPE_CHECKING:
-    from hubkit.models.corpus import Corpus
 
 Say = Callable[[str], None]
 
@@ -85,16 +80,16 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     found = adapter.read(run.adapter_dir)
     adapter.check_measurable(found)
     known = freshness.fresh(record.read(run.adapter_dir), found.sha256())
-    _check_subject(run, found, known)
+    to_measure.check_subject(run, found, known)
     require_train(watched)
     import torch
 
     from hubkit.measures import run as measuring
     from hubkit.models import limits
 
-    text = _evaluation_text(run, known)
-    bits = _quantization(run, known)
-    if not again and known.measuring_sha256 == _taken_with(run, found, known, text, bits):
+    text = to_measure.evaluation_text(run, known)
+    bits = to_measure.quantization(run, known)
+    if not again and known.measuring_sha256 == to_measure.taken_with(run, found, known, text, bits):
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
@@ -116,7 +111,7 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         _write(run, measured, known)
 
     try:
-        measuring.measure(subject, _still_valid(run, found, known, bits), say, keep)
+        measuring.measure(subject, to_measure.still_valid(run, found, known, bits), say, keep)
     except (RuntimeError, MemoryError) as error:
         if not limits.is_out_of_memory(error):
             raise
@@ -124,86 +119,9 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
             "out of memory while measuring", "lower measuring.batch_size or context"
         ) from error
     done = record.read(run.adapter_dir)
-    done.measuring_sha256 = _taken_with(run, found, done, text, bits)
+    done.measuring_sha256 = to_measure.taken_with(run, found, done, text, bits)
     record.write(run.adapter_dir, done)
     return run.adapter_dir
-
-
-def _taken_with(
-    run: Run, found: adapter.Adapter, known: Record, text: Corpus | None, bits: dict[str, Any] | None
-) -> str:
-    """The digest of everything that the measures depend on."""
-    return runs.measuring_sha256(run, known, found.sha256(), text.facts.eval_sha256 if text else None, bits)
-
-
-def _evaluation_text(run: Run, known: Record) -> Corpus | None:
-    """The text to measure perplexity on; the very documents that were held out, where some were.
-
-    Raises SettingsError where these settings hold out others: the adapter was trained on some of those.
-    """
-    from hubkit.models import corpus
-
-    data = run.settings.data
-    if data is None or not run.settings.measuring.perplexity:
-        return None
-    text = corpus.load(data, run.settings.training.seed, only_evaluation=True)
-    if text.facts.hold_out is None:
-        return text
-    before = known.dataset if known.training else None
-    if before is None or before.name != text.facts.name:  # nobody knows that it was held out from training
-        facts = msgspec.structs.replace(text.facts, eval_split=freshness.SAMPLE, hold_out=None)
-        return corpus.Corpus([], text.evaluation, facts)
-    if before.train_sha256 != text.facts.train_sha256:
-        raise SettingsError(
-            f"these settings hold out other documents of {before.name} than the training did",
-            "measure with the settings it was trained with, or name the text by dataset.eval_files",
-        )
-    return text
-
-
-def _check_subject(run: Run, found: adapter.Adapter, known: Record) -> None:
-    """The settings must speak of the adapter that lies there. Raises SettingsError."""
-    named = (
-        known.base_model.id if known.training and known.base_model else base_model.hub_id(found.base_model)
-    )
-    wanted = run.settings.base.id
-    if named and named.rpartition("/")[2].lower() != wanted.rpartition("/")[2].lower():
-        raise SettingsError(
-            f"{run.adapter_dir} is an adapter of {named}, and base_model says {wanted}",
-            "name the base it was trained on, or another adapter",
-        )
-    if known.training and known.task and known.task != run.task.NAME:
-        raise SettingsError(
-            f"{run.adapter_dir} was trained for {known.task}, and task says {run.task.NAME}",
-            f"task: {known.task}",
-        )
-    trained_with = known.method.name if known.training and known.method else None
-    if run.settings.adapter and trained_with and trained_with != run.method.NAME:
-        raise SettingsError(
-            f"{run.adapter_dir} was trained by {trained_with}, and method says {run.method.NAME}",
-            f"method: {trained_with}",
-        )
-
-
-def _still_valid(run: Run, found: adapter.Adapter, known: Record, bits: dict[str, Any] | None) -> Measures:
-    """The known measures that were taken on these weights and this base."""
-    base, now = known.base_model, run.settings.base
-    if base is None:
-        return Measures()
-    weights = files.sha256_of(weight_files(Path(now.path))) if now.path else None
-    revision = None if now.path else now.revision or base.revision
-    if (base.id, base.revision, base.weights_sha256) != (now.id, revision, weights):
-        return Measures()
-    if _recipe(base.quantization) != _recipe(bits):
-        return Measures()
-    return freshness.fresh_measures(known.measures, found.sha256())[0]
-
-
-def _recipe(quantization: dict[str, Any] | None) -> dict[str, Any] | None:
-    """How weights are quantised while loading, names of modules apart; not at all where they are already."""
-    if not quantization or "quant_method" in quantization:
-        return None
-    return {key: value for key, value in quantization.items() if key != "llm_int8_skip_modules"}
 
 
 def _measured(
@@ -267,17 +185,9 @@ def forecast(run: Run, *, fresh: bool = False) -> list[str]:
             todo.append(
                 f"train {run.method.TITLE} on {words:,} words of {text.facts.name}, into {run.adapter_dir}"
             )
-    if todo or not _is_measured(run, known):
+    if todo or not to_measure.is_measured(run, known):
         todo.append("measure it, and write its card")
     return todo
-
-
-def _is_measured(run: Run, known: Record) -> bool:
-    """Whether the record holds the measures of these weights under these settings."""
-    found = adapter.read(run.adapter_dir)
-    _check_subject(run, found, known)
-    text, bits = _evaluation_text(run, known), _quantization(run, known)
-    return known.measuring_sha256 == _taken_with(run, found, known, text, bits)
 
 
 def no_dataset() -> SettingsError:
@@ -322,19 +232,3 @@ def _method(run: Run) -> Method:
 def _cited(base: record.BaseModel, run: Run) -> record.BaseModel:
     """The base's facts with what only the settings know."""
     return msgspec.structs.replace(base, note=run.settings.base.note)
-
-
-def _quantization(run: Run, known: Record) -> dict[str, Any] | None:
-    """How the base is held while measuring: as it was in training; else as a file or the method tells."""
-    if known.training:
-        recorded = known.base_model.quantization if known.base_model else None
-        # a base that is published quantized carries its own configuration, and needs none from here
-        return None if "quant_method" in (recorded or {}) else recorded
-    beside = run.adapter_dir / "quantization_config.json"
-    if run.settings.adapter and beside.is_file():
-        recipe = base_model.read_json(beside)
-        recipe.pop("quant_method", None)
-        return recipe
-    if run.quantization and "quant_method" not in run.quantization:
-        return run.quantization
-    return run.method.quantization(run.method_parameters)  # type: ignore[no-any-return]

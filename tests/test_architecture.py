@@ -26,6 +26,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["cli"],
     ["pipeline"],
     ["stages"],
+    ["to_measure"],
     ["runs"],
     ["publishing"],
     ["verify"],
