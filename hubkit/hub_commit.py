@@ -1,35 +1,29 @@
 """One commit on the Hub, made exactly once.
 
-The large files go first, by Xet or by LFS; that may be repeated at will, the Hub keeps them by their digests.
-The commit itself is posted on top of the head that it was planned on (`parent`), so the Hub refuses it when
-that head is no longer the head. When its answer is lost, the history says whether it landed: a commit on top
-of `parent` with our title and our files is ours. If it is not there it is posted again, which is safe: had
-the first one landed after all, the second would be refused.
+The large files go first (hub_upload.py). The commit itself is posted on top of the head that it was planned
+on (`parent`), so the Hub refuses it when that head is no longer the head. When its answer is lost, the
+history says whether it landed: a commit on top of `parent` with our title and our files is ours. If it is not
+there it is posted again, which is safe: had the first one landed after all, the second would be refused.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import logging
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from hubkit import hub_rules
-from hubkit.errors import HeadMoved, HubUnreachable, NoXet
+from hubkit.errors import HeadMoved, HubUnreachable
 from hubkit.hub import Hub, LocalFile
+from hubkit.hub_upload import Destination, Storage, addition, upload
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
 
     from hubkit.hub_client import AnswerLost
 
-Storage = Literal["xet", "lfs"]
 MOST_PULL_REQUESTS = 20  # open ones that are looked at, the newest first
 
 
@@ -77,8 +71,8 @@ def make_commit(
     """
     before = frozenset(_pull_requests(hub, repo_id)) if create_pr else frozenset()
     push = _Push(hub, repo_id, files, title, parent, revision, create_pr, description, before)
-    additions = [_addition(file) for file in files]
-    storage, notes = _upload(push, additions)
+    additions = [addition(file) for file in files]
+    storage, notes = upload(Destination(hub, repo_id, revision, create_pr), files, additions)
     made = _commit_once(push, additions)
     return Commit(made.oid, made.url, made.pull_request, storage, notes)
 
@@ -96,14 +90,6 @@ def open_pull_request(hub: Hub, repo_id: str, files: Sequence[LocalFile]) -> Com
         if head and head.head and all(file.equals(there.get(file.path)) for file in files):
             return Commit(head.head, url := f"{hub.endpoint}/{repo_id}/discussions/{pull.num}", url)
     return None
-
-
-def _addition(file: LocalFile) -> CommitOperationAdd:
-    from huggingface_hub import CommitOperationAdd
-
-    addition = CommitOperationAdd(file.path, file.source)
-    addition.upload_info.sha256 = bytes.fromhex(file.sha256)  # it was hashed for the plan already
-    return addition
 
 
 def _commit_once(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
@@ -184,99 +170,3 @@ def _pull_requests(hub: Hub, repo_id: str) -> dict[str, str]:
     with hub.calling(repo_id):
         refs = hub.api.list_repo_refs(repo_id, include_pull_requests=True)
     return {ref.ref: ref.target_commit for ref in refs.pull_requests or []}
-
-
-def _upload(push: _Push, additions: list[CommitOperationAdd]) -> tuple[Storage | None, tuple[str, ...]]:
-    """Send the large files: by Xet where the server offers it, by LFS otherwise."""
-    large = any(hub_rules.goes_to_lfs(file.path, file.size) for file in push.files)
-    switched_off = _xet_switched_off()
-    try:
-        if switched_off or (large and not _xet_offered(push)):
-            raise NoXet("this server offers no Xet storage")
-        _send(push, additions, by_xet=True)
-        return "xet" if large else None, ()
-    except NoXet as reason:
-        with _as_streams(additions):  # huggingface_hub sends streams by LFS
-            _send(push, additions, by_xet=False)
-        note = () if switched_off else (f"{reason.message}: the weights went by LFS",)
-        return ("lfs", note) if large else (None, ())
-
-
-def _send(push: _Push, additions: list[CommitOperationAdd], by_xet: bool) -> None:
-    """Upload the large ones of the files. What the Hub has already is not sent again."""
-    guard = _xet_guard(push) if by_xet else contextlib.nullcontext()
-    with push.hub.calling(push.repo_id), _bars(push.hub.progress), guard:
-        push.hub.api.preupload_lfs_files(
-            push.repo_id, additions, revision=push.revision, create_pr=push.create_pr, free_memory=False
-        )
-
-
-@contextlib.contextmanager
-def _xet_guard(push: _Push) -> Iterator[None]:
-    """An upload by Xet, within a time limit. Raises NoXet when Xet fails, whatever the reason is.
-
-    The client says so by a bare ConnectionError or RuntimeError. A silent server holds it for minutes, and so
-    its session is ended when an upload is slower than the slowest that we put up with.
-    """
-    from huggingface_hub.utils._xet import abort_xet_session
-
-    patience = push.hub.patience
-    limit = 2 * patience.answer_seconds + sum(file.size for file in push.files) / patience.slowest_upload
-    timer = threading.Timer(limit, abort_xet_session)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (ConnectionError, RuntimeError) as error:
-        if type(error) not in (ConnectionError, RuntimeError):
-            raise
-        raise NoXet("Xet storage failed") from error
-    finally:
-        timer.cancel()
-
-
-def _xet_switched_off() -> bool:
-    from huggingface_hub.utils._runtime import is_xet_available
-
-    return not is_xet_available()
-
-
-def _xet_offered(push: _Push) -> bool:
-    """Ask for a write token of Xet ourselves: when the client is refused one, its error has no status."""
-    where = "None?create_pr=1" if push.create_pr else quote(push.revision, safe="")
-    url = f"{push.hub.endpoint}/api/models/{push.repo_id}/xet-write-token/{where}"
-    return push.hub.request(push.repo_id, "GET", url).is_success
-
-
-@contextlib.contextmanager
-def _bars(wanted: bool) -> Iterator[None]:
-    """Let huggingface_hub draw its progress bars only where they are wanted."""
-    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS as said
-    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
-
-    if wanted or said is not None:  # what the environment says is not ours to overrule
-        yield
-        return
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        enable_progress_bars()
-
-
-@contextlib.contextmanager
-def _as_streams(additions: list[CommitOperationAdd]) -> Iterator[None]:
-    """Hand the files over as open streams, for as long as it takes to send them."""
-    paths: list[Any] = [addition.path_or_fileobj for addition in additions]
-    logger = logging.getLogger("huggingface_hub._commit_api")
-    level = logger.level
-    with contextlib.ExitStack() as stack:
-        for addition, path in zip(additions, paths, strict=True):
-            addition.path_or_fileobj = stack.enter_context(Path(path).open("rb"))
-        logger.setLevel(logging.ERROR)  # it would say that it falls back to LFS; the caller says so
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-            for addition, path in zip(additions, paths, strict=True):
-                addition.path_or_fileobj = path

@@ -47,7 +47,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["compared"],
     ["measured"],
     ["extras"],
-    ["hub", "hub_answers", "hub_client", "hub_commit"],
+    ["hub", "hub_answers", "hub_client", "hub_commit", "hub_upload"],
     ["hub_names"],
     ["hub_rules"],
     ["secrets", "paths"],

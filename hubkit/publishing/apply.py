@@ -9,8 +9,9 @@ import msgspec
 
 from hubkit.errors import CardError, HeadMoved, HubError, HubkitError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile
-from hubkit.hub_commit import Commit, Storage, make_commit, open_pull_request
+from hubkit.hub_commit import Commit, make_commit, open_pull_request
 from hubkit.hub_rules import DEFAULT_BRANCH
+from hubkit.hub_upload import Storage
 from hubkit.publishing import remote_card
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.plan import Plan, check_visibility

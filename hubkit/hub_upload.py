@@ -1,0 +1,142 @@
+"""The large files of a commit, sent ahead of it: by Xet where the server offers it, by LFS otherwise.
+
+The Hub keeps them by their digests, so this may be repeated at will: what it has is not sent again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
+
+from hubkit import hub_rules
+from hubkit.errors import NoXet
+from hubkit.hub import Hub, LocalFile
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitOperationAdd
+
+Storage = Literal["xet", "lfs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where the files of a commit go."""
+
+    hub: Hub
+    repo_id: str
+    revision: str
+    create_pr: bool
+
+
+def addition(file: LocalFile) -> CommitOperationAdd:
+    """The file as huggingface_hub wants it."""
+    from huggingface_hub import CommitOperationAdd
+
+    operation = CommitOperationAdd(file.path, file.source)
+    operation.upload_info.sha256 = bytes.fromhex(file.sha256)  # it was hashed for the plan already
+    return operation
+
+
+def upload(
+    to: Destination, files: Sequence[LocalFile], additions: list[CommitOperationAdd]
+) -> tuple[Storage | None, tuple[str, ...]]:
+    """Send the large ones of the files. Gives how they went, and what to tell the user."""
+    large = any(hub_rules.goes_to_lfs(file.path, file.size) for file in files)
+    switched_off = _xet_switched_off()
+    try:
+        if switched_off or (large and not _xet_offered(to)):
+            raise NoXet("this server offers no Xet storage")
+        _send(to, additions, by_xet=True)
+        return "xet" if large else None, ()
+    except NoXet as reason:
+        with _as_streams(additions):  # huggingface_hub sends streams by LFS
+            _send(to, additions, by_xet=False)
+        note = () if switched_off else (f"{reason.message}: the weights went by LFS",)
+        return ("lfs", note) if large else (None, ())
+
+
+def _send(to: Destination, additions: list[CommitOperationAdd], by_xet: bool) -> None:
+    """Upload the large ones of the files. What the Hub has already is not sent again."""
+    guard = _xet_guard(to, additions) if by_xet else contextlib.nullcontext()
+    with to.hub.calling(to.repo_id), _bars(to.hub.progress), guard:
+        to.hub.api.preupload_lfs_files(
+            to.repo_id, additions, revision=to.revision, create_pr=to.create_pr, free_memory=False
+        )
+
+
+@contextlib.contextmanager
+def _xet_guard(to: Destination, additions: list[CommitOperationAdd]) -> Iterator[None]:
+    """An upload by Xet, within a time limit. Raises NoXet when Xet fails, whatever the reason is.
+
+    The client says so by a bare ConnectionError or RuntimeError. A silent server holds it for minutes, and so
+    its session is ended when an upload is slower than the slowest that we put up with.
+    """
+    from huggingface_hub.utils._xet import abort_xet_session
+
+    patience = to.hub.patience
+    size = sum(addition.upload_info.size for addition in additions)
+    limit = 2 * patience.answer_seconds + size / patience.slowest_upload
+    timer = threading.Timer(limit, abort_xet_session)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (ConnectionError, RuntimeError) as error:
+        if type(error) not in (ConnectionError, RuntimeError):
+            raise
+        raise NoXet("Xet storage failed") from error
+    finally:
+        timer.cancel()
+
+
+def _xet_switched_off() -> bool:
+    from huggingface_hub.utils._runtime import is_xet_available
+
+    return not is_xet_available()
+
+
+def _xet_offered(to: Destination) -> bool:
+    """Ask for a write token of Xet ourselves: when the client is refused one, its error has no status."""
+    where = "None?create_pr=1" if to.create_pr else quote(to.revision, safe="")
+    url = f"{to.hub.endpoint}/api/models/{to.repo_id}/xet-write-token/{where}"
+    return to.hub.request(to.repo_id, "GET", url).is_success
+
+
+@contextlib.contextmanager
+def _bars(wanted: bool) -> Iterator[None]:
+    """Let huggingface_hub draw its progress bars only where they are wanted."""
+    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS as said
+    from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
+
+    if wanted or said is not None:  # what the environment says is not ours to overrule
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+@contextlib.contextmanager
+def _as_streams(additions: list[CommitOperationAdd]) -> Iterator[None]:
+    """Hand the files over as open streams, for as long as it takes to send them."""
+    paths: list[Any] = [addition.path_or_fileobj for addition in additions]
+    logger = logging.getLogger("huggingface_hub._commit_api")
+    level = logger.level
+    with contextlib.ExitStack() as stack:
+        for addition, path in zip(additions, paths, strict=True):
+            addition.path_or_fileobj = stack.enter_context(Path(path).open("rb"))
+        logger.setLevel(logging.ERROR)  # it would say that it falls back to LFS; the caller says so
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            for addition, path in zip(additions, paths, strict=True):
+                addition.path_or_fileobj = path
