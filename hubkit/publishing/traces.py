@@ -1,0 +1,26 @@
+"""What hubkit's commits say of themselves, below their titles: that they are hubkit's.
+
+    Published with hubkit; README.md sha256:<digest of the card>
+    Published with hubkit; README.md sha256:<digest of the card>; reverts <commit>
+
+So the history tells which card hubkit wrote last, which publish can be undone, which pull request is ours.
+"""
+
+from __future__ import annotations
+
+import re
+
+MARK = "Published with hubkit"
+_MARKED = re.compile(rf"\A\s*{MARK}(?:;|\s|\Z)")
+_REVERTS = re.compile(r"; reverts ([0-9a-f]{40})\b")
+
+
+def is_hubkits(message: str) -> bool:
+    """Whether a commit with this below its title is hubkit's."""
+    return _MARKED.match(message) is not None
+
+
+def reverts(message: str) -> str | None:
+    """The commit that this one of hubkit's undoes, if it does."""
+    found = _REVERTS.search(message) if is_hubkits(message) else None
+    return found[1] if found else None
