@@ -16,11 +16,22 @@ from typing import TYPE_CHECKING
 from hubkit.errors import MissingExtra
 from hubkit.localhub.auth import DEFAULT_USER, Token
 from hubkit.localhub.handle import RunningHub
+from hubkit.localhub.switchboard import Fault, Seen, Switchboard
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["DEFAULT_PORT", "DEFAULT_USER", "RunningHub", "Token", "serve", "start"]
+__all__ = [
+    "DEFAULT_PORT",
+    "DEFAULT_USER",
+    "Fault",
+    "RunningHub",
+    "Seen",
+    "Switchboard",
+    "Token",
+    "serve",
+    "start",
+]
 
 DEFAULT_PORT = 8765
 PART_SIZE = 64_000_000
@@ -48,15 +59,23 @@ def start(
     xet: bool = True,
     part_size: int = PART_SIZE,
     mounts: Mapping[str, tuple[Path, str]] | None = None,
+    switchboard: Switchboard | None = None,
 ) -> RunningHub:
     """Serve a directory from a thread; port 0 takes a free one, `tokens` adds users to the default one.
 
     When a live process serves the directory already, the answer leads there, and its `close` does nothing.
     By LFS, a file larger than `part_size` bytes is uploaded in parts. `mounts` are directories to serve
     as they lie, each under the id of a model and with the commit that it is said to be.
+    A `switchboard` writes down every request and makes those fail that it is told to.
     """
     hub: RunningHub = _running().start(
-        directory, port=port, tokens=tokens, xet=xet, part_size=part_size, mounts=mounts
+        directory,
+        port=port,
+        tokens=tokens,
+        xet=xet,
+        part_size=part_size,
+        mounts=mounts,
+        switchboard=switchboard,
     )
     return hub
 

@@ -28,6 +28,8 @@ from hubkit.localhub.mounts import Mounts
 from hubkit.localhub.objects import write_json
 from hubkit.localhub.server import application
 from hubkit.localhub.store import Busy, Store
+from hubkit.localhub.switchboard import Switchboard
+from hubkit.localhub.wire import Protocol
 
 HOST = "127.0.0.1"
 ADDRESS_FILE = "address"
@@ -45,8 +47,10 @@ class Serving:
         xet: bool,
         part_size: int,
         mounts: Mounts,
+        switchboard: Switchboard | None,
     ) -> None:
         self.store = store
+        self.switchboard = switchboard
         self.secret = default_secret(store.root)
         self.socket = listening
         self.endpoint = f"http://{HOST}:{self.socket.getsockname()[1]}"
@@ -54,14 +58,18 @@ class Serving:
         with_xet = xet and find_spec("hf_xet") is not None
         hub = Hub(store, every, self.endpoint, with_xet, part_size, secrets.token_bytes(32), mounts)
         xet_uploads.tidy(hub)
+        app = application(hub)
+        if switchboard:
+            switchboard.open()
+            app = switchboard.around(app)
         config = uvicorn.Config(
-            application(hub),
+            app,
             log_level="warning",
             access_log=False,
             lifespan="off",
             ws="none",
             loop="asyncio",
-            http="h11",
+            http=Protocol,
             server_header=False,
             timeout_graceful_shutdown=3,
         )
@@ -82,6 +90,8 @@ class Serving:
     def close(self) -> None:
         """Stop, and release everything."""
         self.server.should_exit = True
+        if self.switchboard:
+            self.switchboard.close()
         if self.thread:
             self.thread.join(timeout=10)
         self.socket.close()
@@ -106,7 +116,13 @@ def _listen(port: int) -> socket.socket:
 
 
 def _open(
-    directory: Path, tokens: Mapping[str, Token], port: int, xet: bool, part_size: int, mounts: Mounts
+    directory: Path,
+    tokens: Mapping[str, Token],
+    port: int,
+    xet: bool,
+    part_size: int,
+    mounts: Mounts,
+    switchboard: Switchboard | None = None,
 ) -> Serving | RunningHub:
     """A server of our own, or the one that already serves the directory."""
     try:
@@ -122,7 +138,7 @@ def _open(
             return store
         stack.callback(store.close)
         try:
-            serving = Serving(store, listening, tokens, xet, part_size, mounts)
+            serving = Serving(store, listening, tokens, xet, part_size, mounts, switchboard)
         except OSError as error:
             raise _unusable(directory, error) from None
         stack.pop_all()
@@ -178,13 +194,14 @@ def start(
     xet: bool,
     part_size: int,
     mounts: Mounts | None,
+    switchboard: Switchboard | None,
 ) -> RunningHub:
     """Serve a directory from a thread of this process."""
-    opened = _open(directory, tokens or {}, port, xet, part_size, mounts or {})
+    opened = _open(directory, tokens or {}, port, xet, part_size, mounts or {}, switchboard)
     if isinstance(opened, RunningHub):
-        if tokens or mounts:
-            what = "tokens" if tokens else "mounts"
-            message = f"{directory} is served already, at {opened.endpoint}, and not with these {what}"
+        asked = {"these tokens": tokens, "these mounts": mounts, "this switchboard": switchboard}
+        if what := next((name for name, value in asked.items() if value), None):
+            message = f"{directory} is served already, at {opened.endpoint}, and not with {what}"
             raise HubError(message, "stop that Hub first")
         return opened
     opened.run_in_thread()
