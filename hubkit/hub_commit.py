@@ -4,6 +4,7 @@ The large files go first (hub_upload.py). The commit itself is posted on top of 
 on (`parent`), so the Hub refuses it when that head is no longer the head. When its answer is lost, the
 history says whether it landed: a commit on top of `parent` with our title and our files is ours. If it is not
 there it is posted again, which is safe: had the first one landed after all, the second would be refused.
+A commit to a pull request is the same, with `refs/pr/N` as the revision.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from hubkit.hub import Hub, LocalFile
 from hubkit.hub_upload import Destination, Storage, addition, upload
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     from hubkit.hub_client import AnswerLost
+
+    Operations = Sequence[CommitOperationAdd | CommitOperationDelete]
 
 MOST_PULL_REQUESTS = 20  # open ones that are looked at, the newest first
 
@@ -50,6 +53,7 @@ class _Push:
     revision: str
     create_pr: bool
     description: str
+    removed: Sequence[str] = ()
     pull_requests: frozenset[str] = field(default_factory=frozenset)  # refs that were there before
 
 
@@ -63,17 +67,19 @@ def make_commit(
     revision: str = hub_rules.DEFAULT_BRANCH,
     create_pr: bool = False,
     description: str = "",
+    removed: Sequence[str] = (),
 ) -> Commit:
     """Make one commit on top of `parent`, or open one pull request with it.
 
-    Raises HeadMoved when the revision is no longer at `parent`, HubUnreachable when no answer came and the
-    commit did not land, and the other HubErrors when the Hub says no.
+    `removed` are paths that it deletes; `revision` may be `refs/pr/N`, to add to a pull request. Raises
+    HeadMoved when the revision is no longer at `parent`, HubUnreachable when no answer came and the commit
+    did not land, and the other HubErrors when the Hub says no.
     """
     before = frozenset(_pull_requests(hub, repo_id)) if create_pr else frozenset()
-    push = _Push(hub, repo_id, files, title, parent, revision, create_pr, description, before)
+    push = _Push(hub, repo_id, files, title, parent, revision, create_pr, description, removed, before)
     additions = [addition(file) for file in files]
     storage, notes = upload(Destination(hub, repo_id, revision, create_pr), files, additions)
-    made = _commit_once(push, additions)
+    made = _commit_once(push, [*additions, *_deletions(removed)])
     return Commit(made.oid, made.url, made.pull_request, storage, notes)
 
 
@@ -92,14 +98,20 @@ def open_pull_request(hub: Hub, repo_id: str, files: Sequence[LocalFile]) -> Com
     return None
 
 
-def _commit_once(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
+def _deletions(paths: Sequence[str]) -> list[CommitOperationDelete]:
+    from huggingface_hub import CommitOperationDelete
+
+    return [CommitOperationDelete(path, is_folder=False) for path in paths]
+
+
+def _commit_once(push: _Push, operations: Operations) -> Commit:
     """Post the commit until it is known to have landed, or not to have."""
     from hubkit.hub_client import AnswerLost
 
     lost: AnswerLost | None = None
     for attempt in range(1, push.hub.patience.attempts + 1):
         try:
-            return _post(push, additions)
+            return _post(push, operations)
         except HeadMoved:
             if lost and (found := _find_landed(push)):
                 return found
@@ -115,13 +127,13 @@ def _commit_once(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
     raise HubUnreachable(f"{lost.message}; the commit did not land", lost.hint) from lost
 
 
-def _post(push: _Push, additions: list[CommitOperationAdd]) -> Commit:
+def _post(push: _Push, operations: Operations) -> Commit:
     with push.hub.calling(push.repo_id), warnings.catch_warnings():
         # The Hub's warnings about the card are in the plan already.
         warnings.filterwarnings("ignore", "Warnings while validating metadata")
         made = push.hub.api.create_commit(
             push.repo_id,
-            additions,
+            operations,
             commit_message=push.title,
             commit_description=push.description,
             revision=push.revision,
@@ -143,7 +155,7 @@ def _look(push: _Push, lost: AnswerLost) -> Commit | None:
 
 
 def _find_landed(push: _Push) -> Commit | None:
-    """Our commit, if the Hub holds it: a child of our parent, with our title and our files."""
+    """Our commit, if the Hub holds it: a child of our parent, with our title, our files and our removals."""
     repo = f"{push.hub.endpoint}/{push.repo_id}"
     if push.create_pr:
         for ref, head in _pull_requests(push.hub, push.repo_id).items():
@@ -155,14 +167,15 @@ def _find_landed(push: _Push) -> Commit | None:
         history = push.hub.api.list_repo_commits(push.repo_id, revision=push.revision)
     for child, parent in itertools.pairwise(history):  # the newest comes first
         if parent.commit_id == push.parent:
-            ours = child.title == push.title and _holds(push, child.commit_id)
+            ours = child.title.strip() == push.title.strip() and _holds(push, child.commit_id)
             return Commit(child.commit_id, f"{repo}/commit/{child.commit_id}") if ours else None
     return None
 
 
 def _holds(push: _Push, commit: str) -> bool:
     there = push.hub.files(push.repo_id, commit)
-    return all(file.equals(there.get(file.path)) for file in push.files)
+    added = all(file.equals(there.get(file.path)) for file in push.files)
+    return added and not any(path in there for path in push.removed)
 
 
 def _pull_requests(hub: Hub, repo_id: str) -> dict[str, str]:
