@@ -27,8 +27,12 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commit: str  # the head that holds the files, new or not
     nothing_to_do: bool
     new_bytes: int = 0  # of the files that were added or changed
+    sent_bytes: int = 0  # of those that the Hub did not have yet: what went over the wire
     seconds: float = 0.0
     pull_request: str | None = None
+    tag: str | None = None  # that was set on the commit
+    collection: str | None = None  # the address of the one that holds the repo
+    verified: str | None = None  # what was seen when it was loaded from the Hub
     storage: Storage | None = None  # how the weights went; absent when none did
     serve: str | None = None  # the command that shows it at `address`, for a local Hub
     notes: list[str] = []

@@ -72,6 +72,7 @@ class PushOptions:
     progress: bool = False
     force: bool = False
     audit: bool = True
+    delete: tuple[str, ...] = ()  # patterns of files on the Hub that go in the same commit
     insist: Callable[[str], None] | None = None
 
 
