@@ -96,10 +96,23 @@ DEFAULT_BRANCH = "main"
 COMMIT_OID_PATTERN = re.compile(r"[0-9a-f]{40}")
 FORBIDDEN_FOLDERS = (".git", ".cache")
 
+# https://git-scm.com/docs/git-check-ref-format. A name of 40 hexadecimal digits is read as a commit, and one
+# below refs/ as a whole reference. ASCII only and REF_NAME_MAX are narrower than git, and never in doubt.
+REF_NAME_MAX = 80
+_REF_NAME_PATTERN = re.compile(rf"[!-~]{{1,{REF_NAME_MAX}}}")
+_NOT_IN_REF_NAMES = re.compile(r"[~^:?*\[\\]|\.\.|@\{|//|\A/|[/.]\Z|\A@\Z|(?:\A|/)[.-]|\.lock(?:/|\Z)")
+
 
 def is_repo_id(text: object, *, namespace: bool = False) -> bool:
     """Whether this is shaped like a Hub id (`name` or `user/name`); `namespace` asks for the longer form."""
     return isinstance(text, str) and ("/" in text or not namespace) and _has_shape_of_id(text)
+
+
+def is_ref_name(text: str) -> bool:
+    """Whether git takes this as the name of a branch or a tag, and nobody mistakes it for something else."""
+    if text.startswith("refs/") or text == "HEAD" or COMMIT_OID_PATTERN.fullmatch(text):
+        return False
+    return _REF_NAME_PATTERN.fullmatch(text) is not None and not _NOT_IN_REF_NAMES.search(text)
 
 
 @lru_cache(maxsize=4096)

@@ -47,11 +47,11 @@ ORDER = [  # top first; a line's modules may import each other
     ["compared"],
     ["measured"],
     ["extras"],
-    ["hub", "hub_answers", "hub_client", "hub_commit", "hub_upload"],
+    ["hub", "hub_answers", "hub_client", "hub_collections", "hub_commit", "hub_refs", "hub_upload"],
     ["hub_names"],
     ["hub_rules"],
     ["secrets", "paths"],
-    ["files", "bounded_yaml"],
+    ["files", "bounded_yaml", "interrupts"],
     ["errors"],
     ["__init__"],  # holds the version
 ]

@@ -165,3 +165,20 @@ def test_the_rules_cost_nothing_to_import():
     code = f"import sys, hubkit.hub_rules; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["main", "v1.0", "feature/x", "a-b", "a@b", "a#b", "a+b", "x" * 80])
+def test_names_of_branches_and_tags(name: str) -> None:
+    assert hub_rules.is_ref_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "-x", "/x", "x/", "a//b", "a..b", ".a", "a/.b", "a.lock", "a.lock/b", "a b", "a~b", "a^b", "a:b",
+        "a?b", "a*b", "a[b", "a\\b", "@", "a@{b", "a.", "refs/heads/x", "f" * 40, "HEAD", "a\nb", "x" * 81,
+        "a/-b", "ü",
+    ],
+)  # fmt: skip
+def test_names_that_are_no_branches_and_tags(name: str) -> None:
+    assert not hub_rules.is_ref_name(name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from hubkit.hub_rules import COMMIT_OID_PATTERN, DEFAULT_BRANCH, FORBIDDEN_FOLDERS
+from hubkit.hub_rules import COMMIT_OID_PATTERN, DEFAULT_BRANCH, FORBIDDEN_FOLDERS, is_ref_name
 from hubkit.localhub.objects import File, Objects, canonical_json, write_atomically, write_json
 
 Tree = dict[str, File]
@@ -94,11 +93,7 @@ def check_path(path: str) -> str:
 
 def check_ref_name(name: str) -> str:
     """The name if git would take it for a branch or a tag; Refused if not."""
-    parts = name.split("/")
-    bad_part = any(
-        not p or p.startswith((".", "-")) or p.endswith((".", ".lock")) or ".." in p for p in parts
-    )
-    if bad_part or not re.fullmatch(r"[\w.\-/+@]{1,80}", name, re.ASCII) or name.startswith("refs/"):
+    if not is_ref_name(name):
         raise Refused(f"invalid reference name: {name!r}")
     return name
 
