@@ -10,7 +10,6 @@ HubkitError                 exit code 2: something is wrong and one line says wh
 ├── SnippetError            the card's own code fails, or cannot be run
 ├── MissingExtra            a command that needs packages of an extra that is not installed
 ├── TrainingError           training that cannot start or go on
-│   └── Interrupted         exit code 130: stopped by the user, and resumable
 ├── MeasureError            a measure that has no meaningful value
 ├── HubError                the Hub said no, or nothing
 │   ├── NotAuthorised       no token, or one that may not do this
@@ -18,6 +17,7 @@ HubkitError                 exit code 2: something is wrong and one line says wh
 │   ├── HeadMoved           somebody committed since the plan was made
 │   ├── NoXet               the server offers no Xet storage; LFS is the way
 │   └── HubUnreachable      no answer within the limits, after the retries
+├── Interrupted             exit code 130: stopped by the user, and the same command goes on (143: by SIGTERM)
 └── CheckFailed             exit code 1: a check found something
 """
 
@@ -74,12 +74,6 @@ class TrainingError(HubkitError):
     """Training cannot start or go on."""
 
 
-class Interrupted(TrainingError):
-    """The user stopped training; a checkpoint holds what was reached."""
-
-    exit_code = 130
-
-
 class MeasureError(HubkitError):
     """A measure has no meaningful value on this input."""
 
@@ -106,6 +100,16 @@ class NoXet(HubError):
 
 class HubUnreachable(HubError):
     """The Hub gave no answer within the time limits, after the retries."""
+
+
+class Interrupted(HubkitError):
+    """The user, or the machine, stopped the command; what was reached stays, and the same command goes on."""
+
+    exit_code = 130
+
+    def __init__(self, message: str, hint: str | None = None, exit_code: int = 130) -> None:
+        super().__init__(message, hint)
+        self.exit_code = exit_code
 
 
 class CheckFailed(HubkitError):

@@ -53,6 +53,15 @@ class LocalFile:
         return remote.sha256 == self.sha256 if remote.sha256 else remote.oid == self.oid
 
 
+@dataclass(slots=True)
+class Outcome:
+    """What is known of a push while it is under way, for when it is interrupted."""
+
+    created: str | None = None  # a repo that was made for it
+    landed: str | None = None  # its commit, or the address of its pull request
+    in_doubt: bool = False  # whether a commit was sent of which nobody knows whether it landed
+
+
 @dataclass(frozen=True, slots=True)
 class Repo:
     """A model repo: its id (the new one, when it was renamed), visibility, and the head of a revision."""
@@ -89,6 +98,7 @@ class Hub:
         hub_client.install()
         self.patience = patience or hub_client.Patience()
         self.progress = progress  # whether uploads may draw bars on stderr
+        self.outcome = Outcome()
         self._token = token.strip() if token else None
         self.api: HfApi = HfApi(endpoint, self._token, library_name="hubkit", library_version=__version__)
 
@@ -220,6 +230,7 @@ class Hub:
         """Create a model repo; one that is there already is left as it is. `None`: the Hub's default."""
         with self.calling(repo_id):
             self.api.create_repo(repo_id, private=private, repo_type="model", exist_ok=True)
+            self.outcome.created = repo_id
 
     def create_branch(self, repo_id: str, branch: str, start: str) -> None:
         """Create a branch at a commit; one that is there already is left as it is."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from hubkit import hub_rules
+from hubkit import hub_rules, interrupts
 from hubkit.errors import HeadMoved, HubUnreachable
 from hubkit.hub import Hub, LocalFile
 from hubkit.hub_upload import Destination, Storage, addition, upload
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Operations = Sequence[CommitOperationAdd | CommitOperationDelete]
 
+IN_DOUBT = "the commit was sent, and may have landed. Next: run the command again; it makes no second one"
+SHORT = 5.0  # seconds that somebody who wants to stop waits for an answer
 MOST_PULL_REQUESTS = 20  # open ones that are looked at, the newest first
 
 
@@ -79,7 +81,7 @@ def make_commit(
     push = _Push(hub, repo_id, files, title, parent, revision, create_pr, description, removed, before)
     additions = [addition(file) for file in files]
     storage, notes = upload(Destination(hub, repo_id, revision, create_pr), files, additions)
-    made = _commit_once(push, [*additions, *_deletions(removed)])
+    made = _known(push, [*additions, *_deletions(removed)])
     return Commit(made.oid, made.url, made.pull_request, storage, notes)
 
 
@@ -104,6 +106,14 @@ def _deletions(paths: Sequence[str]) -> list[CommitOperationDelete]:
     return [CommitOperationDelete(path, is_folder=False) for path in paths]
 
 
+def _known(push: _Push, operations: Operations) -> Commit:
+    """Make the commit; a Ctrl-C waits until it is known whether it landed."""
+    with interrupts.held(IN_DOUBT):
+        made = _commit_once(push, operations)
+        push.hub.outcome.landed = made.pull_request or f"commit {made.oid[:12]} of {push.repo_id}"
+    return made
+
+
 def _commit_once(push: _Push, operations: Operations) -> Commit:
     """Post the commit until it is known to have landed, or not to have."""
     from hubkit.hub_client import AnswerLost
@@ -118,10 +128,11 @@ def _commit_once(push: _Push, operations: Operations) -> Commit:
             raise
         except AnswerLost as error:
             lost = error
-        push.hub.patience.rest(attempt)
+        if not interrupts.came():
+            push.hub.patience.rest(attempt)
         if found := _look(push, lost):
             return found
-        if push.create_pr:
+        if push.create_pr or interrupts.came():
             break  # nothing would keep a second request from opening a second pull request
     assert lost is not None
     raise HubUnreachable(f"{lost.message}; the commit did not land", lost.hint) from lost
@@ -145,9 +156,12 @@ def _post(push: _Push, operations: Operations) -> Commit:
 
 def _look(push: _Push, lost: AnswerLost) -> Commit | None:
     """Look for our commit; when even that fails, say that nobody knows."""
+    if interrupts.came():
+        push.hub.patience = replace(push.hub.patience, answer_seconds=SHORT, attempts=1)
     try:
         return _find_landed(push)
     except HubUnreachable as error:
+        push.hub.outcome.in_doubt = True
         raise HubUnreachable(
             f"{lost.message}; whether the commit landed is not known, for {error.message}",
             "run the command again when the Hub answers: it makes no second commit if the first one landed",

@@ -5,6 +5,7 @@ settings -> load or train -> adapter directory -> measure -> record -> card -> i
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,7 @@ from hubkit import adapter, hub_rules, record, stages
 from hubkit.card import regions, writing
 from hubkit.errors import CardError, MissingExtra, SnippetError
 from hubkit.extras import LOCAL, require
-from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id
+from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id, stopping
 from hubkit.publishing.draft import Draft, draft
 from hubkit.publishing.target import LocalHub
 from hubkit.runs import Run
@@ -71,7 +72,20 @@ def run_and_publish(
         write_card(run, repo_id, force, say)
         if run.settings.verifying.usage and try_code(run, start_local_hub, say):
             write_card(run, repo_id, force, say)  # with what the code printed
-        return publish_to(target, directory, repo_id, options, say)
+        reached = f"adapter and measures are in {directory}"
+        with stopping.told(target.hub, reached, _goes_on(run, options, repo_id)):
+            return publish_to(target, directory, repo_id, options, say)
+
+
+def _goes_on(run: Run, options: PushOptions, repo_id: str) -> str:
+    """The command that publishes what is made already; of a token it says nothing."""
+    words = ["hubkit", "publish", "--adapter", str(run.adapter_dir), "--repo-id", repo_id]
+    words += ["--local-hub", str(options.local_hub)] if options.local_hub else []
+    words += ["--endpoint", options.endpoint] if options.endpoint else []
+    words += ["--revision", options.revision] if options.revision else []
+    words += ["--create-pr"] if options.create_pr else []
+    words += ["--private" if options.private else "--no-private"] if options.private is not None else []
+    return shlex.join(words)
 
 
 def drafted(run: Run, repo_id: str, force: bool = False) -> Draft:

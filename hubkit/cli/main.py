@@ -1,19 +1,22 @@
 """`hubkit`: the table of commands, loaded when they are called, and the one place where errors become lines.
 
-Exit codes: 0 fine, 1 a check found something, 2 anything wrong, 130 interrupted.
+Exit codes: 0 fine, 1 a check found something, 2 anything wrong, 130 interrupted (by SIGTERM 143, SIGHUP 129).
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from hubkit import __version__
-from hubkit.errors import HubkitError
+from hubkit import __version__, interrupts
+from hubkit.errors import HubkitError, Interrupted
+
+INTERRUPTED = 128  # above it, an exit code says by which signal
 
 # name -> module (which holds a click command named `command`) and the line of help for the table
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -61,6 +64,8 @@ class LazyGroup(click.Group):
         """Run the command; a reader who left early (`| head`) is no error."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt as stop:  # click would print an empty line for it
+            raise Interrupted("interrupted", exit_code=interrupts.exit_code(stop)) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
@@ -88,7 +93,19 @@ def main() -> None:
 
 def entry() -> None:
     """The console script: run the command, print errors as one line, exit with their code."""
-    sys.exit(run(sys.argv[1:]))
+    with interrupts.handled():
+        code = run(sys.argv[1:])
+        if code > INTERRUPTED:
+            _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End a process that was stopped, without waiting for threads that are still sending something."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -97,8 +114,9 @@ def run(arguments: list[str]) -> int:
         color = False if os.environ.get("NO_COLOR") else None
         code = main.main(arguments, prog_name="hubkit", standalone_mode=False, color=color)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Abort:
-        return _say("interrupted", None, 130)
+    except click.exceptions.Abort as error:
+        stop = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
+        return _say("interrupted", None, interrupts.exit_code(stop))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
@@ -110,8 +128,8 @@ def run(arguments: list[str]) -> int:
     except HubkitError as error:
         _traceback()
         return _say(error.message, error.hint, error.exit_code)
-    except KeyboardInterrupt:
-        return _say("interrupted", None, 130)
+    except KeyboardInterrupt as stop:
+        return _say("interrupted", None, interrupts.exit_code(stop))
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2 if error.code else 0
     except OSError as error:
