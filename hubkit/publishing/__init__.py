@@ -11,9 +11,10 @@ or, when the card is written already, `publish(directory, options, start_local_h
 """
 
 from hubkit.publishing.apply import Published
+from hubkit.publishing.options import PushOptions
 from hubkit.publishing.plan import Plan, PlannedFile
 from hubkit.publishing.push import publish, publish_to
-from hubkit.publishing.target import PushOptions, Target, open_target, resolve_repo_id
+from hubkit.publishing.target import Target, open_target, resolve_repo_id
 
 __all__ = [
     "Plan",

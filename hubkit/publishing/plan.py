@@ -16,7 +16,7 @@ import msgspec
 from hubkit import adapter, hub_rules, record
 from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
-from hubkit.publishing import audited, checks, remote_card
+from hubkit.publishing import audited, checks, remote_card, revisions
 from hubkit.publishing.audited import Audited
 from hubkit.publishing.contents import CARD_NAME, Contents
 from hubkit.publishing.draft import Draft
@@ -98,11 +98,12 @@ def plan(
     A repo that is to be created is private when neither the user said otherwise nor anybody is watching.
     """
     repo_id = full_repo_id(repo_id, hub.user)
-    revision = revision or hub_rules.DEFAULT_BRANCH
+    revision = revisions.branch(revision)
     contents = checks.read(directory, draft)
     repo = hub.repo(repo_id, revision)
     _check_pull_request(create_pr, revision, repo_id, repo)
     check_visibility(repo, private)
+    revisions.check_on_hub(hub, repo, revision)
     head = _head(hub, repo, revision)
     remote = hub.files(repo_id, head) if head else {}
     files = [_planned(file, remote.get(file.path)) for file in contents.files]

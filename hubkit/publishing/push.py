@@ -12,8 +12,9 @@ from hubkit.publishing import checks
 from hubkit.publishing.apply import Published, apply
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.draft import Draft, for_repo
+from hubkit.publishing.options import PushOptions
 from hubkit.publishing.plan import Plan, plan, written
-from hubkit.publishing.target import PushOptions, StartLocalHub, Target, open_target, resolve_repo_id
+from hubkit.publishing.target import StartLocalHub, Target, open_target, resolve_repo_id
 
 Say = Callable[[str], None]
 

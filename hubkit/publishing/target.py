@@ -21,7 +21,8 @@ from typing import Protocol
 from hubkit import hub_rules
 from hubkit.errors import HubError, MissingExtra, NotAuthorised, RepoMissing
 from hubkit.hub import Hub, find_token
-from hubkit.publishing import remote_card
+from hubkit.publishing import remote_card, revisions, stopping
+from hubkit.publishing.options import PushOptions
 from hubkit.publishing.plan import check_visibility, full_repo_id
 
 LOCAL_USER = "local"  # the user of a local Hub when none is named
@@ -51,32 +52,6 @@ StartLocalHub = Callable[[Path], LocalHub]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PushOptions:
-    """What the user said about a push. `watched`: by a person at a terminal; `progress`: with bars on it.
-
-    `force` replaces a card on the Hub that somebody wrote or edited there; without `audit` a card that is
-    found false is pushed too. `insist` says to the user what must be said even where everything else is
-    silent.
-    """
-
-    repo_id: str | None = None
-    revision: str | None = None
-    private: bool | None = None
-    create_pr: bool = False
-    commit_message: str | None = None
-    token: str | None = None
-    endpoint: str | None = None
-    local_hub: Path | None = None
-    dry_run: bool = False
-    watched: bool = False
-    progress: bool = False
-    force: bool = False
-    audit: bool = True
-    delete: tuple[str, ...] = ()  # patterns of files on the Hub that go in the same commit
-    insist: Callable[[str], None] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Target:
     """An open Hub to publish to. `line` is what the user must be told about the choice."""
 
@@ -100,14 +75,16 @@ class Target:
 
         Raises HubError, and CardError where the card on the Hub is somebody's and may not be replaced.
         """
-        repo = self.hub.repo(repo_id, options.revision or hub_rules.DEFAULT_BRANCH)
+        branch = revisions.branch(options.revision)
+        repo = self.hub.repo(repo_id, branch)
         check_visibility(repo, options.private)
+        revisions.check_on_hub(self.hub, repo, branch)
         if options.create_pr:
             if repo is None:
                 raise RepoMissing(
                     f"there is no repo {repo_id} to open a pull request at", "publish without --create-pr"
                 )
-        elif not options.dry_run:
+        elif not (options.dry_run or revisions.is_pull_request(branch)):
             self.hub.check_writable(repo_id)
         if repo and repo.head and not (options.create_pr or options.force or options.dry_run):
             files = self.hub.files(repo_id, repo.head)
@@ -154,6 +131,7 @@ def program() -> str:
 def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterator[Target]:
     """Open the Hub that the options ask for: `--local-hub`, else the real one if there is a token or an
     `--endpoint`, else the local Hub in ./local-hub, and then `line` says so."""
+    options.check()
     if options.token is not None and not options.token.strip():
         raise NotAuthorised(
             "--token is empty; a secret that is not set comes so",
@@ -168,7 +146,9 @@ def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterato
         with _local(options.local_hub, options, start_local_hub, None) as target:
             yield target
     elif not fallback:
-        yield Target(hub=Hub(options.endpoint, options.token, progress=options.progress))
+        target = Target(hub=Hub(options.endpoint, options.token, progress=options.progress))
+        with stopping.told(target.hub):
+            yield target
     else:
         line = (
             f"No Hub token found; publishing to the local Hub in ./{FALLBACK} instead. "
@@ -194,13 +174,15 @@ def _local(directory: Path, options: PushOptions, start: StartLocalHub, line: st
                 f"log in with: hf auth login; or, for the local Hub: {error.hint}",
             ) from None
         running = stack.enter_context(contextlib.closing(started))
-        yield Target(
+        target = Target(
             hub=Hub(running.endpoint, options.token or running.token, progress=options.progress),
             local_hub=directory,
             local_user=None if options.token else running.user,
             stays=not running.owned,
             line=line,
         )
+        with stopping.told(target.hub):
+            yield target
 
 
 def resolve_repo_id(
