@@ -64,7 +64,7 @@ def upload(
 def _send(to: Destination, additions: list[CommitOperationAdd], by_xet: bool) -> None:
     """Upload the large ones of the files. What the Hub has already is not sent again."""
     guard = _xet_guard(to, additions) if by_xet else contextlib.nullcontext()
-    with to.hub.calling(to.repo_id), _bars(to.hub.progress), guard:
+    with to.hub.calling(to.repo_id), bars(to.hub.progress), guard:
         to.hub.api.preupload_lfs_files(
             to.repo_id, additions, revision=to.revision, create_pr=to.create_pr, free_memory=False
         )
@@ -109,7 +109,7 @@ def _xet_offered(to: Destination) -> bool:
 
 
 @contextlib.contextmanager
-def _bars(wanted: bool) -> Iterator[None]:
+def bars(wanted: bool) -> Iterator[None]:
     """Let huggingface_hub draw its progress bars only where they are wanted."""
     from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS as said
     from huggingface_hub.utils.tqdm import disable_progress_bars, enable_progress_bars
