@@ -91,6 +91,16 @@ FILES_PER_COMMIT_RECOMMENDED_MAX = 100
 FILES_PER_FOLDER_MAX = 10_000
 FILES_PER_REPO_RECOMMENDED_MAX = 100_000
 
+# huggingface_hub/hf_api.py (ExpandModelProperty_T): what `expand` may ask for of a model.
+MODEL_PROPERTIES = frozenset(
+    """
+    author baseModels cardData childrenModelCount config createdAt disabled downloads downloadsAllTime
+    evalResults gated gguf inference inferenceProviderMapping lastModified library_name likes mask_token
+    model-index pipeline_tag private resourceGroup safetensors sha siblings spaces tags transformersInfo
+    trendingScore usedStorage widgetData
+    """.split()
+)
+
 # huggingface_hub/constants.py (DEFAULT_REVISION, REGEX_COMMIT_OID) and _commit_api.py (FORBIDDEN_FOLDERS).
 DEFAULT_BRANCH = "main"
 COMMIT_OID_PATTERN = re.compile(r"[0-9a-f]{40}")

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+from html import escape
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from hubkit.localhub.call import Call, Refusal, count, reply
-from hubkit.localhub.card import file_entry, model_info, parse_card
+from hubkit.hub_rules import DEFAULT_BRANCH
+from hubkit.localhub.call import Call, Refusal, reply
+from hubkit.localhub.card import file_entry, parse_card
 from hubkit.localhub.history import last_commits
-from hubkit.localhub.repo import NotThere, Repo, Tree, check_ref_name, now
+from hubkit.localhub.paging import page_of, page_size
+from hubkit.localhub.repo import Commit, NotThere, Repo, Tree, check_ref_name, now
 
+# huggingface_hub/hf_api.py (list_repo_tree): a page holds 1,000 entries, or 100 with `expand`.
 PAGE = 1000
-LIST_PAGE = 100
+PAGE_EXPANDED = 100
 COMMITS_PAGE = 50
+COMMITS_PAGE_MAX = 1000
+
+
+def _key(name: str) -> str:
+    return hashlib.sha1(name.encode()).hexdigest()[:24]
+
+
+def _organization(name: str) -> dict[str, Any]:
+    about = {"type": "org", "id": _key(name), "name": name, "fullname": name, "avatarUrl": "/mark.svg"}
+    return {**about, "isEnterprise": False, "roleInOrg": "write"}
 
 
 def whoami(call: Call) -> Response:
     """GET /api/whoami-v2."""
     token = call.user()
-    orgs = [
-        {"type": "org", "name": name, "fullname": name, "roleInOrg": "write"} for name in token.organizations
-    ]
+    orgs = [_organization(name) for name in token.organizations]
     access = {"displayName": "local", "role": token.role, "createdAt": now()}
     return reply(
         {
             "type": "user",
-            "id": hashlib.sha1(token.user.encode()).hexdigest()[:24],
+            "id": _key(token.user),
             "name": token.user,
             "fullname": token.user,
             "isPro": False,
@@ -58,7 +70,10 @@ def create_repo(call: Call) -> Response:
     user = call.user(write=True)
     repo_id = _named_repo(call)
     call.check_owner(repo_id)
-    private = call.json().get("visibility") == "private" or bool(call.json().get("private"))
+    wanted = call.json()
+    if wanted.get("files") or wanted.get("license"):
+        raise Refusal(400, "The local Hub creates repos without files: commit them next")
+    private = wanted.get("visibility") == "private" or wanted.get("private") is True
     url = f"{call.hub.endpoint}/{repo_id}"
     if any(repo.id == repo_id for repo in call.store.repos()):
         message = "You already created this model repo"
@@ -97,58 +112,6 @@ def auth_check(call: Call) -> Response:
     """GET /api/models/ID/auth-check, and the same with /write."""
     call.repo(write=call.request.url.path.endswith("/write"))
     return reply({})
-
-
-def info(call: Call) -> Response:
-    """GET /api/models/ID, and at a revision."""
-    repo = call.repo()
-    oid = repo.resolve(call.param("rev") or "main")
-    return reply(model_info(repo, oid, blobs=call.flag("blobs")))
-
-
-def list_models(call: Call) -> Response:
-    """GET /api/models."""
-    params = call.request.query_params
-    filters = [part for value in params.getlist("filter") for part in value.split(",")]
-    found = [model_info(repo, repo.resolve("main")) for repo in call.store.repos() if call.sees(repo)]
-    found = [model for model in found if _matches(model, call, filters)]
-    key = {"lastModified": "lastModified", "createdAt": "createdAt"}.get(call.query("sort"))
-    if key:
-        found.sort(key=lambda model: str(model[key]), reverse=call.query("direction", "-1") != "1")
-    size = min(_number(call.query("limit"), PAGE), LIST_PAGE)
-    hidden = (
-        () if call.flag("full") or params.getlist("expand") else ("siblings", "sha", "usedStorage", "config")
-    )
-    shown = [{k: v for k, v in model.items() if k not in hidden} for model in found]
-    if not (call.flag("cardData") or params.getlist("expand")):
-        shown = [{k: v for k, v in model.items() if k not in ("cardData", "model-index")} for model in shown]
-    return _page(call, shown, size)
-
-
-def _matches(model: dict[str, Any], call: Call, filters: list[str]) -> bool:
-    marks = {*model["tags"], model.get("pipeline_tag"), model.get("library_name")}
-    return (
-        all(wanted in marks for wanted in filters)
-        and all(
-            call.query(key, str(model.get(key))) == str(model.get(key)) for key in ("author", "pipeline_tag")
-        )
-        and call.query("search").lower() in model["id"].lower()
-    )
-
-
-def _number(text: str, default: int) -> int:
-    return count(text) or default
-
-
-def _page(call: Call, items: list[Any], size: int) -> Response:
-    """One page of a list; the address of the next one goes where the client looks for it."""
-    start = _number(call.query("cursor"), 0)
-    headers = {"X-Total-Count": str(len(items))}
-    if start + size < len(items):
-        query = [(k, v) for k, v in call.request.query_params.multi_items() if k != "cursor"]
-        address = f"{call.hub.endpoint}{call.request.scope['path']}"
-        headers["Link"] = f'<{address}?{urlencode([*query, ("cursor", str(start + size))])}>; rel="next"'
-    return reply(items[start : start + size], headers=headers)
 
 
 def _folders(tree: Tree) -> dict[str, str]:
@@ -192,7 +155,8 @@ def tree(call: Call) -> Response:
         inside = [entry for entry in inside if "/" not in entry["path"][len(prefix) :]]
     if call.flag("expand"):
         inside = _entries(repo, oid, {entry["path"] for entry in inside}, expand=True)
-    return _page(call, inside, _number(call.query("limit"), PAGE))
+    most = PAGE_EXPANDED if call.flag("expand") else PAGE
+    return page_of(call, inside, page_size(call, most, most))
 
 
 def paths_info(call: Call) -> Response:
@@ -229,27 +193,45 @@ def refs(call: Call) -> Response:
 def commits(call: Call) -> Response:
     """GET /api/models/ID/commits/REV."""
     repo = call.repo()
-    listed = [
-        {"id": c.oid, "title": c.title, "message": c.message, "date": c.date, "authors": [{"user": c.author}]}
-        for c in repo.history(call.oid(repo))
-    ]
-    return _page(call, listed, _number(call.query("limit"), COMMITS_PAGE))
+    params = call.request.query_params
+    formatted = "formatted" in {*params.getlist("expand"), *params.getlist("expand[]")}
+    listed = [_commit(found, formatted) for found in repo.history(call.oid(repo))]
+    return page_of(call, listed, page_size(call, COMMITS_PAGE, COMMITS_PAGE_MAX))
+
+
+def _commit(found: Commit, formatted: bool) -> dict[str, Any]:
+    """A commit of the list; `formatted` adds its texts as HTML, which is their escaped form here."""
+    authors = [{"user": found.author, "avatar": "/mark.svg"}]
+    told: dict[str, Any] = {
+        "id": found.oid,
+        "title": found.title,
+        "message": found.message,
+        "date": found.date,
+    }
+    if formatted:
+        told["formatted"] = {"title": escape(found.title), "message": escape(found.message)}
+    return {**told, "authors": authors}
 
 
 def create_branch(call: Call) -> Response:
     """POST /api/models/ID/branch/NAME."""
     repo, name = call.repo(write=True), check_ref_name(call.param("branch"))
+    wanted = call.json()
     with repo.lock:
-        if repo.read_ref(name):
+        if repo.read_ref(name) and not (wanted.get("overwrite") is True and name != DEFAULT_BRANCH):
             raise Refusal(409, f"Reference already exists: refs/heads/{name}")
-        repo.write_ref(name, repo.resolve(call.text("startingPoint", "main")))
+        if wanted.get("emptyBranch") is True:
+            head = repo.write_commit({}, None, "Initialize branch", "", call.user().user)
+        else:
+            head = repo.resolve(call.text("startingPoint", DEFAULT_BRANCH))
+        repo.write_ref(name, head)
     return reply({}, 201)
 
 
 def delete_branch(call: Call) -> Response:
     """DELETE /api/models/ID/branch/NAME."""
     repo, name = call.repo(write=True), check_ref_name(call.param("branch"))
-    if name == "main":
+    if name == DEFAULT_BRANCH:
         raise Refusal(403, "Cannot delete the default branch")
     with repo.lock:
         repo.remove_ref(name)
@@ -276,8 +258,14 @@ def delete_tag(call: Call) -> Response:
 
 def squash(call: Call) -> Response:
     """POST /api/models/ID/super-squash/BRANCH: one commit with the same files and no history."""
-    repo, branch = call.repo(write=True), check_ref_name(call.param("branch"))
+    repo, branch = call.repo(write=True), check_ref_name(call.param("rev"))
     with repo.lock:
-        files = repo.tree(repo.resolve(branch))
-        repo.write_ref(branch, repo.write_commit(files, None, call.text("message"), "", call.user().user))
-    return reply({})
+        head = repo.read_ref(branch)
+        if head is None and repo.read_ref(f"refs/tags/{branch}"):
+            raise Refusal(400, "Invalid reference for a branch: the history of a tag cannot be squashed")
+        if head is None:
+            raise NotThere("revision", f"Invalid rev id: {branch}")
+        title = call.text("message", "") or f"Super-squash branch '{branch}'"
+        oid = repo.write_commit(repo.tree(head), None, title, "", call.user().user)
+        repo.write_ref(branch, oid)
+    return reply({"commitId": oid})

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hubkit.localhub import api, commits, community, files, lfs, mounts, page, xet
+from hubkit.localhub import api, commits, community, files, insight, lfs, models, mounts, page, xet
 from hubkit.localhub.call import Call, Hub, Refusal, endpoint, refusal_reply, streaming
 
 REPO = "/{user}/{name}"
@@ -27,9 +27,13 @@ API: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("POST", "/api/repos/create", api.create_repo),
     ("DELETE", "/api/repos/delete", api.delete_repo),
     ("POST", "/api/repos/move", api.move_repo),
-    ("GET", "/api/models", api.list_models),
-    ("GET", MODEL, api.info),
-    ("GET", MODEL + "/revision/{rev}", api.info),
+    ("GET", "/api/models", models.list_models),
+    ("GET", "/api/models-tags-by-type", models.tags_by_type),
+    ("GET", MODEL, models.info),
+    ("GET", MODEL + "/revision/{rev}", models.info),
+    ("GET", MODEL + "/compare/{compare}", insight.compare),
+    ("GET", MODEL + "/scan", insight.scan),
+    ("GET", MODEL + "/lfs-files", insight.lfs_files),
     ("PUT", MODEL + "/settings", api.settings),
     ("GET", MODEL + "/auth-check", api.auth_check),
     ("GET", MODEL + "/auth-check/write", api.auth_check),
@@ -42,7 +46,7 @@ API: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("DELETE", MODEL + "/branch/{branch}", api.delete_branch),
     ("POST", MODEL + "/tag/{rev}", api.create_tag),
     ("DELETE", MODEL + "/tag/{rev}", api.delete_tag),
-    ("POST", MODEL + "/super-squash/{branch}", api.squash),
+    ("POST", MODEL + "/super-squash/{rev}", api.squash),
     ("POST", MODEL + "/preupload/{rev}", commits.preupload),
     ("GET", MODEL + "/xet-{kind}-token/{rev}", xet.token),
     ("GET", MODEL + "/discussions", community.listing),
@@ -63,6 +67,7 @@ STREAMS: list[tuple[str, str, Callable[[Call], Awaitable[Response]]]] = [
 # What a browser may also ask for, with the cookie that the page's form sets.
 BROWSER: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("GET", REPO + "/resolve/{rev}/{path:path}", files.resolve),
+    ("GET", "/api/resolve-cache/models" + REPO + "/{rev}/{path:path}", files.resolve),
     ("GET", REPO + "/raw/{rev}/{path:path}", files.raw),
     *page.ROUTES,
 ]
