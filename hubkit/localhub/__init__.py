@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from hubkit.errors import MissingExtra
 from hubkit.localhub.auth import DEFAULT_USER, Token
 from hubkit.localhub.handle import RunningHub
+from hubkit.localhub.options import PART_SIZE, Options
 from hubkit.localhub.switchboard import Fault, Seen, Switchboard
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 DEFAULT_PORT = 8765
-PART_SIZE = 64_000_000
 
 
 def _running() -> ModuleType:
@@ -60,6 +60,7 @@ def start(
     part_size: int = PART_SIZE,
     mounts: Mapping[str, tuple[Path, str]] | None = None,
     switchboard: Switchboard | None = None,
+    storage_origin: bool = False,
 ) -> RunningHub:
     """Serve a directory from a thread; port 0 takes a free one, `tokens` adds users to the default one.
 
@@ -67,16 +68,10 @@ def start(
     By LFS, a file larger than `part_size` bytes is uploaded in parts. `mounts` are directories to serve
     as they lie, each under the id of a model and with the commit that it is said to be.
     A `switchboard` writes down every request and makes those fail that it is told to.
+    With `storage_origin`, large files come from another port and go there, by signed addresses.
     """
-    hub: RunningHub = _running().start(
-        directory,
-        port=port,
-        tokens=tokens,
-        xet=xet,
-        part_size=part_size,
-        mounts=mounts,
-        switchboard=switchboard,
-    )
+    options = Options(tokens or {}, xet, part_size, mounts or {}, switchboard, storage_origin)
+    hub: RunningHub = _running().start(directory, port, options)
     return hub
 
 
@@ -84,4 +79,4 @@ def serve(
     directory: Path, port: int = DEFAULT_PORT, *, on_ready: Callable[[RunningHub], None] | None = None
 ) -> None:
     """Serve a directory until SIGINT or SIGTERM; `on_ready` is told the address before the first request."""
-    _running().serve(directory, port, PART_SIZE, on_ready)
+    _running().serve(directory, port, on_ready)

@@ -35,6 +35,7 @@ class Hub:
     part_size: int
     upload_key: bytes
     mounts: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
+    storage: str | None = None  # the origin of large files, when they have one of their own
     xet_root: Path = field(init=False)
 
     def __post_init__(self) -> None:

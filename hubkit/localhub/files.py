@@ -6,6 +6,7 @@ from mimetypes import guess_type
 
 from starlette.responses import FileResponse, Response
 
+from hubkit.localhub import storage
 from hubkit.localhub.call import Call
 from hubkit.localhub.objects import File, lfs_pointer
 from hubkit.localhub.repo import NotThere
@@ -49,8 +50,10 @@ def resolve(call: Call) -> Response:
         # The client remembers for this commit that the file is not there.
         raise NotThere(error.what, str(error), {"X-Repo-Commit": oid}) from None
     name = path.rsplit("/", 1)[-1] if call.flag("download") else None
-    place = repo.objects.path(file)
-    return FileResponse(place, headers=_headers(oid, file), media_type=media_type(path), filename=name)
+    place, headers = repo.objects.path(file), _headers(oid, file)
+    return storage.redirect(call, file, headers) or FileResponse(
+        place, headers=headers, media_type=media_type(path), filename=name
+    )
 
 
 def raw(call: Call) -> Response:

@@ -17,6 +17,7 @@ class RunningHub:
     token: str
     user: str = DEFAULT_USER
     stop: Callable[[], None] | None = None
+    storage: str | None = None  # the origin that large files come from, when it is another one
 
     @property
     def owned(self) -> bool:

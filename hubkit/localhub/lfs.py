@@ -7,15 +7,11 @@ huggingface_hub/lfs.py drives it: `header` holds the part size and one address a
 from __future__ import annotations
 
 import hashlib
-import hmac
 import math
-import re
 import shutil
-import time
 import uuid
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -23,11 +19,9 @@ from starlette.responses import Response
 from hubkit.hub_rules import FILE_MAX
 from hubkit.localhub.call import Call, Hub, Refusal, reply
 from hubkit.localhub.objects import CHUNK
+from hubkit.localhub.signing import SHA256, checked, signed
 
-LIFETIME = 24 * 3600
 MEDIA_TYPE = "application/vnd.git-lfs+json"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 def batch(call: Call) -> Response:
@@ -55,7 +49,7 @@ def batch(call: Call) -> Response:
 
 def _named_object(item: Any) -> tuple[str, int]:
     oid, size = (item.get("oid"), item.get("size")) if isinstance(item, dict) else (None, None)
-    if not isinstance(oid, str) or not _SHA256.fullmatch(oid) or not isinstance(size, int) or size < 0:
+    if not isinstance(oid, str) or not SHA256.fullmatch(oid) or not isinstance(size, int) or size < 0:
         raise Refusal(422, "An object needs an oid (sha256) and a size")
     if size > FILE_MAX:
         raise Refusal(422, f"A file may have {FILE_MAX:,} bytes at most")
@@ -63,46 +57,20 @@ def _named_object(item: Any) -> tuple[str, int]:
 
 
 def _upload_action(hub: Hub, oid: str, size: int, transfers: list[str]) -> dict[str, Any]:
+    origin = hub.storage or hub.endpoint
     if size <= hub.part_size or "multipart" not in transfers:
-        return {"href": _signed(hub, "put", oid, size), "header": {}}
+        return {"href": signed(hub, origin, "put", oid, size), "header": {}}
     parts = math.ceil(size / hub.part_size)
-    header = {f"{n:05d}": _signed(hub, f"part/{n}", oid, size) for n in range(1, parts + 1)}
+    header = {f"{n:05d}": signed(hub, origin, f"part/{n}", oid, size) for n in range(1, parts + 1)}
     return {
-        "href": _signed(hub, "complete", oid, size),
+        "href": signed(hub, hub.endpoint, "complete", oid, size),
         "header": {"chunk_size": str(hub.part_size), **header},
     }
 
 
-def _signature(hub: Hub, action: str, oid: str, size: int, until: int) -> str:
-    text = f"{action} {oid} {size} {until}".encode()
-    return hmac.new(hub.upload_key, text, hashlib.sha256).hexdigest()
-
-
-def _signed(hub: Hub, action: str, oid: str, size: int) -> str:
-    """An address that carries its own permission: the client sends no token to where it uploads."""
-    until = int(time.time()) + LIFETIME
-    query = {"size": size, "until": until, "signature": _signature(hub, action, oid, size, until)}
-    return f"{hub.endpoint}/api/lfs/{oid}/{action}?{urlencode(query)}"
-
-
-def _checked(call: Call, action: str) -> tuple[str, int]:
-    """The object that a signed address means."""
-    oid = call.param("oid")
-    size, until = call.query("size"), call.query("until")
-    if not (_NUMBER.fullmatch(size) and _NUMBER.fullmatch(until) and _SHA256.fullmatch(oid)):
-        raise Refusal(403, "The address is not signed")
-    signature = _signature(call.hub, action, oid, int(size), int(until))
-    if (
-        not hmac.compare_digest(signature.encode(), call.query("signature").encode())
-        or int(until) < time.time()
-    ):
-        raise Refusal(403, "The address is not signed or its time is over")
-    return oid, int(size)
-
-
 async def put(call: Call) -> Response:
     """PUT of a whole object."""
-    oid, size = _checked(call, "put")
+    oid, size = checked(call, "put")
     objects = call.store.objects
     with objects.incoming() as new:
         async for chunk in call.request.stream():
@@ -120,7 +88,7 @@ def _parts_folder(call: Call, oid: str) -> Path:
 async def put_part(call: Call) -> Response:
     """PUT of one part; its ETag comes back in the completion."""
     number = call.param("number")
-    oid, size = _checked(call, f"part/{number}")
+    oid, size = checked(call, f"part/{number}")
     start = (int(number) - 1) * call.hub.part_size
     expected = min(call.hub.part_size, size - start)
     folder = _parts_folder(call, oid)
@@ -147,7 +115,7 @@ async def put_part(call: Call) -> Response:
 
 def complete(call: Call) -> Response:
     """POST that joins the parts."""
-    oid, size = _checked(call, "complete")
+    oid, size = checked(call, "complete")
     folder, objects = _parts_folder(call, oid), call.store.objects
     count = math.ceil(size / call.hub.part_size)
     named = {p.get("partNumber"): str(p.get("etag")).strip('"') for p in call.json().get("parts", [])}

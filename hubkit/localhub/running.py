@@ -13,22 +13,23 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from hubkit.errors import HubError
 from hubkit.localhub import xet as xet_uploads
 from hubkit.localhub.auth import DEFAULT_USER, TOKEN_FILE, Token, default_secret
 from hubkit.localhub.call import Hub, log
 from hubkit.localhub.handle import RunningHub
-from hubkit.localhub.mounts import Mounts
 from hubkit.localhub.objects import write_json
+from hubkit.localhub.options import Options
+from hubkit.localhub.origins import by_port, storage_application
 from hubkit.localhub.server import application
 from hubkit.localhub.store import Busy, Store
-from hubkit.localhub.switchboard import Switchboard
 from hubkit.localhub.wire import Protocol
 
 HOST = "127.0.0.1"
@@ -37,33 +38,27 @@ PATIENCE = 10.0  # seconds for another process that holds the directory to say w
 
 
 class Serving:
-    """A server, its socket and its store."""
+    """A server, its sockets and its store."""
 
-    def __init__(
-        self,
-        store: Store,
-        listening: socket.socket,
-        tokens: Mapping[str, Token],
-        xet: bool,
-        part_size: int,
-        mounts: Mounts,
-        switchboard: Switchboard | None,
-    ) -> None:
+    def __init__(self, store: Store, listening: socket.socket, options: Options) -> None:
         self.store = store
-        self.switchboard = switchboard
+        self.switchboard = options.switchboard
         self.secret = default_secret(store.root)
-        self.socket = listening
-        self.endpoint = f"http://{HOST}:{self.socket.getsockname()[1]}"
-        every = {**tokens, self.secret: Token(DEFAULT_USER)}
-        with_xet = xet and find_spec("hf_xet") is not None
-        hub = Hub(store, every, self.endpoint, with_xet, part_size, secrets.token_bytes(32), mounts)
+        self.sockets = [listening]
+        self.endpoint = _origin(listening)
+        self.storage: str | None = None
+        if options.storage_origin:
+            self.sockets.append(_listen(0))
+            self.storage = _origin(self.sockets[1])
+        xet = options.xet and find_spec("hf_xet") is not None
+        every = {**options.tokens, self.secret: Token(DEFAULT_USER)}
+        key = secrets.token_bytes(32)
+        hub = Hub(
+            store, every, self.endpoint, xet, options.part_size, key, options.mounts, storage=self.storage
+        )
         xet_uploads.tidy(hub)
-        app = application(hub)
-        if switchboard:
-            switchboard.open()
-            app = switchboard.around(app)
         config = uvicorn.Config(
-            app,
+            self._application(hub),
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -78,9 +73,19 @@ class Serving:
         address = {"endpoint": self.endpoint, "pid": os.getpid()}
         write_json(store.root / ADDRESS_FILE, address, store.objects.scratch)
 
+    def _application(self, hub: Hub) -> ASGIApp:
+        app, port = application(hub), None
+        if len(self.sockets) > 1:
+            port = int(self.sockets[1].getsockname()[1])
+            app = by_port(app, storage_application(hub), port)
+        if self.switchboard:
+            self.switchboard.open()
+            app = self.switchboard.around(app, port)
+        return app
+
     def run(self) -> None:
         """Answer until told to stop; in the main thread uvicorn stops at SIGINT and SIGTERM."""
-        self.server.run(sockets=[self.socket])
+        self.server.run(sockets=self.sockets)
 
     def run_in_thread(self) -> None:
         """Answer in a thread of its own; connections wait in the socket's queue until it is up."""
@@ -94,7 +99,8 @@ class Serving:
             self.switchboard.close()
         if self.thread:
             self.thread.join(timeout=10)
-        self.socket.close()
+        for listening in self.sockets:
+            listening.close()
         (self.store.root / ADDRESS_FILE).unlink(missing_ok=True)
         self.store.close()
 
@@ -115,15 +121,11 @@ def _listen(port: int) -> socket.socket:
     return listening
 
 
-def _open(
-    directory: Path,
-    tokens: Mapping[str, Token],
-    port: int,
-    xet: bool,
-    part_size: int,
-    mounts: Mounts,
-    switchboard: Switchboard | None = None,
-) -> Serving | RunningHub:
+def _origin(listening: socket.socket) -> str:
+    return f"http://{HOST}:{listening.getsockname()[1]}"
+
+
+def _open(directory: Path, port: int, options: Options) -> Serving | RunningHub:
     """A server of our own, or the one that already serves the directory."""
     try:
         listening = _listen(port)  # before anything is made in the directory
@@ -138,7 +140,7 @@ def _open(
             return store
         stack.callback(store.close)
         try:
-            serving = Serving(store, listening, tokens, xet, part_size, mounts, switchboard)
+            serving = Serving(store, listening, options)
         except OSError as error:
             raise _unusable(directory, error) from None
         stack.pop_all()
@@ -186,31 +188,21 @@ def _other(directory: Path) -> RunningHub | None:
         return None
 
 
-def start(
-    directory: Path,
-    *,
-    port: int,
-    tokens: Mapping[str, Token] | None,
-    xet: bool,
-    part_size: int,
-    mounts: Mounts | None,
-    switchboard: Switchboard | None,
-) -> RunningHub:
+def start(directory: Path, port: int, options: Options) -> RunningHub:
     """Serve a directory from a thread of this process."""
-    opened = _open(directory, tokens or {}, port, xet, part_size, mounts or {}, switchboard)
+    opened = _open(directory, port, options)
     if isinstance(opened, RunningHub):
-        asked = {"these tokens": tokens, "these mounts": mounts, "this switchboard": switchboard}
-        if what := next((name for name, value in asked.items() if value), None):
+        if what := options.special():
             message = f"{directory} is served already, at {opened.endpoint}, and not with {what}"
             raise HubError(message, "stop that Hub first")
         return opened
     opened.run_in_thread()
-    return RunningHub(opened.endpoint, opened.secret, stop=opened.close)
+    return RunningHub(opened.endpoint, opened.secret, stop=opened.close, storage=opened.storage)
 
 
-def serve(directory: Path, port: int, part_size: int, on_ready: Callable[[RunningHub], None] | None) -> None:
+def serve(directory: Path, port: int, on_ready: Callable[[RunningHub], None] | None) -> None:
     """Serve a directory from this thread until SIGINT or SIGTERM."""
-    opened = _open(directory, {}, port, True, part_size, {})
+    opened = _open(directory, port, Options())
     if isinstance(opened, RunningHub):
         raise HubError(
             f"{directory} is served already, at {opened.endpoint}", "use that one, or stop it first"
