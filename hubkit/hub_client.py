@@ -5,9 +5,9 @@ place, once a process. Every request gets a time limit. Inside `patient(...)` a 
 when the Hub stumbles: after 408, 429 (when `Retry-After` says) and 5xx, and after a reset or a time-out.
 Outside of it nothing else changes, so that a download by transformers still falls back to its cache.
 
-The request that makes a commit is never repeated blindly: when its answer is lost, `AnswerLost` says so, and
-hub_commit.py looks at the repo before it goes on. A request whose body is a file is left to huggingface_hub,
-which rewinds the file and repeats it.
+The request that makes a commit is never repeated blindly: when its answer is lost, or is none of a Hub's,
+`AnswerLost` says so, and hub_commit.py looks at the repo before it goes on. A file that is sent is sent again
+from its beginning. What a failure means is said in hub_failures.py.
 """
 
 from __future__ import annotations
@@ -19,20 +19,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
 from huggingface_hub.utils._http import hf_request_event_hook, set_client_factory
 
 from hubkit.errors import HubError, HubUnreachable
+from hubkit.hub_failures import NO_ANSWER, conflicts, is_final, no_answer, refused, retry_after
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COMMIT_PATH = re.compile(r"/api/models/[^/]+/[^/]+/commit/.+")  # a branch may have slashes, decoded here
 # Before its first request huggingface_hub asks huggingface.co, whatever the endpoint is, for a list with
 # which it completes its user agent. A push to another Hub must not wait for that; nothing needs the answer.
 COURTESY_PATH = "/api/agent-harnesses"
-NO_ANSWER = (httpx2.TimeoutException, httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ProxyError)
 NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.ProxyError)
 
 
@@ -54,6 +53,7 @@ class Patience:
     )
     longest_retry_after: float = 300.0  # the Hub's rate limits are counted over five minutes
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.time  # what a date in Retry-After is compared with
 
     def rest(self, attempt: int, retry_after: float | None = None) -> None:
         """Pause after the attempt with this number (from 1)."""
@@ -107,6 +107,21 @@ def _before(request: httpx2.Request) -> None:
 class PatientClient(httpx2.Client):
     """A client whose requests all have time limits, and are repeated inside `patient`."""
 
+    def request(self, method: str, url: httpx2.URL | str, **options: Any) -> httpx2.Response:
+        """Make a request. A file that is its body is read from where it stands, each time anew."""
+        file: Any = options.get("data")
+        if not hasattr(file, "seek"):
+            return super().request(method, url, **options)
+        options = {**options, "content": file, "data": None}
+        start = file.tell()
+
+        def send() -> httpx2.Response:
+            file.seek(start)
+            return httpx2.Client.request(self, method, url, **options)
+
+        patience = _patience.get()
+        return _ask(send, method, httpx2.URL(url), patience) if patience else send()
+
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request, and again if need be."""
         patience = _patience.get()
@@ -117,68 +132,59 @@ class PatientClient(httpx2.Client):
             raise httpx2.ConnectError("not asked", request=request)
         if patience is None or not isinstance(request.stream, httpx2.ByteStream):
             return super().send(request, **options)
-        return self._ask(request, patience, options)
-
-    def _ask(self, request: httpx2.Request, patience: Patience, options: dict[str, Any]) -> httpx2.Response:
-        for attempt in range(1, patience.attempts + 1):
-            retry_after = None
-            try:
-                response = super().send(request, **options)
-            except NO_ANSWER as error:
-                failure: HubError = HubUnreachable(_no_answer(request, error), _LATER)
-                if is_commit(request) and not isinstance(error, NEVER_SENT):
-                    raise AnswerLost(failure.message, failure.hint) from error
-            else:
-                if not _passing(response.status_code):
-                    return response
-                response.close()
-                retry_after = _retry_after(response)
-                failure = _refusal(request, response, retry_after)
-                if is_commit(request) and response.status_code != 429:
-                    raise AnswerLost(failure.message, failure.hint)
-                if retry_after is not None and retry_after > patience.longest_retry_after:
-                    raise failure
-            if attempt < patience.attempts:
-                patience.rest(attempt, retry_after)
-        raise failure
+        send = super().send
+        return _ask(lambda: send(request, **options), request.method, request.url, patience)
 
 
-_LATER = "check the address and the network, then run the command again"
+def _ask(
+    send: Callable[[], httpx2.Response], method: str, url: httpx2.URL, patience: Patience
+) -> httpx2.Response:
+    """The answer to a request, which is made again while the Hub stumbles."""
+    commits = is_commit(method, url)
+    for attempt in range(1, patience.attempts + 1):
+        pause = None
+        try:
+            response = send()
+        except NO_ANSWER as error:
+            failure: HubError = no_answer(method, url, error)
+            if is_final(error):
+                raise failure from None
+            if commits and not isinstance(error, NEVER_SENT):
+                raise AnswerLost(failure.message, failure.hint) from error
+        else:
+            if not _passing(response):
+                if commits and response.is_success and not _names_a_commit(response):
+                    raise AnswerLost(f"what answered {method} {url.path} is no Hub", _LOOK)
+                return response
+            response.close()
+            pause = retry_after(response, patience.clock())
+            failure = refused(method, url, response, pause)
+            if commits and response.status_code not in (409, 429):
+                raise AnswerLost(failure.message, failure.hint)
+            if pause is not None and pause > patience.longest_retry_after:
+                raise failure
+        if attempt < patience.attempts:
+            patience.rest(attempt, pause)
+    raise failure
 
 
-def is_commit(request: httpx2.Request) -> bool:
+_LOOK = "check --endpoint and the network, then run the command again"
+
+
+def is_commit(method: str, url: httpx2.URL) -> bool:
     """Whether this request makes a commit."""
-    return request.method == "POST" and COMMIT_PATH.fullmatch(request.url.path) is not None
+    return method == "POST" and COMMIT_PATH.fullmatch(url.path) is not None
 
 
-def _passing(status: int) -> bool:
-    """Whether a refusal with this status may be gone the next time."""
-    return status in (408, 429) or (status >= 500 and status not in (501, 505, 507))
+def _passing(response: httpx2.Response) -> bool:
+    """Whether this refusal may be gone the next time."""
+    status = response.status_code
+    return status in (408, 429) or (status >= 500 and status not in (501, 505, 507)) or conflicts(response)
 
 
-def _no_answer(request: httpx2.Request, error: Exception) -> str:
-    if isinstance(error, httpx2.TimeoutException):
-        how = "gave no answer within the time limit"
-    elif isinstance(error, httpx2.ConnectError):
-        how = "cannot be reached"
-    else:
-        how = "broke the connection"
-    return f"{request.url.scheme}://{request.url.netloc.decode()} {how} ({request.method} {request.url.path})"
-
-
-def _refusal(request: httpx2.Request, response: httpx2.Response, retry_after: float | None) -> HubError:
-    where = f"{request.method} {request.url.path}"
-    if response.status_code == 429:
-        pause = f"in {retry_after:.0f} seconds" if retry_after is not None else "in some minutes"
-        return HubError(f"the Hub was asked too often ({where})", f"run the command again {pause}")
-    return HubUnreachable(f"the Hub has a fault: it answered {response.status_code} to {where}", _LATER)
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    """The seconds that `Retry-After` asks for, given as a number or as a date."""
-    value = response.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value)
-    with contextlib.suppress(ValueError, TypeError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    return None
+def _names_a_commit(response: httpx2.Response) -> bool:
+    """Whether this is what a Hub answers when it made a commit."""
+    try:
+        return isinstance(response.json().get("commitOid"), str)
+    except (ValueError, AttributeError):
+        return False
