@@ -1,0 +1,121 @@
+"""What is done when the commit is there: it is loaded and looked at, tagged, its repo put into a collection.
+
+Each may be done twice, so that running the same command again does what is missing. What would be refused is
+found before anything is pushed, as far as the Hub can tell by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from hubkit import hub_collections as collections
+from hubkit.errors import CheckFailed, HubError
+from hubkit.hub import Hub
+from hubkit.hub_refs import create_tag, refs
+from hubkit.publishing import download
+from hubkit.publishing.apply import Published
+from hubkit.publishing.options import PushOptions
+
+AGAIN = "run the same command again: nothing is pushed twice, and what is missing is done"
+
+
+def refusal(
+    hub: Hub, repo_id: str, head: str | None, options: PushOptions, *, commits: bool = False
+) -> HubError | None:
+    """Why the tag or the collection could not be had after a push, if it is known before it.
+
+    `head` is what the revision of the repo is at, if it is there; `commits`: whether a commit will be made.
+    """
+    if options.tag and head and (why := _tag_taken(hub, repo_id, head, options.tag, commits)):
+        return why
+    if options.collection and collections.SLUG.fullmatch(options.collection):
+        return _no_such_collection(hub, options.collection)
+    return None
+
+
+def finish(
+    hub: Hub, done: Published, options: PushOptions, digests: Mapping[str, str], private: bool
+) -> Published:
+    """Do what was asked for after the push. Raises CheckFailed or HubError, which say what stands."""
+    if options.verify_download:
+        done = msgspec.structs.replace(done, verified=_verified(hub, done, digests))
+    missing: list[tuple[str, HubError]] = []
+
+    def attempt(what: str, work: Callable[[], str]) -> str | None:
+        try:
+            return work()
+        except HubError as error:
+            missing.append((what, error))
+            return None
+
+    if options.tag:
+        tag = options.tag
+        done = msgspec.structs.replace(done, tag=attempt(f"the tag {tag}", lambda: _tag(hub, done, tag)))
+    if options.collection:
+        name = options.collection
+        put = attempt(f"its place in the collection {name!r}", lambda: _collect(hub, done, name, private))
+        done = msgspec.structs.replace(done, collection=put)
+    if missing:
+        what, first = " and ".join(what for what, _ in missing), missing[0][1]
+        hint = f"{first.hint}; then {AGAIN}" if first.hint else AGAIN
+        raise type(first)(f"{_landed(done)}, but {what} is missing: {first.message}", hint)
+    return done
+
+
+def _landed(done: Published) -> str:
+    """What stands, whatever comes after it."""
+    if done.pull_request:
+        return f"{done.pull_request} holds commit {done.commit[:12]}"
+    how = "holds" if done.nothing_to_do else "was published:"
+    return f"{done.repo_id} {how} commit {done.commit[:12]}"
+
+
+def _verified(hub: Hub, done: Published, digests: Mapping[str, str]) -> str:
+    try:
+        return download.verify(hub, done.repo_id, done.commit, digests)
+    except CheckFailed as error:
+        raise CheckFailed(
+            f"{_landed(done)}, but {error.message}",
+            f"look at {done.address}; hubkit publish --revert --repo-id {done.repo_id} takes it back",
+        ) from error
+    except HubError as error:
+        raise type(error)(f"{_landed(done)}, but it was not verified: {error.message}", AGAIN) from error
+
+
+def _tag_taken(hub: Hub, repo_id: str, head: str, tag: str, commits: bool) -> HubError | None:
+    """A tag is never moved: who asked for it yesterday must get the same today."""
+    there = refs(hub, repo_id).tags.get(tag)
+    if there is None or (there == head and not commits):
+        return None
+    other = "this push makes another" if commits else "the head is another"
+    return HubError(
+        f"the tag {tag} of {repo_id} is at commit {there[:12]}, and {other}",
+        f"choose another --tag, or remove it there: hf repos tag delete {repo_id} {tag}",
+    )
+
+
+def _tag(hub: Hub, done: Published, tag: str) -> str:
+    create_tag(hub, done.repo_id, tag, done.commit)
+    return tag
+
+
+def _no_such_collection(hub: Hub, slug: str) -> HubError | None:
+    if collections.find(hub, slug, "") is None:
+        return HubError(
+            f"there is no collection {slug}, or this token cannot see it",
+            "check its slug; a title makes a new one",
+        )
+    return None
+
+
+def _collect(hub: Hub, done: Published, name: str, private: bool) -> str:
+    """Put the repo into a collection, made for it where there is none of this title; its address."""
+    owner = "" if collections.SLUG.fullmatch(name) else hub.user()
+    found = collections.find(hub, name, owner)
+    if found is None and not owner:
+        raise HubError(f"there is no collection {name}, or this token cannot see it", "check its slug")
+    found = found or collections.create(hub, name, owner, private)
+    collections.add(hub, found, done.repo_id)
+    return found.url
