@@ -92,7 +92,7 @@ class Body:
         if not piece.is_sealed and not self._force:
             if EVERY in self._keep or piece.name in self._keep:
                 self.kept.append(piece.name)
-                return _kept(piece)
+                return as_kept(piece)
             self.conflicts.append(Edited(piece.name, line, _diff(piece, new)))
             return piece
         self.lost = self.lost or not piece.is_sealed
@@ -128,7 +128,7 @@ class Body:
         del done[place]
 
 
-def _kept(piece: Piece) -> Piece:
+def as_kept(piece: Piece) -> Piece:
     """An edited region as it is, with a new end marker."""
     start = piece.raw.rindex("<!-- hubkit:end ")
     marker = regions.region(piece.name, piece.content, kept=True).splitlines()[-1]

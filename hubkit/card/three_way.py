@@ -15,7 +15,9 @@ from typing import Generic, Literal, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
 Side = Literal["both", "ours", "theirs", "conflict"]  # who changed it; "both" also stands for nobody
-MOST_PAIRS = 2_000_000  # of equal lines that are looked at: beyond, a text of one line many times takes minutes
+MOST_PAIRS = (
+    2_000_000  # of equal lines that are looked at: beyond, a text of one line many times takes minutes
+)
 
 
 @dataclass(frozen=True, slots=True)
