@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from hubkit import hub_rules, interrupts
 from hubkit.errors import HeadMoved, HubUnreachable
-from hubkit.hub import Hub, LocalFile
+from hubkit.hub import Hub, LocalFile, RemoteFile
 from hubkit.hub_upload import Destination, Storage, addition, upload
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
 
     from hubkit.hub_client import AnswerLost
 
-    Operations = Sequence[CommitOperationAdd | CommitOperationDelete]
+    Operations = Sequence[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete]
 
 IN_DOUBT = "the commit was sent, and may have landed. Next: run the command again; it makes no second one"
 SHORT = 5.0  # seconds that somebody who wants to stop waits for an answer
@@ -44,6 +44,15 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class OldFile:
+    """A file of an earlier commit of the same repo, to be put back: the Hub has its bytes."""
+
+    path: str
+    file: RemoteFile
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Push:
     """One commit to be made."""
 
@@ -56,6 +65,7 @@ class _Push:
     create_pr: bool
     description: str
     removed: Sequence[str] = ()
+    restored: Sequence[OldFile] = ()
     pull_requests: frozenset[str] = field(default_factory=frozenset)  # refs that were there before
 
 
@@ -70,18 +80,22 @@ def make_commit(
     create_pr: bool = False,
     description: str = "",
     removed: Sequence[str] = (),
+    restored: Sequence[OldFile] = (),
 ) -> Commit:
     """Make one commit on top of `parent`, or open one pull request with it.
 
-    `removed` are paths that it deletes; `revision` may be `refs/pr/N`, to add to a pull request. Raises
-    HeadMoved when the revision is no longer at `parent`, HubUnreachable when no answer came and the commit
-    did not land, and the other HubErrors when the Hub says no.
+    `removed` are paths that it deletes, and `restored` files that it puts back; `revision` may be
+    `refs/pr/N`, to add to a pull request. Raises HeadMoved when the revision is no longer at `parent`,
+    HubUnreachable when no answer came and the commit did not land, and the other HubErrors when the Hub says
+    no.
     """
     before = frozenset(_pull_requests(hub, repo_id)) if create_pr else frozenset()
-    push = _Push(hub, repo_id, files, title, parent, revision, create_pr, description, removed, before)
+    push = _Push(
+        hub, repo_id, files, title, parent, revision, create_pr, description, removed, restored, before
+    )
     additions = [addition(file) for file in files]
     storage, notes = upload(Destination(hub, repo_id, revision, create_pr), files, additions)
-    made = _known(push, [*additions, *_deletions(removed)])
+    made = _known(push, [*additions, *_copies(restored), *_deletions(removed)])
     return Commit(made.oid, made.url, made.pull_request, storage, notes)
 
 
@@ -98,6 +112,13 @@ def open_pull_request(hub: Hub, repo_id: str, files: Sequence[LocalFile]) -> Com
         if head and head.head and all(file.equals(there.get(file.path)) for file in files):
             return Commit(head.head, url := f"{hub.endpoint}/{repo_id}/discussions/{pull.num}", url)
     return None
+
+
+def _copies(restored: Sequence[OldFile]) -> list[CommitOperationCopy]:
+    """Large files are copied where they are; of small ones the client fetches the bytes and sends them."""
+    from huggingface_hub import CommitOperationCopy
+
+    return [CommitOperationCopy(old.path, old.path, src_revision=old.commit) for old in restored]
 
 
 def _deletions(paths: Sequence[str]) -> list[CommitOperationDelete]:
@@ -189,7 +210,8 @@ def _find_landed(push: _Push) -> Commit | None:
 def _holds(push: _Push, commit: str) -> bool:
     there = push.hub.files(push.repo_id, commit)
     added = all(file.equals(there.get(file.path)) for file in push.files)
-    return added and not any(path in there for path in push.removed)
+    restored = all(there.get(old.path) == old.file for old in push.restored)
+    return added and restored and not any(path in there for path in push.removed)
 
 
 def _pull_requests(hub: Hub, repo_id: str) -> dict[str, str]:
