@@ -37,8 +37,8 @@ ADAPTER_FILES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A file as it was when it was hashed; the path says where to read it, and tells no two apart."""
+class Seen:
+    """A file as it was when it was read; the path says where to read it, and tells no two apart."""
 
     device: int
     inode: int
@@ -49,16 +49,40 @@ class _Seen:
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex; a file that did not change since the last call is not read again."""
-    name = os.fspath(path)
-    status = os.stat(name)
-    return _sha256(_Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, name))
+    return _sha256(seen(path))
+
+
+def opened(path: Path) -> BinaryIO:
+    """An ordinary file, open for reading. Raises OSError for anything else: a pipe would wait for ever."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise OSError(errno.EINVAL, "it is no ordinary file", os.fspath(path))
+
+
+def read(path: Path, largest: int) -> bytes:
+    """The bytes of an ordinary file. Raises OSError, also for one that is larger than any of its kind is."""
+    with opened(path) as file:
+        if os.fstat(file.fileno()).st_size > largest:
+            raise OSError(errno.EFBIG, f"it is larger than {largest:,} bytes", os.fspath(path))
+        return file.read()
+
+
+def seen(path: Path) -> Seen:
+    """A file as it is now: equal to an earlier sight of it where nothing was written to it since."""
+    status = os.stat(path)
+    return Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, os.fspath(path))
 
 
 _SMALL = 1_000_000  # bytes
 
 
 @lru_cache(maxsize=256)
-def _sha256(seen: _Seen) -> str:
+def _sha256(seen: Seen) -> str:
     with open(seen.path, "rb", buffering=0) as file:
         if seen.size <= _SMALL:  # else the buffer of file_digest takes longer than the hashing
             return hashlib.sha256(file.read()).hexdigest()

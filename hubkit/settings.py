@@ -137,8 +137,13 @@ class Hub(Section, frozen=True):
     revision: str | None = None
     create_pr: bool = False
     commit_message: str | None = None
+    tag: str | None = None  # for the commit; one that is there already is never moved
+    collection: str | None = None  # slug or title of one that gets the repo
+    verify_download: bool = False  # load from the Hub what was pushed, and check it
     local_hub: str | None = None  # directory of a local Hub to publish to
     audit: bool = True  # errors that `hubkit audit` finds on the card stop the push
+    include: list[str] = []  # patterns of files that are published too
+    allow: list[str] = []  # ids of findings that may stay: what looks like a secret, or a path
 
 
 class Settings(Section, frozen=True):

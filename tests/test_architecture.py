@@ -60,7 +60,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["hub_names"],
     ["hub_rules"],
     ["secrets", "paths"],
-    ["files", "bounded_yaml", "interrupts"],
+    ["files", "bounded_yaml", "bounded_json", "interrupts"],
     ["errors"],
     ["__init__"],  # holds the version
 ]

@@ -301,7 +301,7 @@ def test_paths_in_place_of_models(file: str, key: str, path: str, plain: Path, r
 @pytest.mark.parametrize("path", ["/home/alice/x", "/Users/alice/x", "C:\\\\Users\\\\alice"])
 def test_paths_of_a_home(path: str, plain: Path, repo: str, hub: Hub) -> None:
     (plain / "tokenizer_config.json").write_text(f'{{\n"cache": "{path}"}}')
-    with pytest.raises(errors.HubkitError, match=r"home directory: tokenizer_config\.json:2"):
+    with pytest.raises(errors.HubkitError, match=r"paths of this machine: tokenizer_config\.json:2"):
         plan(plain, repo, hub)
 
 

@@ -9,7 +9,7 @@ from hubkit.secrets import scan
 SECRETS = {
     "Hugging Face token": "hf_" + "aB3d" * 9,
     "GitHub token": "ghp_" + "a1B2c3" * 6,
-    "AWS access key": "AKIA" + "IOSFODNN7EXAMPLE"[:16].replace("9", "7").replace("8", "7").replace("1", "7"),
+    "AWS access key": "AKIA" + "QZ4TB7NX2LMV5RWC",
     "OpenAI-style key": "sk-proj-" + "Ab1_" * 10,
     "private key": "-----BEGIN RSA PRIVATE KEY-----",
 }

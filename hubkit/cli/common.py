@@ -31,29 +31,60 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print nothing but the result and errors.")
 
 
+_PUSH = [
+    click.option("--repo-id", "--hub-model-id", help="Repo to publish to: user/name."),
+    click.option("--revision", help="Branch to push to (default: main)."),
+    click.option("--private/--no-private", default=None, help="Visibility of a repo that is created."),
+    click.option("--create-pr", is_flag=True, default=None, help="Open a pull request instead."),
+    click.option("--commit-message", help="Title of the commit."),
+    click.option("--tag", metavar="NAME", help="Tag the commit when it is there and verified."),
+    click.option(
+        "--collection",
+        metavar="SLUG_OR_TITLE",
+        help="Put the repo into a collection of yours; one of a new title is created.",
+    ),
+    click.option(
+        "--delete",
+        multiple=True,
+        metavar="PATTERN",
+        help="Delete the files on the Hub that match, in the same commit. Repeatable.",
+    ),
+    click.option(
+        "--verify-download/--no-verify-download",
+        default=None,
+        help="Load from the Hub what was pushed, into an empty cache, and check it (default: no).",
+    ),
+    click.option("--token", help="Hub token (default: HF_TOKEN or the one of `hf auth login`)."),
+    click.option("--endpoint", help="Address of the Hub (default: HF_ENDPOINT or the Hub's own)."),
+    click.option(
+        "--local-hub",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Publish to a local Hub in this directory: no token, no network.",
+    ),
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Publish these files too, but no checkpoints and pickles. Repeatable.",
+    ),
+    click.option(
+        "--allow",
+        multiple=True,
+        metavar="ID",
+        help="Let a finding through that is no secret, by the id that the refusal shows. Repeatable.",
+    ),
+    click.option(
+        "--audit/--no-audit",
+        default=None,
+        help="Hold the card to what `hubkit audit` can tell; errors stop the push (default: yes).",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print what would change; touch nothing."),
+]
+
+
 def push_options(function: F) -> F:
     """The options of a push, named as `hf upload` names them."""
-    options = [
-        click.option("--repo-id", "--hub-model-id", help="Repo to publish to: user/name."),
-        click.option("--revision", help="Branch to push to (default: main)."),
-        click.option("--private/--no-private", default=None, help="Visibility of a repo that is created."),
-        click.option("--create-pr", is_flag=True, default=None, help="Open a pull request instead."),
-        click.option("--commit-message", help="Title of the commit."),
-        click.option("--token", help="Hub token (default: HF_TOKEN or the one of `hf auth login`)."),
-        click.option("--endpoint", help="Address of the Hub (default: HF_ENDPOINT or the Hub's own)."),
-        click.option(
-            "--local-hub",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Publish to a local Hub in this directory: no token, no network.",
-        ),
-        click.option(
-            "--audit/--no-audit",
-            default=None,
-            help="Hold the card to what `hubkit audit` can tell; errors stop the push (default: yes).",
-        ),
-        click.option("--dry-run", is_flag=True, help="Print what would change; touch nothing."),
-    ]
-    for option in reversed(options):
+    for option in reversed(_PUSH):
         function = option(function)
     return function
 

@@ -20,8 +20,10 @@ def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> Pu
     for name in Hub.__struct_fields__ if settings else ():
         if said.get(name) is None:
             said[name] = getattr(settings, name)
+    for name in ("include", "allow"):  # what the file lists stays listed
+        said[name] = (*(getattr(settings, name) if settings else ()), *flags[name])
     said["audit"] = said["audit"] is not False
-    said["create_pr"] = bool(said["create_pr"])
+    said["create_pr"], said["verify_download"] = bool(said["create_pr"]), bool(said["verify_download"])
     said["local_hub"] = Path(said["local_hub"]) if said["local_hub"] else None
     watched = common.watched()
     return PushOptions(**said, watched=watched, progress=watched and not quiet, insist=common.hint)

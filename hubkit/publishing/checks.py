@@ -8,30 +8,34 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from hubkit import adapter, freshness, hub_rules, paths, record, secrets
+from hubkit import adapter, freshness, hub_rules, paths, record
 from hubkit.card import facts, regions, writing
 from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import CardError, HubkitError
-from hubkit.publishing.contents import CARD_NAME, Contents, collect, is_text
+from hubkit.publishing import leaks
+from hubkit.publishing.contents import CARD_NAME, Choice, Contents, collect
 from hubkit.publishing.draft import Draft
 
 
-def read(directory: Path, draft: Draft | None = None) -> Contents:
+def read(directory: Path, draft: Draft | None = None, choice: Choice | None = None) -> Contents:
     """The files to publish, all of them fit to be; a draft stands in for record and card.
+
+    `choice` is what the author adds to them, and lets through.
 
     Raises HubkitError, with the command that mends it.
     """
     adapter.read(directory)
     if draft is None and not (directory / CARD_NAME).is_file():
         raise CardError(f"there is no {CARD_NAME} in {directory}", mend(directory))
-    contents = collect(directory, draft.files if draft else {})
+    choice = choice or Choice()
+    contents = collect(directory, draft.files if draft else {}, choice.include)
     _check_measures(directory)
     card = _check_card(directory, contents)
     _check_front_matter(directory, card)
     if draft is None:
         _check_up_to_date(directory, card)
     _check_names(directory, contents)
-    _check_secrets(directory, contents)
+    _check_leaks(directory, contents, choice.allow)
     return contents
 
 
@@ -88,7 +92,7 @@ def _check_up_to_date(directory: Path, card: str) -> None:
 
 
 def _check_names(directory: Path, contents: Contents) -> None:
-    """No file says where things lie on the author's machine."""
+    """No configuration names a model by where it lies on the author's machine."""
     for name in paths.NAMES_OF_MODELS:
         found = paths.local_name(name, contents.read(name)) if name in contents.names else None
         if found:
@@ -97,29 +101,28 @@ def _check_names(directory: Path, contents: Contents) -> None:
                 f'"{found.key}" in {directory / name} is a path of this machine, {found.value}',
                 f'write the id on the Hub there: "{found.key}": "{base.id if base else "user/name"}"',
             )
-    places = [
-        f"{file.path}:{line}"
-        for file in contents.files
-        if is_text(file.path)
-        for line in paths.home_lines(contents.read(file.path))
-    ]
-    if places:
-        raise HubkitError(
-            f"{directory} would publish paths of somebody's home directory: {', '.join(places[:5])}",
-            "take them out of these lines",
-        )
 
 
-def _check_secrets(directory: Path, contents: Contents) -> None:
+def _check_leaks(directory: Path, contents: Contents, allowed: tuple[str, ...]) -> None:
+    """No file holds a secret, or a path of somebody's machine, that the author did not let through."""
     found = [
-        secret
+        finding
         for file in contents.files
-        if is_text(file.path)
-        for secret in secrets.scan(file.path, contents.read(file.path))
+        for finding in (
+            leaks.find_in(file.path, contents.drafts[file.path])
+            if file.path in contents.drafts
+            else leaks.find(file.path, file.source)
+        )
+        if finding.id not in allowed
     ]
-    if found:
-        places = ", ".join(f"{secret.path}:{secret.line} ({secret.kind})" for secret in found[:5])
+    if secret := [finding for finding in found if not finding.is_path]:
         raise HubkitError(
-            f"{directory} holds what looks like a secret: {places}",
-            "take it out, and revoke it if it was real",
+            f"{directory} holds what looks like a secret: {leaks.told(secret)}",
+            "take it out, and revoke it if it was real; what is none is let through with"
+            f" {leaks.to_allow(secret)}",
+        )
+    if found:
+        raise HubkitError(
+            f"{directory} would publish paths of this machine: {leaks.told(found)}",
+            f"take them out of these lines; what may stay is let through with {leaks.to_allow(found)}",
         )

@@ -1,12 +1,14 @@
 """What of an adapter directory is published: an allow-list, read and hashed once.
 
 What is not named here stays where it is: checkpoints, optimizer states, training arguments, other pickles.
+The author can name more files (included.py), and let through what was found in some (leaks.py): a `Choice`.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,12 +16,20 @@ from pathlib import Path
 from hubkit import files, hub_rules, record
 from hubkit.errors import AdapterError
 from hubkit.hub import LocalFile
+from hubkit.publishing import included
 
 CARD_NAME = "README.md"
 PUBLISHED = (*files.ADAPTER_FILES, record.RECORD_NAME, CARD_NAME, "LICENSE*", "figures/*.png")
-BINARY_SUFFIXES = (".safetensors", ".model", ".png")  # the rest of the above is text
 FIGURES = "figures"
 CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the author says of the contents: patterns of further files, and ids of findings that may stay."""
+
+    include: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +56,64 @@ class Contents:
             raise AdapterError(f"cannot read {source}: {error.strerror}") from error
 
 
-def collect(directory: Path, drafts: Mapping[str, bytes] | None = None) -> Contents:
+def collect(
+    directory: Path, drafts: Mapping[str, bytes] | None = None, include: Sequence[str] = ()
+) -> Contents:
     """Find and hash what is published of a directory. Raises AdapterError for a link that leads out of it.
 
-    `drafts` are files that would be written before a push, and stand in for what lies there now.
+    `drafts` are files that would be written before a push, and stand in for what lies there now; `include`
+    are patterns of files that are published too.
     """
     drafts = drafts or {}
     root = directory.resolve()
     chosen, left_out = [_drafted(name, directory / name, content) for name, content in drafts.items()], []
-    for path in sorted([*directory.iterdir(), *directory.glob(f"{FIGURES}/*")]):
-        name = path.relative_to(directory).as_posix()
-        if not is_published(name):
-            if name != FIGURES:
-                left_out.append(f"{name}/" if path.is_dir() else name)
-        elif name in drafts:
-            continue
-        elif not path.resolve().is_relative_to(root):
-            raise AdapterError(
-                f"{path} is a link that leads out of the directory", "put a copy of the file in its place"
-            )
-        elif not path.is_file():
-            raise AdapterError(f"{path} is not a file", "remove it, or put the file in its place")
-        else:
-            chosen.append(local_file(name, path))
+    known, beside = _known(directory)
+    extra = included.find(directory, include, known)
+    for name in sorted(known | set(extra)):
+        if name not in drafts:
+            _check_place(directory / name, root)
+            chosen.append(local_file(name, directory / name))
+    for name in sorted(beside):
+        if (directory / name).is_dir():
+            inside = any(file.startswith(f"{name}/") for file in extra)
+            left_out += [] if inside or name == FIGURES else [f"{name}/"]
+        elif name not in extra:
+            left_out.append(name)
     chosen.sort(key=lambda file: file.path)
-    return _only_linked(Contents(tuple(chosen), tuple(left_out), drafts))
+    return _only_linked(Contents(tuple(chosen), tuple(left_out), drafts), set(extra))
 
 
-def _only_linked(contents: Contents) -> Contents:
-    """Without the figures that the card does not link."""
+def _known(directory: Path) -> tuple[set[str], set[str]]:
+    """What lies in a directory and is published without being named, and what else lies there."""
+    names = {
+        path.relative_to(directory).as_posix()
+        for path in [*directory.iterdir(), *directory.glob(f"{FIGURES}/*")]
+    }
+    known = {name for name in names if is_published(name)}
+    return known, names - known
+
+
+def _check_place(path: Path, root: Path) -> None:
+    """What is published lies in the directory itself, and is an ordinary file. Raises AdapterError."""
+    try:
+        inside = path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a circle of links
+        inside = True
+    if not inside:
+        raise AdapterError(
+            f"{path} is a link that leads out of the directory", "put a copy of the file in its place"
+        )
+    if not path.is_file():
+        raise AdapterError(f"{path} is not a file", "remove it, or put the file in its place")
+
+
+def _only_linked(contents: Contents, named: set[str]) -> Contents:
+    """Without the figures that the card does not link, and that nobody named."""
     card = contents.read(CARD_NAME) if CARD_NAME in contents.names else b""
     unlinked = {
         file.path
         for file in contents.files
-        if file.path.startswith(f"{FIGURES}/") and file.path.encode() not in card
+        if file.path.startswith(f"{FIGURES}/") and file.path.encode() not in card and file.path not in named
     }
     kept = tuple(file for file in contents.files if file.path not in unlinked)
     return replace(contents, files=kept, left_out=(*contents.left_out, *sorted(unlinked)))
@@ -90,11 +124,6 @@ def is_published(name: str) -> bool:
     return any(fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for pattern in PUBLISHED)
 
 
-def is_text(name: str) -> bool:
-    """Whether a published file holds text."""
-    return not name.endswith(BINARY_SUFFIXES)
-
-
 def _drafted(name: str, path: Path, content: bytes) -> LocalFile:
     """A file that is not written yet: the time of writing, 0, keeps it from being pushed."""
     blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
@@ -103,11 +132,12 @@ def _drafted(name: str, path: Path, content: bytes) -> LocalFile:
 
 def local_file(name: str, path: Path) -> LocalFile:
     """A file with its digests, read once; the Hub keeps large ones by SHA-256, so only small ones get two."""
-    size, modified_ns = path.stat().st_size, path.stat().st_mtime_ns
     sha256 = hashlib.sha256()
-    blob = hashlib.sha1(b"blob %d\0" % size) if size <= hub_rules.REGULAR_FILE_MAX else None
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
+            status = os.fstat(file.fileno())
+            size, modified_ns = status.st_size, status.st_mtime_ns
+            blob = hashlib.sha1(b"blob %d\0" % size) if size <= hub_rules.REGULAR_FILE_MAX else None
             while chunk := file.read(CHUNK):
                 sha256.update(chunk)
                 if blob:

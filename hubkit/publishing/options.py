@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hubkit.errors import HubError
 from hubkit.publishing import revisions
+from hubkit.publishing.contents import Choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,8 @@ class PushOptions:
 
     `force` replaces a card on the Hub that somebody wrote or edited there; without `audit` a card that is
     found false is pushed too. `tag` and `collection` are for the commit and the repo once they are there;
-    `delete` are patterns of files on the Hub that go. `insist` says to the user what must be said even where
+    `delete` are patterns of files on the Hub that go; `include` of files here that are published too, and
+    `allow` are ids of findings that may stay. `insist` says to the user what must be said even where
     everything else is silent.
     """
 
@@ -28,6 +30,8 @@ class PushOptions:
     tag: str | None = None
     collection: str | None = None
     delete: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
     token: str | None = None
     endpoint: str | None = None
     local_hub: Path | None = None
@@ -38,6 +42,11 @@ class PushOptions:
     force: bool = False
     audit: bool = True
     insist: Callable[[str], None] | None = None
+
+    @property
+    def choice(self) -> Choice:
+        """What the author says of the contents."""
+        return Choice(self.include, self.allow)
 
     def check(self) -> None:
         """Find what no Hub need be asked about. Raises HubError."""

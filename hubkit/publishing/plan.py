@@ -18,7 +18,7 @@ from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
 from hubkit.publishing import audited, checks, remote_card, revisions
 from hubkit.publishing.audited import Audited
-from hubkit.publishing.contents import CARD_NAME, Contents
+from hubkit.publishing.contents import CARD_NAME, Choice, Contents
 from hubkit.publishing.draft import Draft
 
 
@@ -89,6 +89,7 @@ def plan(
     force: bool = False,
     draft: Draft | None = None,
     audit: bool = True,
+    choice: Choice | None = None,
 ) -> Plan:
     """Compare a directory with a repo. Raises HubkitError for what must not or cannot be published.
 
@@ -99,7 +100,7 @@ def plan(
     """
     repo_id = full_repo_id(repo_id, hub.user)
     revision = revisions.branch(revision)
-    contents = checks.read(directory, draft)
+    contents = checks.read(directory, draft, choice)
     repo = hub.repo(repo_id, revision)
     _check_pull_request(create_pr, revision, repo_id, repo)
     check_visibility(repo, private)

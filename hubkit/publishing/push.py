@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from hubkit import record
-from hubkit.publishing import checks
+from hubkit.publishing import after, checks
 from hubkit.publishing.apply import Published, apply
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.draft import Draft, for_repo
@@ -27,7 +27,7 @@ def publish(
     default_name: str | None = None,
 ) -> Published | Plan:
     """Publish an adapter directory; with `dry_run`, only plan it. `say` gets the lines meant for a person."""
-    checks.read(directory)  # before anything is started or made for it
+    checks.read(directory, choice=options.choice)  # before anything is started or made for it
     recorded = record.read(directory).repo_id
     with open_target(options, start_local_hub) as target:
         target.announce(options, say)
@@ -61,7 +61,9 @@ def publish_to(
         force=options.force,
         draft=draft,
         audit=options.audit,
+        choice=options.choice,
     )
+    planned = _with_after(target, planned, options)
     if options.dry_run:
         return msgspec.structs.replace(planned, endpoint=target.endpoint)
     if draft and not planned.refused:
@@ -71,6 +73,8 @@ def publish_to(
         say(f"wrote {directory / CARD_NAME} anew for {repo_id}")
         planned = written(planned, draft)
     done = apply(planned, target.hub)
+    digests = {file.path: file.sha256 for file in planned.files}
+    done = after.finish(target.hub, done, options, digests, planned.visibility == "private")
     if planned.visibility == "private" and (how := target.how_to_see_private(done.repo_id)):
         done = msgspec.structs.replace(done, notes=[*done.notes, how])
     for note in done.notes:
@@ -78,3 +82,12 @@ def publish_to(
     if target.stays:
         return done
     return msgspec.structs.replace(done, address=target.address(done.repo_id), serve=target.serve_command)
+
+
+def _with_after(target: Target, planned: Plan, options: PushOptions) -> Plan:
+    """The plan, refused where the tag or the collection that it is for cannot be had."""
+    head = None if planned.creates_repo else planned.head
+    why = after.refusal(target.hub, planned.repo_id, head, options, commits=bool(planned.changes))
+    if why is None or planned.refused:
+        return planned
+    return msgspec.structs.replace(planned, refused=why.message, refused_hint=why.hint)
