@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,10 +164,23 @@ class Hub:
             if isinstance(entry, RepoFile)
         }
 
-    def messages(self, repo_id: str, commit: str) -> list[str]:
-        """What the commits up to this one say below their titles, the newest first."""
+    def messages(self, repo_id: str, commit: str) -> dict[str, str]:
+        """The commits up to this one, the newest first, and what each says below its title."""
         with self.calling(repo_id):
-            return [made.message for made in self.api.list_repo_commits(repo_id, revision=commit)]
+            made = self.api.list_repo_commits(repo_id, revision=commit)
+        return {one.commit_id: one.message for one in made}
+
+    def last_commits(self, repo_id: str, commit: str, paths: Sequence[str]) -> dict[str, str]:
+        """For files of a commit, the commit that last changed each."""
+        from huggingface_hub.hf_api import RepoFile
+
+        with self.calling(repo_id):
+            found = self.api.get_paths_info(repo_id, list(paths), revision=commit, expand=True)
+        return {
+            entry.path: entry.last_commit.oid
+            for entry in found
+            if isinstance(entry, RepoFile) and entry.last_commit
+        }
 
     def read(self, repo_id: str, path: str, commit: str) -> bytes:
         """The bytes of a small file at a commit, as the Hub serves them."""

@@ -239,6 +239,10 @@ class Record(Part):
     ] = []
     comparison: Comparison | None = None
     written: Written | None = None  # into README.md
+    pushed: Annotated[
+        list[str],
+        Meta(description="SHA-256 of README.md as it was published from here, the newest first."),
+    ] = []
 
 
 class _Version(msgspec.Struct):

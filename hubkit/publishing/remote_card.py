@@ -93,4 +93,4 @@ def _was_cut(hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFil
 def _was_pushed(hub: Hub, repo_id: str, commit: str, card: bytes) -> bool:
     """Whether a commit of hubkit's brought this card."""
     digest = hashlib.sha256(card).hexdigest()
-    return any(digest in _PUSHED.findall(message) for message in hub.messages(repo_id, commit))
+    return any(digest in _PUSHED.findall(message) for message in hub.messages(repo_id, commit).values())
