@@ -36,7 +36,14 @@ NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, ht
 
 
 class AnswerLost(HubUnreachable):
-    """The commit was sent and no answer came back: it may have landed."""
+    """The commit was sent and no answer came back that says what became of it: it may have landed.
+
+    `over`: the Hub itself gave up on it, so what has not landed by now will not land later.
+    """
+
+    def __init__(self, message: str, hint: str | None, *, over: bool = False) -> None:
+        super().__init__(message, hint)
+        self.over = over
 
 
 @dataclass(frozen=True)
@@ -160,7 +167,7 @@ def _ask(
             pause = retry_after(response, patience.clock())
             failure = refused(method, url, response, pause)
             if commits and response.status_code not in (409, 429):
-                raise AnswerLost(failure.message, failure.hint)
+                raise AnswerLost(failure.message, failure.hint, over=response.status_code in (500, 503))
             if pause is not None and pause > patience.longest_retry_after:
                 raise failure
         if attempt < patience.attempts:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 IN_DOUBT = "the commit was sent, and may have landed. Next: run the command again; it makes no second one"
 SHORT = 5.0  # seconds that somebody who wants to stop waits for an answer
+_SAFE = "run the command again when the Hub answers: it makes no second commit if the first one landed"
 MOST_PULL_REQUESTS = 20  # open ones that are looked at, the newest first
 
 
@@ -141,22 +142,23 @@ def _commit_once(push: _Push, operations: Operations) -> Commit:
 
     lost: AnswerLost | None = None
     for attempt in range(1, push.hub.patience.attempts + 1):
-        try:
-            return _post(push, operations)
-        except HeadMoved:
-            if lost and (found := _find_landed(push)):
-                return found
-            raise
-        except AnswerLost as error:
-            lost = error
-        if not interrupts.came():
-            push.hub.patience.rest(attempt)
+        # Nothing keeps a second request from opening a second pull request, should the first one be late.
+        if lost is None or lost.over or not push.create_pr:
+            try:
+                return _post(push, operations)
+            except HeadMoved:
+                if lost and (found := _look(push, lost)):
+                    return found
+                raise
+            except AnswerLost as error:
+                lost = error
+        push.hub.patience.rest(attempt)
         if found := _look(push, lost):
             return found
-        if push.create_pr or interrupts.came():
-            break  # nothing would keep a second request from opening a second pull request
     assert lost is not None
-    raise HubUnreachable(f"{lost.message}; the commit did not land", lost.hint) from lost
+    if lost.over:
+        raise HubUnreachable(f"{lost.message}; the commit did not land", lost.hint) from lost
+    raise HubUnreachable(f"{lost.message}; the commit has not landed so far", _SAFE) from lost
 
 
 def _post(push: _Push, operations: Operations) -> Commit:
@@ -184,8 +186,7 @@ def _look(push: _Push, lost: AnswerLost) -> Commit | None:
     except HubUnreachable as error:
         push.hub.outcome.in_doubt = True
         raise HubUnreachable(
-            f"{lost.message}; whether the commit landed is not known, for {error.message}",
-            "run the command again when the Hub answers: it makes no second commit if the first one landed",
+            f"{lost.message}; whether the commit landed is not known, for {error.message}", _SAFE
         ) from error
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from hubkit import hub_rules
-from hubkit.errors import NoXet
+from hubkit.errors import HubError, NoXet
 from hubkit.hub import Hub, LocalFile
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def upload(
     large = any(hub_rules.goes_to_lfs(file.path, file.size) for file in files)
     switched_off = _xet_switched_off()
     try:
-        if switched_off or (large and not _xet_offered(to)):
-            raise NoXet("this server offers no Xet storage")
+        if switched_off or (large and (refused := _xet_refusal(to))):
+            raise NoXet("Xet storage is switched off" if switched_off else refused)
         _send(to, additions, by_xet=True)
         return "xet" if large else None, ()
     except NoXet as reason:
@@ -74,9 +74,11 @@ def _send(to: Destination, additions: list[CommitOperationAdd], by_xet: bool) ->
 def _xet_guard(to: Destination, additions: list[CommitOperationAdd]) -> Iterator[None]:
     """An upload by Xet, within a time limit. Raises NoXet when Xet fails, whatever the reason is.
 
-    The client says so by a bare ConnectionError or RuntimeError. A silent server holds it for minutes, and so
-    its session is ended when an upload is slower than the slowest that we put up with.
+    The client says so by bare exceptions of many kinds. A silent server holds it for minutes, and so its
+    session is ended when an upload is slower than the slowest that we put up with.
     """
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import HfHubHTTPError
     from huggingface_hub.utils._xet import abort_xet_session
 
     patience = to.hub.patience
@@ -87,9 +89,9 @@ def _xet_guard(to: Destination, additions: list[CommitOperationAdd]) -> Iterator
     timer.start()
     try:
         yield
-    except (ConnectionError, RuntimeError) as error:
-        if type(error) not in (ConnectionError, RuntimeError):
-            raise
+    except (HubError, HfHubHTTPError, HTTPError):
+        raise  # of the Hub itself
+    except Exception as error:
         raise NoXet("Xet storage failed") from error
     finally:
         timer.cancel()
@@ -101,11 +103,19 @@ def _xet_switched_off() -> bool:
     return not is_xet_available()
 
 
-def _xet_offered(to: Destination) -> bool:
-    """Ask for a write token of Xet ourselves: when the client is refused one, its error has no status."""
+def _xet_refusal(to: Destination) -> str:
+    """Why there is no Xet, if there is none, by asking for a token as the client will: it keeps no status."""
     where = "None?create_pr=1" if to.create_pr else quote(to.revision, safe="")
     url = f"{to.hub.endpoint}/api/models/{to.repo_id}/xet-write-token/{where}"
-    return to.hub.request(to.repo_id, "GET", url).is_success
+    try:
+        answer = to.hub.request(to.repo_id, "GET", url)
+    except HubError as error:
+        return f"Xet storage does not answer ({error.message})"
+    if answer.is_success:
+        return ""
+    if answer.status_code == 404:
+        return "this server offers no Xet storage"
+    return f"this server refuses Xet storage, with status {answer.status_code}"
 
 
 @contextlib.contextmanager
