@@ -104,7 +104,15 @@ MODEL_PROPERTIES = frozenset(
 # huggingface_hub/constants.py (DEFAULT_REVISION, REGEX_COMMIT_OID) and _commit_api.py (FORBIDDEN_FOLDERS).
 DEFAULT_BRANCH = "main"
 COMMIT_OID_PATTERN = re.compile(r"[0-9a-f]{40}")
+SHORT_OID_PATTERN = re.compile(r"[0-9A-Fa-f]{5,40}")  # what `parentCommit` may be
 FORBIDDEN_FOLDERS = (".git", ".cache")
+
+# https://github.com/git/git/blob/master/read-cache.c (verify_path): no empty part, no "." and "..", no ".git"
+# in whatever case, no backslash. NAME_MAX is Linux's limit of a part, and PATH_MAX leaves room below its limit
+# of 4,096 for where a download goes. Control characters, which git takes, could stand in no header.
+PATH_MAX = 1000
+NAME_MAX = 255
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
 
 # https://git-scm.com/docs/git-check-ref-format. A name of 40 hexadecimal digits is read as a commit, and one
 # below refs/ as a whole reference. ASCII only and REF_NAME_MAX are narrower than git, and never in doubt.
@@ -116,6 +124,20 @@ _NOT_IN_REF_NAMES = re.compile(r"[~^:?*\[\\]|\.\.|@\{|//|\A/|[/.]\Z|\A@\Z|(?:\A|
 def is_repo_id(text: object, *, namespace: bool = False) -> bool:
     """Whether this is shaped like a Hub id (`name` or `user/name`); `namespace` asks for the longer form."""
     return isinstance(text, str) and ("/" in text or not namespace) and _has_shape_of_id(text)
+
+
+def is_repo_path(text: object) -> bool:
+    """Whether this can be the path of a file in a repo: relative, climbing nowhere, and storable."""
+    if not isinstance(text, str) or not 0 < len(text) <= PATH_MAX or _CONTROL.search(text):
+        return False
+    try:
+        parts = [part.encode() for part in text.split("/")]
+    except UnicodeEncodeError:
+        return False
+    hidden = {name.encode() for name in FORBIDDEN_FOLDERS}
+    return not any(
+        part in (b"", b".", b"..") or part.lower() in hidden or len(part) > NAME_MAX for part in parts
+    )
 
 
 def is_ref_name(text: str) -> bool:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.localhub.call import Call, Refusal, count, reply
 from hubkit.localhub.history import Changes, changes_between, file_diff
-from hubkit.localhub.repo import Discussion, Exists, Repo, Stale, Tree, now
+from hubkit.localhub.repo import Discussion, Exists, NotThere, Repo, Tree, now
 
 PAGE = 50
 
@@ -51,11 +51,17 @@ def open_pull_request(
     author: str,
     parent: str | None = None,
 ) -> Discussion:
-    """A pull request of one commit; its discussion is written last, and makes it visible."""
+    """A pull request of one commit; its discussion is written last, and makes it visible.
+
+    It starts at `parent` where one is given, and at the head of its base otherwise: a stale parent is no
+    conflict yet (huggingface_hub/hf_api.py, create_commit).
+    """
     with repo.lock:
         head = repo.resolve(base)
-        if parent and not head.startswith(parent.lower()):
-            raise Stale("A commit has happened since. Please refresh and try again.")
+        if parent:
+            head = next((c.oid for c in repo.history(head) if c.oid.startswith(parent)), "")
+        if not head:
+            raise NotThere("revision", f"Invalid rev id: {parent}")
         num = repo.next_number()
         oid = repo.write_commit(change(repo.tree(head)), head, title, message, author)
         repo.write_ref(f"refs/pr/{num}", oid)
@@ -67,9 +73,25 @@ def open_pull_request(
         return pull
 
 
+def pull_request_of(repo: Repo, revision: str) -> Discussion | None:
+    """The pull request whose reference a revision is, or None."""
+    number = count(revision.removeprefix("refs/pr/")) if revision.startswith("refs/pr/") else None
+    return next((d for d in repo.discussions() if d.num == number and d.is_pull_request), None)
+
+
+def note_commit(repo: Repo, revision: str, title: str, oid: str, author: str) -> None:
+    """Tell in a pull request of a commit to its reference."""
+    with repo.lock:
+        pull = pull_request_of(repo, revision)
+        if pull:
+            pull.events.append(event("commit", author, {"subject": title, "oid": oid}))
+            repo.save_discussion(pull)
+
+
 def create(call: Call) -> Response:
     """POST /api/models/ID/discussions; a pull request opened so is a draft until it has a commit."""
-    repo, user = call.repo(), call.user(write=True)
+    repo = call.repo()
+    user = call.participant(repo)
     is_pull_request = bool(call.json().get("pullRequest"))
     title, text = call.text("title").strip(), call.text("description", "")
     if not title:
@@ -97,10 +119,11 @@ def _summary(repo: Repo, found: Discussion) -> dict[str, Any]:
         "status": found.status,
         "isPullRequest": found.is_pull_request,
         "repo": {"name": repo.id, "type": "model"},
+        "isReport": False,
         "numComments": sum(1 for item in found.events if item["type"] == "comment"),
         "numReactionUsers": 0,
         "topReactions": [],
-        "pinned": False,
+        "pinned": found.pinned,
     }
 
 
@@ -147,30 +170,85 @@ def details(call: Call) -> Response:
 
 def change(call: Call) -> Response:
     """POST /api/models/ID/discussions/NUM/ACTION."""
-    repo, user, action = call.repo(), call.user(write=True), call.param("action")
+    repo, action = call.repo(), call.param("action")
+    user = call.participant(repo)
+    if action not in _ACTIONS:
+        raise Refusal(400, f"The local Hub cannot do {action!r} on this discussion")
     with repo.lock:
         found = repo.discussion(_number(call))
-        if action != "comment" and found.author != user.user:
+        if action == "pin" or (action != "comment" and found.author != user.user):
             call.check_owner(repo.id)
-        if action == "comment":
-            new, key = _comment(user.user, call.text("comment")), "newMessage"
-        elif action == "title":
-            new, key = (
-                event("title-change", user.user, {"from": found.title, "to": call.text("title")}),
-                "newTitle",
-            )
-            found.title = call.text("title")
-        elif action == "status" and call.text("status") in ("open", "closed"):
-            found.status = call.text("status")
-            new, key = event("status-change", user.user, {"status": found.status}), "newStatus"
-        elif action == "merge" and found.is_pull_request:
-            call.check_owner(repo.id)
-            new, key = merge(repo, found, user.user), "newStatus"
-        else:
-            raise Refusal(400, f"The local Hub cannot do {action!r} on this discussion")
+        key, new = _ACTIONS[action](call, repo, found, user.user)
+        if action in ("status", "merge") and call.text("comment", ""):
+            found.events.append(_comment(user.user, call.text("comment")))
         found.events.append(new)
         repo.save_discussion(found)
     return reply({key: new})
+
+
+Told = tuple[str, dict[str, Any]]
+
+
+def _say(call: Call, repo: Repo, found: Discussion, user: str) -> Told:
+    if not call.text("comment").strip():
+        raise Refusal(400, '"comment" is required')
+    return "newMessage", _comment(user, call.text("comment"))
+
+
+def _rename(call: Call, repo: Repo, found: Discussion, user: str) -> Told:
+    before, found.title = found.title, call.text("title").strip()
+    if not found.title:
+        raise Refusal(400, '"title" is required')
+    return "newTitle", event("title-change", user, {"from": before, "to": found.title})
+
+
+def _set_status(call: Call, repo: Repo, found: Discussion, user: str) -> Told:
+    wanted = call.text("status")
+    if wanted not in ("open", "closed") or found.status == "merged":
+        raise Refusal(400, f"a discussion that is {found.status} cannot become {wanted}")
+    found.status = wanted
+    return "newStatus", event("status-change", user, {"status": wanted})
+
+
+def _merge(call: Call, repo: Repo, found: Discussion, user: str) -> Told:
+    if not found.is_pull_request:
+        raise Refusal(400, "This is not a pull request")
+    call.check_owner(repo.id)
+    return "newStatus", merge(repo, found, user)
+
+
+def _pin(call: Call, repo: Repo, found: Discussion, user: str) -> Told:
+    found.pinned = call.json().get("pinned") is True
+    return "newPinned", event("pinning-change", user, {"pinned": found.pinned})
+
+
+_ACTIONS: dict[str, Callable[[Call, Repo, Discussion, str], Told]] = {
+    "comment": _say,
+    "title": _rename,
+    "status": _set_status,
+    "merge": _merge,
+    "pin": _pin,
+}
+
+
+def change_comment(call: Call) -> Response:
+    """POST /api/models/ID/discussions/NUM/comment/COMMENT/edit, and the same with hide."""
+    repo, action = call.repo(), call.param("action")
+    user = call.participant(repo)
+    with repo.lock:
+        found = repo.discussion(_number(call))
+        ours = [e for e in found.events if e["type"] == "comment" and e["id"] == call.param("comment")]
+        if not ours or action not in ("edit", "hide"):
+            raise Refusal(404, "Comment not found")
+        comment = ours[0]
+        if comment["author"]["name"] != user.user:
+            call.check_owner(repo.id)
+        data = comment["data"]
+        text = "" if action == "hide" else call.text("content")
+        data["latest"] = data["latest"] | {"raw": text, "updatedAt": now(), "author": _person(user.user)}
+        data |= {"hidden": True} if action == "hide" else {"edited": True, "numEdits": data["numEdits"] + 1}
+        repo.save_discussion(found)
+    return reply({"updatedComment": comment})
 
 
 def merge(repo: Repo, pull: Discussion, author: str) -> dict[str, Any]:

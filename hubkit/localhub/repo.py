@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from hubkit.hub_rules import COMMIT_OID_PATTERN, DEFAULT_BRANCH, FORBIDDEN_FOLDERS, is_ref_name
+from hubkit.hub_rules import COMMIT_OID_PATTERN, DEFAULT_BRANCH, is_ref_name, is_repo_path
 from hubkit.localhub.objects import File, Objects, canonical_json, write_atomically, write_json
 
 Tree = dict[str, File]
@@ -75,6 +75,7 @@ class Discussion:
     fork: str | None = None  # the commit of `base` that the pull request started from
     merged_as: str | None = None
     events: list[dict[str, Any]] = field(default_factory=list)
+    pinned: bool = False
 
 
 def now() -> str:
@@ -84,10 +85,8 @@ def now() -> str:
 
 def check_path(path: str) -> str:
     """The path if it can be a file of a repo; Refused if it climbs, is absolute, or hides in .git."""
-    parts = path.split("/")
-    bad = any(part in ("", ".", "..") or part in FORBIDDEN_FOLDERS for part in parts)
-    if bad or "\\" in path or len(path) > 1000 or any(ord(c) < 32 or ord(c) == 127 for c in path):
-        raise Refused(f"invalid path in the repo: {path!r}")
+    if not is_repo_path(path):
+        raise Refused(f"invalid path in the repo: {path[:100]!r}")
     return path
 
 
@@ -215,7 +214,7 @@ class Repo:
             head = self.read_ref(branch)
             if head is None:
                 raise NotThere("revision", f"Invalid rev id: {branch}")
-            if parent and not head.startswith(parent.lower()):
+            if parent and not head.startswith(parent):
                 raise Stale("A commit has happened since. Please refresh and try again.")
             oid = self.write_commit(change(self.tree(head)), head, title, message, author)
             self.write_ref(branch, oid)
