@@ -34,8 +34,18 @@ _LANGUAGES = {
 }
 
 
+# Unicode's embeddings, overrides and isolates: with them, text shows in another order than a machine reads.
+_TURNING = {point: f"⟨U+{point:04X}⟩" for point in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+
+
+def visible(text: str) -> str:
+    """The text with characters that change the order of others written out."""
+    return text.translate(_TURNING)
+
+
 def highlight(code: str, language: str) -> str:
     """The code as HTML; what no rule knows stays plain."""
+    code = visible(code)
     rules = _LANGUAGES.get(language.lower())
     if rules is None or len(code) > 100_000:
         return escape(code)

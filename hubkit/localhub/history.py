@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 
 from hubkit.localhub.objects import File
 from hubkit.localhub.repo import Commit, Repo, Tree
@@ -43,6 +44,12 @@ def last_commits(repo: Repo, oid: str, paths: list[str]) -> dict[str, Commit]:
             break
         newer = older
     return {path: found.get(path, newer) for path in paths}
+
+
+@functools.lru_cache(maxsize=4096)
+def length(repo: Repo, oid: str) -> int:
+    """How many commits lead to this one; remembered, because every page of a repo says it."""
+    return sum(1 for _ in repo.history(oid))
 
 
 def _text_lines(repo: Repo, file: File | None) -> list[str] | None:

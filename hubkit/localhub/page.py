@@ -10,35 +10,17 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from hubkit.hub_rules import DEFAULT_BRANCH
+from hubkit.localhub import page_compare, page_files
 from hubkit.localhub import page_facts as facts
-from hubkit.localhub import page_files
 from hubkit.localhub.auth import cookie_name, find_token
 from hubkit.localhub.call import Call, count
-from hubkit.localhub.card import as_list, card_of, model_info
-from hubkit.localhub.community import pull_request_changes
+from hubkit.localhub.card import as_list, card_of
+from hubkit.localhub.community import conflicts, pull_request_changes
+from hubkit.localhub.listing import entries, facts_at, filter_address
 from hubkit.localhub.markdown import render_markdown, repo_address
+from hubkit.localhub.page_index import index
 from hubkit.localhub.page_shell import PAGES, html, page, repo_page
 from hubkit.localhub.repo import NotThere, Repo
-
-
-def index(call: Call) -> Response:
-    """All repos that the visitor may see, of one owner where the address names one."""
-    owner, search = call.param("user"), call.query("search")
-    listed = []
-    for repo in call.store.repos():
-        if call.sees(repo) and search.lower() in repo.id.lower() and owner in ("", repo.id.split("/")[0]):
-            info = model_info(repo, repo.resolve(DEFAULT_BRANCH))
-            parts = [
-                info.get("pipeline_tag"),
-                info.get("library_name"),
-                f"updated {facts.date_text(info['lastModified'])}",
-            ]
-            line = " · ".join(str(part) for part in parts if part)
-            listed.append(
-                {"id": repo.id, "private": repo.private, "line": line, "date": info["lastModified"]}
-            )
-    listed.sort(key=lambda repo: str(repo["date"]), reverse=True)
-    return html(call, "index.html.j2", title=owner or "Models", repos=listed, search=search)
 
 
 def model_card(call: Call) -> Response:
@@ -47,8 +29,9 @@ def model_card(call: Call) -> Response:
     oid = repo.resolve(DEFAULT_BRANCH)
     tree = repo.tree(oid)
     card = card_of(repo, tree)
-    adapter, hint = facts.adapter_facts(repo, tree)
-    bases, relation = facts.bases(card, {other.id for other in call.store.repos() if call.sees(other)})
+    adapter, hint = facts.adapter_facts(repo, tree, facts_at(repo, oid).method)
+    visible = entries(other for other in call.store.repos() if call.sees(other))
+    bases, relation = facts.bases(card, {other.id for other in visible})
     relation = facts.RELATIONS.get(relation or ("adapter" if adapter else "finetune"), relation)
     total = {"files": len(tree), "size": facts.size_text(sum(file.size for file in tree.values()))}
     return repo_page(
@@ -70,6 +53,8 @@ def model_card(call: Call) -> Response:
         results=facts.results(card),
         datasets=[str(name) for name in as_list(card.metadata.get("datasets"))],
         total=total,
+        children=sum(repo.id in other.facts.bases for other in visible),
+        children_href=filter_address("base_model", repo.id),
         head=facts.commit_line(repo, repo.commit(oid)),
     )
 
@@ -112,6 +97,11 @@ def discussion(call: Call) -> Response:
         DEFAULT_BRANCH,
         item=_talk_line(repo, item.num),
         base=item.base,
+        clashing=conflicts(repo, item) if item.is_pull_request else [],
+        beside=page_compare.compare_address(repo.id, item.fork, f"refs/pr/{item.num}", "card")
+        if item.is_pull_request and item.fork
+        else "",
+        endpoint=call.hub.endpoint,
         events=[_event(repo, event) for event in item.events],
         files=blocks,
     )
@@ -165,6 +155,7 @@ _REPO = "/{user}/{name}"
 
 ROUTES: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("GET", "/", page(index)),
+    ("GET", "/models", page(index)),
     ("GET", "/style.css", _asset("style.css", "text/css")),
     ("GET", "/mark.svg", _asset("mark.svg", "image/svg+xml")),
     ("GET", "/login", page(login_form)),
@@ -177,6 +168,8 @@ ROUTES: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("GET", _REPO + "/commits", page(page_files.commits)),
     ("GET", _REPO + "/commits/{rev}", page(page_files.commits)),
     ("GET", _REPO + "/commit/{rev}", page(page_files.commit)),
+    ("GET", _REPO + "/compare", page(page_compare.choose)),
+    ("GET", _REPO + "/compare/{range}", page(page_compare.compare)),
     ("GET", _REPO + "/discussions", page(discussions)),
     ("GET", _REPO + "/discussions/{num}", page(discussion)),
 ]

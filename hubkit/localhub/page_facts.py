@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import struct
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hubkit.hub_rules import is_repo_id
+from hubkit.hub_rules import DEFAULT_BRANCH, is_repo_id
 from hubkit.localhub.card import HEADER_MAX, Card, as_list, parameters, read_json
 from hubkit.localhub.history import Changes, file_diff, last_commits
+from hubkit.localhub.listing import METHODS, filter_address, short_texts
 from hubkit.localhub.objects import File
 from hubkit.localhub.repo import Commit, Repo, Tree
 
@@ -68,27 +70,24 @@ def chips(card: Card, tree: Tree) -> list[Chip]:
     """The row below the title."""
     meta = card.metadata
 
-    def many(icon: str, key: str, label: str) -> list[Chip]:
+    def many(icon: str, values: Any, facet: str = "other", before: str = "", label: str = "") -> list[Chip]:
+        """A chip a value; each leads to the list of models that have it."""
         return [
-            {"kind": icon, "icon": icon, "label": label, "text": str(v)}
-            for v in as_list(meta.get(key))
-            if v is not None
+            {"kind": icon, "icon": icon, "label": label, "text": v, "href": filter_address(facet, before + v)}
+            for v in short_texts(values)
         ]
 
-    found = many("task", "pipeline_tag", "") + many("library", "library_name", "")
+    found = many("task", meta.get("pipeline_tag"), "pipeline_tag") + many("library", meta.get("library_name"))
     if any(path.endswith(".safetensors") for path in tree):
-        found.append({"kind": "library", "icon": "library", "label": "", "text": "safetensors"})
-    found += (
-        many("dataset", "datasets", "")
-        + many("language", "language", "")
-        + many("license", "license", "License:")
-    )
-    known = {chip["text"] for chip in found}
-    tags = [str(tag) for tag in as_list(meta.get("tags"))]
-    base = [{**chip, "label": ""} for chip in many("base", "base_model", "")]
-    return (
-        found + base + [{"kind": "plain", "icon": "", "label": "", "text": t} for t in tags if t not in known]
-    )
+        found += many("library", "safetensors")
+    found += many("dataset", meta.get("datasets"), before="dataset:") + many("language", meta.get("language"))
+    found += many("license", meta.get("license"), before="license:", label="License:")
+    bases = many("base", meta.get("base_model"), "base_model")
+    known = {chip["text"] for chip in found + bases}
+    tags = [tag for tag in short_texts(meta.get("tags")) if tag not in known]
+    # What base_model says stands there already.
+    own = [tag for tag in tags if not tag.startswith("base_model:")]
+    return found + bases + [{**chip, "icon": ""} for chip in many("plain", own)]
 
 
 def weights(repo: Repo, tree: Tree) -> list[dict[str, str]]:
@@ -107,14 +106,19 @@ def weights(repo: Repo, tree: Tree) -> list[dict[str, str]]:
     return found
 
 
-def adapter_facts(repo: Repo, tree: Tree) -> tuple[list[tuple[str, str]], str]:
+def method_text(method: str) -> str:
+    """A method as people write it; PEFT's own types stay in capitals."""
+    return METHODS.get(method, method.upper())
+
+
+def adapter_facts(repo: Repo, tree: Tree, method: str) -> tuple[list[tuple[str, str]], str]:
     """What adapter_config.json says, and a hint where the Hub's own page would stumble over it."""
     config = read_json(repo, tree, "adapter_config.json")
     if not config:
         return [], ""
-    shown = [("Method", "peft_type"), ("Task", "task_type"), ("Rank", "r"), ("Alpha", "lora_alpha")]
+    shown = [("Task", "task_type"), ("Rank", "r"), ("Alpha", "lora_alpha")]
     shown += [("Dropout", "lora_dropout"), ("Targets", "target_modules")]
-    facts = []
+    facts = [("Method", method_text(method))] if method else []
     for name, key in shown:
         value = config.get(key)
         if value not in (None, "", []):
@@ -130,11 +134,11 @@ def adapter_facts(repo: Repo, tree: Tree) -> tuple[list[tuple[str, str]], str]:
 
 
 def bases(card: Card, visible: set[str]) -> tuple[list[dict[str, str]], str]:
-    """The base models, linked where they are on this Hub, and what this model is to them."""
-    names = [str(name) for name in as_list(card.metadata.get("base_model"))]
-    listed = [
-        {"id": name, "href": f"/{name}" if name in visible and is_repo_id(name) else ""} for name in names
-    ]
+    """The base models, and what this model is to them: each leads to itself, or to its models on this Hub."""
+    listed = []
+    for name in short_texts(card.metadata.get("base_model")):
+        here = name in visible and is_repo_id(name)
+        listed.append({"id": name, "href": f"/{name}" if here else filter_address("base_model", name)})
     relation = str(card.metadata.get("base_model_relation") or "")
     return listed, relation
 
@@ -156,6 +160,25 @@ def results(card: Card) -> list[dict[str, str]]:
                     name = str(metric.get("name") or metric.get("type"))
                     rows.append({"name": name, "where": where, "value": value_text(metric["value"])})
     return rows
+
+
+def pointers(repo: Repo) -> dict[str, list[dict[str, str]]]:
+    """The branches and tags that point at each commit."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for kind, label in (("heads", "branch"), ("tags", "tag")):
+        for name, oid in repo.refs(kind).items():
+            mark = {"kind": label, "name": name, "href": address(repo.id, "tree", name)}
+            found.setdefault(oid, []).append(mark)
+    return found
+
+
+def revision_names(repo: Repo, commits: int) -> list[dict[str, str]]:
+    """What may be chosen to compare: branches, tags, pull requests, and the newest commits."""
+    names = [*repo.refs("heads"), *repo.refs("tags"), *(f"refs/pr/{num}" for num in repo.refs("pr"))]
+    found = [{"value": name, "text": name} for name in names]
+    for commit in itertools.islice(repo.history(repo.resolve(DEFAULT_BRANCH)), commits):
+        found.append({"value": commit.oid, "text": f"{commit.oid[:7]} {commit.title[:60]}"})
+    return found
 
 
 def commit_line(repo: Repo, commit: Commit) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from markupsafe import Markup
@@ -9,19 +10,20 @@ from starlette.responses import Response
 
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.localhub import page_facts as facts
-from hubkit.localhub.call import Call
+from hubkit.localhub.call import Call, count
 from hubkit.localhub.highlight import highlight
-from hubkit.localhub.history import changes_between
+from hubkit.localhub.history import changes_between, length
 from hubkit.localhub.markdown import render_markdown, repo_address
+from hubkit.localhub.page_compare import compare_address
 from hubkit.localhub.page_shell import repo_page, revision_of
 from hubkit.localhub.repo import NotThere, Repo
 
 TEXT_MAX = 400_000
+PAGE = 50
 
 
 def _around_files(repo: Repo, revision: str, path: str, kind: str) -> dict[str, Any]:
     """The line above a list of files or above one file: which revision, and where in the repo."""
-    names = [*repo.refs("heads"), *repo.refs("tags"), *(f"refs/pr/{num}" for num in repo.refs("pr"))]
     parts = path.split("/") if path else []
     crumbs = [
         {"text": repo.id.split("/")[1], "href": facts.address(repo.id, "tree", revision) if parts else ""}
@@ -29,9 +31,16 @@ def _around_files(repo: Repo, revision: str, path: str, kind: str) -> dict[str, 
     for depth, part in enumerate(parts, 1):
         href = facts.address(repo.id, "tree", revision, "/".join(parts[:depth])) if depth < len(parts) else ""
         crumbs.append({"text": part, "href": href})
-    refs = [{"name": name, "href": facts.address(repo.id, kind, name)} for name in names]
-    shown = revision[:7] if len(revision) == 40 else revision
-    return {"refs": refs, "crumbs": crumbs, "at": shown}
+    return {"crumbs": crumbs, **_chooser(repo, revision, kind)}
+
+
+def _chooser(repo: Repo, revision: str, kind: str) -> dict[str, Any]:
+    """What the chooser of branches, tags and pull requests shows."""
+    refs = [
+        {"name": one["text"], "href": facts.address(repo.id, kind, one["value"])}
+        for one in facts.revision_names(repo, 0)
+    ]
+    return {"refs": refs, "at": revision[:7] if len(revision) == 40 else revision}
 
 
 def tree(call: Call) -> Response:
@@ -75,11 +84,28 @@ def blob(call: Call) -> Response:
 
 
 def commits(call: Call) -> Response:
-    """The history of a revision."""
+    """The history of a revision, a page at a time; two of it can be chosen to compare."""
     repo = call.repo()
     revision, oid = revision_of(call, repo)
-    listed = [facts.commit_line(repo, commit) for commit in repo.history(oid)]
-    return repo_page(call, "commits.html.j2", repo, oid, "history", revision, commits=listed)
+    pages = -(-length(repo, oid) // PAGE)
+    number = min(max(1, count(call.query("p")) or 1), pages)
+    shown = itertools.islice(repo.history(oid), (number - 1) * PAGE, number * PAGE)
+    marks = facts.pointers(repo)
+    here = facts.address(repo.id, "commits", revision)
+    return repo_page(
+        call,
+        "commits.html.j2",
+        repo,
+        oid,
+        "history",
+        revision,
+        commits=[{**facts.commit_line(repo, commit), "marks": marks.get(commit.oid, [])} for commit in shown],
+        page=number,
+        pages=pages,
+        before=f"{here}?p={number - 1}" if number > 1 else "",
+        after=f"{here}?p={number + 1}" if number < pages else "",
+        **_chooser(repo, revision, "commits"),
+    )
 
 
 def commit(call: Call) -> Response:
@@ -92,5 +118,15 @@ def commit(call: Call) -> Response:
     parent = facts.commit_line(repo, repo.commit(found.parent)) if found.parent else None
     line = facts.commit_line(repo, found)
     return repo_page(
-        call, "commit.html.j2", repo, oid, "history", DEFAULT_BRANCH, commit=line, parent=parent, files=blocks
+        call,
+        "commit.html.j2",
+        repo,
+        oid,
+        "history",
+        DEFAULT_BRANCH,
+        commit={**line, "marks": facts.pointers(repo).get(oid, [])},
+        parent=parent,
+        files=blocks,
+        tree=facts.address(repo.id, "tree", oid),
+        beside=compare_address(repo.id, found.parent, oid, "card") if found.parent else "",
     )

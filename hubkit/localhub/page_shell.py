@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import Response
 
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.localhub import page_facts as facts
 from hubkit.localhub.call import Call, as_refusal
 from hubkit.localhub.card import card_of
+from hubkit.localhub.highlight import visible
+from hubkit.localhub.history import length
 from hubkit.localhub.repo import Repo
 
 PAGES = Path(__file__).parent / "pages"
@@ -28,12 +31,18 @@ HEADERS = {
 }
 
 
+def _shown(value: Any) -> Any:
+    """What a template writes: names, titles and paths are strangers' text too."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @functools.cache
 def _templates() -> Environment:
     return Environment(
         loader=FileSystemLoader(PAGES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -89,7 +98,7 @@ def repo_page(
             "history",
             "Commits",
             facts.address(repo.id, "commits", revision),
-            sum(1 for _ in repo.history(oid)),
+            length(repo, oid),
         ),
         ("talk", "Community", f"/{repo.id}/discussions", len(talk) or None),
     ]
