@@ -14,7 +14,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from hubkit import adapter, freshness, record, runs, stages
+from hubkit import adapter, freshness, record, runs, stages, to_measure
 from hubkit.errors import AdapterError, SettingsError
 from hubkit.measures import throughput
 
@@ -267,7 +267,7 @@ def test_measures_of_another_revision_are_not_kept(tiny_llama: Path, tmp_path: P
         )
         with_bits = msgspec.structs.replace(hub, quantization=quantization)
         of = msgspec.structs.replace(on_hub, base_model=with_bits)
-        return stages._still_valid(replace(run, settings=settings), found, of, None).perplexity is not None
+        return to_measure.still_valid(replace(run, settings=settings), found, of, None).perplexity is not None
 
     assert kept(None)
     assert kept("a" * 40)
