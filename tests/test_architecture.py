@@ -248,7 +248,7 @@ def test_what_publishing_offers() -> None:
     from hubkit import publishing
 
     assert sorted(publishing.__all__) == [
-        "Plan", "PlannedFile", "Published", "PushOptions", "Target", "open_target", "publish", "publish_to",
-        "resolve_repo_id",
+        "Plan", "PlannedFile", "Published", "PushOptions", "Reversal", "Reverted", "Target", "open_target",
+        "publish", "publish_to", "resolve_repo_id", "take_back",
     ]  # fmt: skip
     assert all(hasattr(publishing, name) for name in publishing.__all__)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
 import msgspec
 
 from hubkit.cli import common
 from hubkit.pipeline import Forecast
-from hubkit.publishing import Plan, Published, PushOptions
-from hubkit.publishing.show import show_plan, show_published
+from hubkit.publishing import Plan, Published, PushOptions, Reversal, Reverted
+from hubkit.publishing.show import show_plan, show_published, show_reversal, show_reverted
 from hubkit.settings import Hub
 
 
@@ -29,16 +30,23 @@ def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> Pu
     return PushOptions(**said, watched=watched, progress=watched and not quiet, insist=common.hint)
 
 
-def report(outcome: Plan | Published | Forecast, as_json: bool, quiet: bool) -> None:
-    """Say what was published, or would be; the last line of a push is its address."""
+def report(outcome: Plan | Published | Reversal | Reverted | Forecast, as_json: bool, quiet: bool) -> None:
+    """Say what was published, or would be; the last line of a push is its address.
+
+    A plan that would be refused ends the command with 1.
+    """
     if isinstance(outcome, Forecast):
         todo = [*outcome.todo, f"publish it as {outcome.repo_id}"]
         common.result(msgspec.to_builtins(outcome), "Would " + ";\nwould ".join(todo), as_json)
         return
-    if isinstance(outcome, Plan):
-        common.result(msgspec.to_builtins(outcome), show_plan(outcome), as_json)
+    if isinstance(outcome, Plan | Reversal):
+        shown = show_plan(outcome) if isinstance(outcome, Plan) else show_reversal(outcome)
+        common.result(msgspec.to_builtins(outcome), shown, as_json)
+        if outcome.refused:
+            click.get_current_context().exit(1)
         return
-    common.hint(show_published(outcome), quiet)
+    shown = show_published(outcome) if isinstance(outcome, Published) else show_reverted(outcome)
+    common.hint(shown, quiet)
     if outcome.serve:
         common.hint(f"See it with: {outcome.serve}", quiet)
     common.result(msgspec.to_builtins(outcome), outcome.address, as_json)

@@ -14,6 +14,7 @@ from hubkit.publishing.apply import Published
 from hubkit.publishing.options import PushOptions
 from hubkit.publishing.plan import Plan, PlannedFile
 from hubkit.publishing.push import publish, publish_to
+from hubkit.publishing.revert import Reversal, Reverted, take_back
 from hubkit.publishing.target import Target, open_target, resolve_repo_id
 
 __all__ = [
@@ -21,9 +22,12 @@ __all__ = [
     "PlannedFile",
     "Published",
     "PushOptions",
+    "Reversal",
+    "Reverted",
     "Target",
     "open_target",
     "publish",
     "publish_to",
     "resolve_repo_id",
+    "take_back",
 ]

@@ -80,6 +80,6 @@ def check_revert(options: PushOptions) -> None:
     }
     if given := [name for name, value in said.items() if value]:
         raise HubError(
-            f"--revert takes back what was published, and {', '.join(given)} is about publishing",
+            f"--revert takes back a publish, and does nothing with {' and '.join(given)}",
             f"leave out either --revert or {' and '.join(given)}",
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hubkit.publishing.apply import Published
 from hubkit.publishing.plan import Plan
+from hubkit.publishing.revert import PutBack, Reversal, Reverted
 
 MARKS = {"added": "+", "changed": "~", "unchanged": "="}
 
@@ -38,6 +39,37 @@ def show_published(done: Published) -> str:
     way = {"xet": " by Xet", "lfs": " by LFS"}.get(done.storage or "", "")
     sent = f"{size(done.new_bytes)}{way} in {done.seconds:.1f} s"
     return f"Published {done.repo_id} in one commit ({done.commit[:12]}): {sent}"
+
+
+def show_reversal(plan: Reversal) -> str:
+    """What a revert would do."""
+    lines = [
+        f"Repo      {plan.endpoint}/{plan.repo_id} (at {plan.head[:12]})",
+        f"Revision  {plan.revision}",
+        f"Takes back {plan.undone[:12]} of {plan.undone_date}: {plan.undone_title}",
+        f"Returns to {plan.before[:12]}",
+        f"Commit    {plan.title}",
+    ]
+    marks = {"restored": "~", "removed": "-"}
+    lines += [f"  {marks[file.change]} {file.path}  {size(file.size)}  {file.change}" for file in plan.files]
+    lines += [f"Note: {note}" for note in plan.notes]
+    if plan.refused:
+        lines.append(f"Would be refused: {plan.refused}. Next: {plan.refused_hint}")
+    return "\n".join(lines)
+
+
+def show_reverted(done: Reverted) -> str:
+    """What a revert did, in one line."""
+    what = f'commit {done.undone[:12]} "{done.undone_title}" of {done.undone_date}'
+    return f"Took back {what}, in one commit ({done.commit[:12]}): {_put_back(done.files)}"
+
+
+def _put_back(files: list[PutBack]) -> str:
+    said = []
+    for change in ("restored", "removed"):
+        if names := [file.path for file in files if file.change == change]:
+            said.append(f"{change} {', '.join(names)}")
+    return "; ".join(said)
 
 
 def size(count: int) -> str:

@@ -21,7 +21,7 @@ from typing import Protocol
 from hubkit import hub_rules
 from hubkit.errors import HubError, MissingExtra, NotAuthorised, RepoMissing
 from hubkit.hub import Hub, find_token
-from hubkit.publishing import remote_card, revisions, stopping
+from hubkit.publishing import after, remote_card, revisions, stopping
 from hubkit.publishing.options import PushOptions
 from hubkit.publishing.plan import check_visibility, full_repo_id
 
@@ -86,6 +86,8 @@ class Target:
                 )
         elif not (options.dry_run or revisions.is_pull_request(branch)):
             self.hub.check_writable(repo_id)
+        if repo and (why := after.refusal(self.hub, repo.id, repo.head, options)):
+            raise why
         if repo and repo.head and not (options.create_pr or options.force or options.dry_run):
             files = self.hub.files(repo_id, repo.head)
             card = remote_card.fetch(self.hub, repo_id, repo.head, files)

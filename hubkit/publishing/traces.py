@@ -12,12 +12,19 @@ import re
 
 MARK = "Published with hubkit"
 _MARKED = re.compile(rf"\A\s*{MARK}(?:;|\s|\Z)")
+_CARD = re.compile(r"; README\.md sha256:([0-9a-f]{64})\b")
 _REVERTS = re.compile(r"; reverts ([0-9a-f]{40})\b")
 
 
 def is_hubkits(message: str) -> bool:
     """Whether a commit with this below its title is hubkit's."""
     return _MARKED.match(message) is not None
+
+
+def card(message: str) -> str | None:
+    """The digest of the card that this commit of hubkit's vouches for, if it does."""
+    found = _CARD.search(message) if is_hubkits(message) else None
+    return found[1] if found else None
 
 
 def reverts(message: str) -> str | None:
