@@ -1,37 +1,25 @@
 """An adapter directory, read without torch: its configuration, and the header of its weights file.
 
-A safetensors file begins with 8 bytes that hold the length of a JSON header (little endian), which names each
-tensor's dtype, shape and byte range (https://huggingface.co/docs/safetensors). The header is checked against
-the file's size before anything else uses it. Pickled weights (`adapter_model.bin`) are refused: loading one
-can run any code.
+Pickled weights (`adapter_model.bin`) are refused: loading one can run any code.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import struct
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from hubkit import files, tensor_names
+from hubkit import bounded_json, files, tensor_names
 from hubkit.errors import AdapterError
+from hubkit.tensor_file import Tensor, is_lfs_pointer, read_header
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
 PICKLE_NAME = "adapter_model.bin"
-MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
-MAX_DIMENSIONS = 64  # as many as torch has
-DTYPE_BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
-    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
-    "F8_E5M2FNUZ": 8, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
-}  # fmt: skip
 # Keys of adapter_config.json that change no number: who wrote it, for what task, and which base is named (the
 # record has the base's own digest).
 NO_EFFECT = frozenset({
@@ -45,22 +33,6 @@ PROMPT_TYPES = frozenset({
 # Types that hubkit does not measure: prompts, and Poly, whose every forward pass is told a task id.
 UNMEASURED = PROMPT_TYPES | {"POLY"}
 _CANONICAL = json.JSONEncoder(sort_keys=True)
-DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
-
-
-class Tensor(msgspec.Struct, frozen=True):
-    """One tensor of a safetensors header."""
-
-    name: str
-    dtype: str  # "float32"; safetensors' own name where torch has none
-    shape: tuple[int, ...]
-    start: int  # bytes from the start of the file
-    end: int
-
-    @property
-    def numel(self) -> int:
-        """How many numbers it holds."""
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -213,7 +185,7 @@ def read(directory: Path) -> Adapter:
         if (directory / PICKLE_NAME).exists():
             raise AdapterError(
                 f"{directory / PICKLE_NAME} is a pickle, and loading a pickle can run any code",
-                f"convert it to {WEIGHTS_NAME} where you trust it (PEFT: save_pretrained)",
+                f"where you trust it, convert it: {_conversion(directory)}",
             )
         raise AdapterError(
             f"there is no {WEIGHTS_NAME} in {directory}", "train one: hubkit train CONFIG.yaml"
@@ -221,18 +193,29 @@ def read(directory: Path) -> Adapter:
     return Adapter(directory, config, read_header(weights))
 
 
+def _conversion(directory: Path) -> str:
+    """The command that writes pickled weights as safetensors; torch reads only tensors with weights_only."""
+    program = (
+        "import sys, torch; from safetensors.torch import save_file; "
+        "kept = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
+        "save_file({k: v.clone() for k, v in kept.items()}, sys.argv[2], {'format': 'pt'})"
+    )
+    paths = (directory / PICKLE_NAME, directory / WEIGHTS_NAME)
+    return f'python -c "{program}" {" ".join(shlex.quote(str(path)) for path in paths)}'
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """adapter_config.json as a mapping that names a peft_type. Raises AdapterError."""
     try:
-        config = json.loads(path.read_bytes().decode("utf-8"))
+        config = bounded_json.loads(files.read(path, bounded_json.LARGEST))
     except FileNotFoundError:
         raise AdapterError(
             f"there is no {path.name} in {path.parent}", "is this an adapter directory?"
         ) from None
     except OSError as error:
-        raise AdapterError(f"cannot read {path}: {error.strerror}") from error
+        raise AdapterError(f"cannot read {path}: {error.strerror}", "look at what lies there") from error
     except (ValueError, RecursionError) as error:
-        if _is_lfs_pointer(path):
+        if is_lfs_pointer(path):
             raise AdapterError(f"{path} is a Git-LFS pointer, not the file", "run: git lfs pull") from error
         raise AdapterError(
             f"{path} is not JSON: {error}", "write it anew with PEFT's save_pretrained"
@@ -241,82 +224,3 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not isinstance(named, str) or not named:
         raise AdapterError(f"{path} names no peft_type", "write it anew with PEFT's save_pretrained")
     return config
-
-
-def read_header(path: Path) -> tuple[Tensor, ...]:
-    """The tensors that a safetensors file declares, checked against its size. Raises AdapterError."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            first = file.read(8)
-            length = struct.unpack("<Q", first)[0] if len(first) == 8 else size
-            if not 2 <= length <= min(size - 8, MAX_HEADER_BYTES):
-                if _is_lfs_pointer(path):
-                    raise AdapterError(f"{path} is a Git-LFS pointer, not the file", "run: git lfs pull")
-                raise _broken(
-                    path, "its header does not fit into the file; it was cut off or is no safetensors file"
-                )
-            header = _STRICT.decode(file.read(length).decode("utf-8"))
-    except OSError as error:
-        raise AdapterError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise _broken(path, f"its header is not JSON ({error})") from error
-    if not isinstance(header, dict):
-        raise _broken(path, "its header is not a mapping of tensors")
-    header.pop("__metadata__", None)
-    tensors = tuple(_tensor(path, name, entry, 8 + length) for name, entry in header.items())
-    _check_ranges(path, tensors, 8 + length, size)
-    return tensors
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names stand once: readers differ in which of two they take."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
-
-
-def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:
-    try:
-        dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        numbers = [*shape, start, end]
-        if len(numbers) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
-            raise ValueError("negative, too large or not whole")
-        if (end - start) * 8 != math.prod(shape) * DTYPE_BITS[dtype]:
-            raise ValueError("length unlike shape")
-    except (KeyError, TypeError, ValueError) as error:
-        raise _broken(path, f"the header's entry for {name[:80]!r} makes no sense") from error
-    return Tensor(
-        name, DTYPE_NAMES.get(dtype, dtype.lower()), tuple(shape), data_start + start, data_start + end
-    )
-
-
-def _check_ranges(path: Path, tensors: tuple[Tensor, ...], data_start: int, size: int) -> None:
-    """The tensors' byte ranges must cover the rest of the file without a gap or an overlap."""
-    position = data_start
-    for tensor in sorted(tensors, key=lambda t: (t.start, t.end)):
-        if tensor.start != position:
-            raise _broken(path, f"tensor {tensor.name[:80]!r} overlaps another or leaves a gap")
-        position = tensor.end
-    if position != size:
-        raise _broken(path, f"it should have {position:,} bytes and has {size:,}; it was cut off or added to")
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(40).startswith(b"version https://git-lfs")
-    except OSError:
-        return False
-
-
-def _broken(path: Path, why: str) -> AdapterError:
-    return AdapterError(f"{path} is not a whole safetensors file: {why}", "copy or download it again")

@@ -16,7 +16,7 @@ from fake_adapter import weights as whole_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hubkit import adapter
+from hubkit import adapter, tensor_file
 from hubkit.errors import AdapterError
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1779464\n"
@@ -58,15 +58,15 @@ def refusal(function: Callable[[Path], Any], path: Path) -> str | None:
 def check_agreement(content: bytes, file: Path) -> None:
     """What is read here, safetensors reads too: the same tensors at the same places."""
     file.write_bytes(content)
-    if refusal(adapter.read_header, file) is not None:
+    if refusal(tensor_file.read_header, file) is not None:
         return
     theirs = {name: tuple(tensor["shape"]) for name, tensor in safetensors_library.deserialize(content)}
-    assert {tensor.name: tensor.shape for tensor in adapter.read_header(file)} == theirs
+    assert {tensor.name: tensor.shape for tensor in tensor_file.read_header(file)} == theirs
 
 
 def broken(content: bytes, file: Path) -> str:
     file.write_bytes(content)
-    said = refusal(adapter.read_header, file)
+    said = refusal(tensor_file.read_header, file)
     assert said is not None
     assert said.startswith(f"{file} is not a whole safetensors file: ")
     return said
@@ -85,7 +85,7 @@ def test_a_whole_file(file: Path) -> None:
         "base_model.model.packed": {"dtype": "F4", "shape": [4], "data_offsets": [26, 28]},
     }
     file.write_bytes(safetensors(header, bytes(28)))
-    tensors = adapter.read_header(file)
+    tensors = tensor_file.read_header(file)
     assert [(t.dtype, t.shape, t.numel, t.end - t.start) for t in tensors] == [
         ("float32", (2, 3), 6, 24),
         ("bfloat16", (1,), 1, 2),
@@ -103,7 +103,7 @@ def test_a_whole_file(file: Path) -> None:
         (struct.pack("<Q", 0), "its header does not fit"),
         (struct.pack("<Q", 2**64 - 1) + b"{}", "its header does not fit"),
         (safetensors("{}", length=3), "its header does not fit"),
-        (safetensors("{}", length=adapter.MAX_HEADER_BYTES + 1), "its header does not fit"),
+        (safetensors("{}", length=tensor_file.MAX_HEADER_BYTES + 1), "its header does not fit"),
         (b"PK\x03\x04" + bytes(60), "its header does not fit"),
         (safetensors("{]"), "its header is not JSON"),
         (safetensors(b'{"\xff": 1}'), "its header is not JSON"),
@@ -158,7 +158,7 @@ def test_broken_files_say_how(content: bytes, words: str, file: Path) -> None:
 def test_a_large_header_is_read_quickly(file: Path) -> None:
     names = {f"base_model.model.layers.{i}.q.lora_A.weight": entry(i, i + 1) for i in range(20_000)}
     file.write_bytes(safetensors(names, bytes(20_000)))
-    assert refusal(adapter.read_header, file) is None
+    assert refusal(tensor_file.read_header, file) is None
 
 
 @quickly
@@ -178,7 +178,7 @@ NUMBERS = st.one_of(st.integers(-2, 10), st.integers(), st.floats(), st.booleans
 ENTRIES = st.fixed_dictionaries(
     {},
     optional={
-        "dtype": st.one_of(st.sampled_from([*adapter.DTYPE_BITS, "X", ""]), NUMBERS),
+        "dtype": st.one_of(st.sampled_from([*tensor_file.DTYPE_BITS, "X", ""]), NUMBERS),
         "shape": st.one_of(st.lists(NUMBERS, max_size=4), NUMBERS, st.text()),
         "data_offsets": st.one_of(st.lists(NUMBERS, max_size=3), NUMBERS, st.text()),
     },

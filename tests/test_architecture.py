@@ -39,7 +39,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["tasks", "methods"],
     ["base_model"],
     ["adapter"],
-    ["tensor_names"],
+    ["tensor_names", "tensor_file"],
     ["settings"],
     ["yaml_source"],
     ["freshness"],

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hubkit import base_model, hub_rules, record
-from hubkit.adapter import CONFIG_NAME, MAX_HEADER_BYTES, WEIGHTS_NAME
+from hubkit.adapter import CONFIG_NAME, WEIGHTS_NAME
 from hubkit.audit.document import check_size
 from hubkit.card.facts import QUANTIZATION_NAME, TOKENIZER_CONFIG, TOKENIZER_FILES
 from hubkit.errors import BaseModelError, HubError, HubkitError, RepoMissing
 from hubkit.hub import Hub, RemoteFile
+from hubkit.tensor_file import MAX_HEADER_BYTES
 
 CARD_NAME = "README.md"
 READ_WHOLE = (CARD_NAME, CONFIG_NAME, record.RECORD_NAME, QUANTIZATION_NAME, TOKENIZER_CONFIG)

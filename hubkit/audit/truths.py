@@ -10,8 +10,9 @@ from array import array
 from functools import lru_cache
 from typing import Any
 
-from hubkit.adapter import Adapter, Tensor
+from hubkit.adapter import Adapter
 from hubkit.audit.subject import Subject
+from hubkit.tensor_file import Tensor
 
 _RANK_TENSORS = (".lora_A.", ".lora_embedding_A", ".hira_A", ".lora_a.")
 _ZERO_TYPES = {"float32": "I", "float16": "H", "bfloat16": "H", "float64": "Q"}

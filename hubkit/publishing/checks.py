@@ -8,10 +8,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from hubkit import adapter, freshness, hub_rules, paths, record
+from hubkit import adapter, freshness, hub_rules, paths, record, tensor_file
 from hubkit.card import facts, regions, writing
 from hubkit.card.boilerplate import is_boilerplate
-from hubkit.errors import CardError, HubkitError
+from hubkit.errors import AdapterError, CardError, HubkitError
 from hubkit.publishing import leaks
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents, collect
 from hubkit.publishing.draft import Draft
@@ -29,6 +29,7 @@ def read(directory: Path, draft: Draft | None = None, choice: Choice | None = No
         raise CardError(f"there is no {CARD_NAME} in {directory}", mend(directory))
     choice = choice or Choice()
     contents = collect(directory, draft.files if draft else {}, choice.include)
+    _check_numbers(directory)
     _check_measures(directory)
     card = _check_card(directory, contents)
     _check_front_matter(directory, card)
@@ -42,6 +43,17 @@ def read(directory: Path, draft: Draft | None = None, choice: Choice | None = No
 def mend(directory: Path) -> str:
     """The command that writes the card."""
     return f"hubkit card --adapter {shlex.quote(str(directory))}"
+
+
+def _check_numbers(directory: Path) -> None:
+    """Weights that hold a NaN or an infinity are those of a training that broke."""
+    path = directory / adapter.WEIGHTS_NAME
+    if broken := tensor_file.not_finite(path):
+        more = f" and {len(broken) - 1} more tensors" if len(broken) > 1 else ""
+        raise AdapterError(
+            f"{path} holds numbers that are none (NaN or infinity) in {broken[0][:80]!r}{more}",
+            "train it anew with a lower learning rate, or from a checkpoint before that",
+        )
 
 
 def _check_measures(directory: Path) -> None:

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from hubkit import files, paths, secrets
+from hubkit import files, paths, secrets, tensor_file
 from hubkit.errors import AdapterError
 
 PIECE = 1 << 20  # bytes looked at in one go
 OVERLAP = secrets.LONGEST  # bytes that are looked at again with the next piece
 LARGEST_BINARY = 64 << 20
 LARGEST_TEXT_IN_IMAGE = 1 << 20
-LARGEST_HEADER = 100_000_000  # of safetensors
 MOST = 200  # findings of one file
 PATH = "path of this machine"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -77,7 +76,7 @@ def _of_stream(
     stream.seek(0)
     pieces: Iterable[bytes]
     if path.endswith(".safetensors"):
-        pieces = _pieces(stream, 8 + min(_header_length(begin), size, LARGEST_HEADER))
+        pieces = _pieces(stream, 8 + min(_header_length(begin), size, tensor_file.MAX_HEADER_BYTES))
     elif begin.startswith(b"\x89PNG"):
         pieces = _texts_of_png(stream)
     elif begin.startswith(_UTF16):
