@@ -116,20 +116,21 @@ class Hub:
         """See that the token may write to a repo, or create it. Raises NotAuthorised."""
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
+        from hubkit.hub_answers import refuses_token, why_not_create
+
         with self.calling(repo_id):
             try:
                 self.api.auth_check(repo_id, write=True)
                 return
             except GatedRepoError:
                 raise
-            except RepositoryNotFoundError:
+            except RepositoryNotFoundError as error:
+                if refuses_token(error):
+                    raise
                 if os.environ.get("HF_OIDC_RESOURCE"):
                     return  # the token of a Trusted Publisher is no user's; the push will tell
                 account = self.api.whoami()
-        owners = {account["name"], *(organization["name"] for organization in account.get("orgs", []))}
-        role = account.get("auth", {}).get("accessToken", {}).get("role")
-        if role == "read" or repo_id.partition("/")[0] not in owners:
-            why = "it may only read" if role == "read" else f"it is a token of {account['name']}"
+        if why := why_not_create(account, repo_id):
             raise NotAuthorised(
                 f"this token may not create {repo_id}: {why}",
                 "make one that may at https://huggingface.co/settings/tokens, or choose another --repo-id",
@@ -138,6 +139,8 @@ class Hub:
     def repo(self, repo_id: str, revision: str = hub_rules.DEFAULT_BRANCH) -> Repo | None:
         """A model repo and the head of one of its revisions; None when there is none to be seen."""
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+        from hubkit.hub_answers import refuses_token
 
         with self.calling(repo_id):
             try:
@@ -149,7 +152,9 @@ class Hub:
                     return Repo(info.id, bool(info.private), None)
             except GatedRepoError:
                 raise
-            except RepositoryNotFoundError:
+            except RepositoryNotFoundError as error:
+                if refuses_token(error):
+                    raise
                 return None
 
     def files(self, repo_id: str, commit: str) -> dict[str, RemoteFile]:
@@ -260,7 +265,7 @@ class Hub:
 
     @contextlib.contextmanager
     def _errors(self, repo: str) -> Iterator[None]:
-        from hubkit.hub_answers import explain, redact
+        from hubkit.hub_answers import explain, shows_token
 
         try:
             yield
@@ -275,5 +280,4 @@ class Hub:
             known = explain(error, repo, self._token)
             if known is None:
                 raise
-            clean = redact(str(error), self._token) == str(error)
-            raise known from (error if clean else None)
+            raise known from (None if shows_token(caught, self._token) else error)

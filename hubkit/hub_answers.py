@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
+from typing import Any
 
 import httpx2
 from huggingface_hub import errors as hf
@@ -13,6 +15,9 @@ from hubkit.errors import HeadMoved, HubError, HubUnreachable, NotAuthorised, Re
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 AGAIN = "run the command again"
+LOGIN_PAGE = "check --endpoint, and whether a proxy or a login page of this network answers instead"
+_PROPOSE = "propose it by --create-pr, or use a token that may write"
+_STORAGE_FULL = re.compile(r"storage (?:limit|space|patterns|quota)|quota exceeded", re.IGNORECASE)
 _TOKEN_SHAPE = re.compile(r"\bhf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s'\"]+")
 
 # status -> (kind of error, what happened; {repo} and {said} are filled in, next step)
@@ -41,6 +46,38 @@ def redact(text: str, token: str | None = None) -> str:
         if secret and secret.strip():
             text = text.replace(secret, "***").replace(secret.strip(), "***")
     return _TOKEN_SHAPE.sub("***", text)
+
+
+def shows_token(error: BaseException, token: str | None) -> bool:
+    """Whether a traceback of this exception, with all that it came of, would show a token."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if redact(repr(seen) + str(seen), token) != repr(seen) + str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def refuses_token(error: hf.HfHubHTTPError) -> bool:
+    """Whether the Hub takes this token for none; huggingface_hub calls some of these a missing repo."""
+    said = _said(error)
+    return error.response.status_code == 401 and (
+        "is expired" in said or said.startswith("Invalid credentials")
+    )
+
+
+def why_not_create(account: dict[str, Any], repo_id: str) -> str | None:
+    """Why a token may not create a repo, by what the Hub says of the token; None when it may."""
+    owner = repo_id.partition("/")[0]
+    access = account.get("auth", {}).get("accessToken", {})
+    if access.get("role") == "read":
+        return "it may only read"
+    if access.get("role") == "fineGrained":
+        scopes = access.get("fineGrained", {}).get("scoped", [])
+        writes = [scope["entity"].get("name") for scope in scopes if "repo.write" in scope["permissions"]]
+        return None if owner in writes else f"it is fine-grained, with no right to write to repos of {owner}"
+    owners = {account["name"], *(organization["name"] for organization in account.get("orgs", []))}
+    return None if owner in owners else f"it is a token of {account['name']}"
 
 
 def explain(error: Exception, repo: str, token: str | None = None) -> HubError | None:
@@ -78,11 +115,25 @@ def _explain(error: Exception, repo: str) -> HubError | None:
         )
     if isinstance(error, ValueError) and "Invalid metadata in README.md" in str(error):
         return HubError(str(error), "write the card anew: hubkit card --adapter DIR")
-    if isinstance(error, ValueError | KeyError):
-        return HubError(
-            f"the answer about {repo} is not that of a Hub: {_first_line(error)}", "check --endpoint"
+    if isinstance(error, ValueError) and str(error).startswith("LFS batch API returned errors"):
+        said = " ".join(str(error).split()).partition(": ")[2]
+        return _storage_full(repo, said) or HubError(
+            f"the Hub takes no large files for {repo}: {said}", AGAIN
         )
+    if isinstance(error, json.JSONDecodeError):
+        return HubError(f"what answered about {repo} is no Hub: it sent no JSON", LOGIN_PAGE)
+    if isinstance(error, ValueError | LookupError | TypeError | AttributeError):
+        return HubError(f"the answer about {repo} is not that of a Hub: {_first_line(error)}", LOGIN_PAGE)
     return None
+
+
+def _storage_full(repo: str, said: str) -> HubError | None:
+    if not _STORAGE_FULL.search(said):
+        return None
+    return HubError(
+        f"there is no storage left for {repo}: {said}",
+        "delete what is not needed, or see https://huggingface.co/settings/billing",
+    )
 
 
 def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
@@ -91,7 +142,10 @@ def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
         return NotAuthorised(f"{repo} is gated", f"ask for access at https://huggingface.co/{repo}")
     if isinstance(error, hf.DisabledRepoError):
         return HubError(f"{repo} was disabled by the Hub", "write to its support")
-    if isinstance(error, hf.RepositoryNotFoundError):
+    said = _said(error)
+    if refuses_token(error) and "is expired" in said:
+        return NotAuthorised(f"this token has expired: {said}", f"make a new one at {TOKENS_PAGE}")
+    if isinstance(error, hf.RepositoryNotFoundError) and not refuses_token(error):
         return RepoMissing(
             f"there is no repo {repo}, or this token cannot see it", "check --repo-id and whose token it is"
         )
@@ -99,11 +153,13 @@ def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
         return HubError(f"{repo} has no such revision", "check --revision")
     if isinstance(error, hf.EntryNotFoundError):
         return HubError(f"{repo} has no such file: {error.response.url.path}", "check its id and revision")
+    if status in (400, 402, 403, 413) and (full := _storage_full(repo, said)):
+        return full
     if status in BY_STATUS:
         kind, message, hint = BY_STATUS[status]
-        return kind(message.format(repo=repo, said=_said(error)), hint)
+        return kind(message.format(repo=repo, said=said), _PROPOSE if "create_pr=1" in said else hint)
     kind = HubUnreachable if status >= 500 else HubError
-    return kind(f"the Hub answered {status} about {repo}: {_said(error)}", AGAIN)
+    return kind(f"the Hub answered {status} about {repo}: {said}", AGAIN)
 
 
 def _said(error: hf.HfHubHTTPError) -> str:
