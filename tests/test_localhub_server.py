@@ -170,8 +170,9 @@ def test_who_may_write(hub, api, repo):
 def test_delete_and_move(api, repo):
     api.move_repo(repo, "acme/moved")
     assert api.repo_exists("acme/moved")
-    assert not api.repo_exists(repo)
+    assert api.model_info(repo).id == "acme/moved"  # the old id leads there
     api.delete_repo("acme/moved")
+    assert not api.repo_exists(repo)
     assert not api.repo_exists("acme/moved")
     api.delete_repo("acme/moved", missing_ok=True)
     with pytest.raises(RepositoryNotFoundError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkit.errors import MissingExtra
-from hubkit.localhub.auth import DEFAULT_USER, Token
+from hubkit.localhub.auth import DEFAULT_USER, Scope, Token
 from hubkit.localhub.handle import RunningHub
 from hubkit.localhub.options import PART_SIZE, Options
 from hubkit.localhub.switchboard import Fault, Seen, Switchboard
@@ -27,6 +27,7 @@ __all__ = [
     "DEFAULT_USER",
     "Fault",
     "RunningHub",
+    "Scope",
     "Seen",
     "Switchboard",
     "Token",
@@ -61,6 +62,7 @@ def start(
     mounts: Mapping[str, tuple[Path, str]] | None = None,
     switchboard: Switchboard | None = None,
     storage_origin: bool = False,
+    quota_bytes: int | None = None,
 ) -> RunningHub:
     """Serve a directory from a thread; port 0 takes a free one, `tokens` adds users to the default one.
 
@@ -69,8 +71,9 @@ def start(
     as they lie, each under the id of a model and with the commit that it is said to be.
     A `switchboard` writes down every request and makes those fail that it is told to.
     With `storage_origin`, large files come from another port and go there, by signed addresses.
+    `quota_bytes` is what the large files of a namespace may come to.
     """
-    options = Options(tokens or {}, xet, part_size, mounts or {}, switchboard, storage_origin)
+    options = Options(tokens or {}, xet, part_size, mounts or {}, switchboard, storage_origin, quota_bytes)
     hub: RunningHub = _running().start(directory, port, options)
     return hub
 

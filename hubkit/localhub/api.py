@@ -14,41 +14,13 @@ from hubkit.localhub.call import Call, Refusal, reply
 from hubkit.localhub.card import file_entry, parse_card
 from hubkit.localhub.history import last_commits
 from hubkit.localhub.paging import page_of, page_size
-from hubkit.localhub.repo import Commit, NotThere, Repo, Tree, check_ref_name, now
+from hubkit.localhub.repo import Commit, NotThere, Repo, Tree, check_ref_name
 
 # huggingface_hub/hf_api.py (list_repo_tree): a page holds 1,000 entries, or 100 with `expand`.
 PAGE = 1000
 PAGE_EXPANDED = 100
 COMMITS_PAGE = 50
 COMMITS_PAGE_MAX = 1000
-
-
-def _key(name: str) -> str:
-    return hashlib.sha1(name.encode()).hexdigest()[:24]
-
-
-def _organization(name: str) -> dict[str, Any]:
-    about = {"type": "org", "id": _key(name), "name": name, "fullname": name, "avatarUrl": "/mark.svg"}
-    return {**about, "isEnterprise": False, "roleInOrg": "write"}
-
-
-def whoami(call: Call) -> Response:
-    """GET /api/whoami-v2."""
-    token = call.user()
-    orgs = [_organization(name) for name in token.organizations]
-    access = {"displayName": "local", "role": token.role, "createdAt": now()}
-    return reply(
-        {
-            "type": "user",
-            "id": _key(token.user),
-            "name": token.user,
-            "fullname": token.user,
-            "isPro": False,
-            "avatarUrl": "/mark.svg",
-            "orgs": orgs,
-            "auth": {"type": "access_token", "accessToken": access},
-        }
-    )
 
 
 def validate_yaml(call: Call) -> Response:
@@ -69,7 +41,7 @@ def create_repo(call: Call) -> Response:
     """POST /api/repos/create."""
     user = call.user(write=True)
     repo_id = _named_repo(call)
-    call.check_owner(repo_id)
+    call.check_creator(repo_id)
     wanted = call.json()
     if wanted.get("files") or wanted.get("license"):
         raise Refusal(400, "The local Hub creates repos without files: commit them next")
@@ -92,7 +64,7 @@ def delete_repo(call: Call) -> Response:
 def move_repo(call: Call) -> Response:
     """POST /api/repos/move."""
     repo = call.find_repo(call.text("fromRepo"), write=True)
-    call.check_owner(call.text("toRepo"))
+    call.check_creator(call.text("toRepo"))
     call.store.move(repo.id, call.text("toRepo"))
     return reply({})
 
@@ -110,7 +82,7 @@ def settings(call: Call) -> Response:
 
 def auth_check(call: Call) -> Response:
     """GET /api/models/ID/auth-check, and the same with /write."""
-    call.repo(write=call.request.url.path.endswith("/write"))
+    call.check_content(call.repo(write=call.request.url.path.endswith("/write")))
     return reply({})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +16,77 @@ DEFAULT_USER = "local"
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """What a fine-grained token may do with an entity: a namespace (`alice`) or one repo (`alice/x`)."""
+
+    entity: str
+    permissions: tuple[str, ...] = ("repo.content.read",)
+
+    def covers(self, name: str) -> bool:
+        """Whether a namespace or a repo belongs to the entity."""
+        return self.entity in (name, name.split("/")[0])
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
-    """Whose token it is, whether it may write, and the organizations it may write for."""
+    """Whose token it is, what it may do, and the organizations its user may write for.
+
+    A fine-grained one may do what its `scopes` say, and what is `everywhere` permitted
+    (https://huggingface.co/docs/hub/security-tokens); it sees private repos only where a scope covers them.
+    """
 
     user: str
-    role: Literal["read", "write"] = "write"
+    role: Literal["read", "write", "fineGrained"] = "write"
     organizations: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+    everywhere: tuple[str, ...] = ()
+    reads_gated: bool = True
+    expires: float | None = None  # in seconds, as time.time() counts them
+    name: str = "local"
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires is not None and self.expires <= time.time()
 
     def owns(self, namespace: str) -> bool:
         """Whether a namespace belongs to this user."""
         return namespace == self.user or namespace in self.organizations
+
+    def _allowed(self, name: str, *permissions: str) -> bool:
+        return any(
+            scope.covers(name) and not set(permissions).isdisjoint(scope.permissions) for scope in self.scopes
+        )
+
+    def _writes(self, name: str, permission: str) -> bool:
+        if self.role == "fineGrained":
+            return self._allowed(name, permission)
+        return self.role == "write" and self.owns(name.split("/")[0])
+
+    def may_see(self, repo_id: str) -> bool:
+        """Whether it may know of a private repo."""
+        if self.role == "fineGrained":
+            return self._allowed(repo_id, "repo.content.read", "repo.write")
+        return self.owns(repo_id.split("/")[0])
+
+    def may_write(self, repo_id: str) -> bool:
+        """Whether it may change a repo, its files and its settings."""
+        return self._writes(repo_id, "repo.write")
+
+    def may_create(self, repo_id: str) -> bool:
+        """Whether it may create a repo: a scope on one repo is none on the namespace around it."""
+        return self._writes(repo_id.split("/")[0], "repo.write")
+
+    def may_discuss(self, repo_id: str) -> bool:
+        """Whether it may open discussions and pull requests in a repo that it sees."""
+        if self.role != "fineGrained":
+            return self.role == "write"
+        permitted = ("discussion.write", "repo.write")
+        return "discussion.write" in self.everywhere or self._allowed(repo_id, *permitted)
+
+    def may_collect(self, namespace: str) -> bool:
+        """Whether it may change the collections of a namespace."""
+        return self._writes(namespace, "collection.write")
 
 
 def cookie_name(endpoint: str) -> str:

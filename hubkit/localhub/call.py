@@ -20,6 +20,7 @@ from hubkit.localhub.repo import Exists, NotThere, Refused, Repo, Stale
 from hubkit.localhub.store import Store
 
 JSON_MAX = 8_000_000
+READ_ONLY = "You have read access but not the required permissions for this operation"
 log = logging.getLogger("hubkit.localhub")
 log.addHandler(logging.NullHandler())  # beside a command that publishes; `hubkit serve` shows it
 
@@ -36,6 +37,8 @@ class Hub:
     upload_key: bytes
     mounts: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
     storage: str | None = None  # the origin of large files, when they have one of their own
+    quota_bytes: int | None = None  # of the large files of a namespace
+    minted: dict[str, Token] = field(default_factory=dict)  # short-lived tokens that this Hub gave out
     xet_root: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,6 +69,17 @@ def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     """A JSON answer; dates that YAML made of a card's text go out as text again."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return Response(text.encode(), status, headers, "application/json")
+
+
+def read_json(data: bytes) -> Any:
+    """JSON from outside; Refusal where it is none, is nested too deep, or holds half a character."""
+    try:
+        value = json.loads(data)
+        if b"\\u" in data:  # only an escape can smuggle in what no file and no header could hold
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        raise Refusal(400, "The body is not JSON") from None
+    return value
 
 
 def count(text: str) -> int | None:
@@ -131,18 +145,20 @@ class Call:
             secret = self.request.cookies.get(cookie_name(self.hub.endpoint))
         if not secret:
             return None
-        token = find_token(self.hub.tokens, secret)
-        if token is None and header:
+        token = find_token({**self.hub.tokens, **self.hub.minted}, secret)
+        if header and token is None:
             raise Refusal(401, "Invalid credentials in Authorization header")
-        return token
+        if header and token and token.expired:
+            raise Refusal(401, f'User Access Token "{token.name}" is expired')
+        return None if token and token.expired else token
 
     def user(self, *, write: bool = False) -> Token:
         """The caller, who must have a token, and one that may write if asked so."""
         token = self.token
         if token is None:
             raise Refusal(401, "Invalid username or password.")
-        if write and token.role != "write":
-            raise Refusal(403, "You have read access but not the required permissions for this operation")
+        if write and token.role == "read":
+            raise Refusal(403, READ_ONLY)
         return token
 
     def param(self, name: str) -> str:
@@ -159,10 +175,7 @@ class Call:
 
     def json(self) -> dict[str, Any]:
         """The body, which must be a JSON object; no body is an empty one."""
-        try:
-            value = json.loads(self.body or b"{}")
-        except ValueError:
-            raise Refusal(400, "The body is not JSON") from None
+        value = read_json(self.body or b"{}")
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -176,9 +189,29 @@ class Call:
             raise Refusal(400, f'"{key}" must be a string')
         return value
 
+    def items(self, key: str) -> list[dict[str, Any]]:
+        """A list of objects of the body; absent, it is an empty one."""
+        value = self.json().get(key) or []
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise Refusal(400, f'"{key}" must be a list of objects')
+        return value
+
     def repo(self, *, write: bool = False) -> Repo:
         """The repo of the address, if the caller may see it, and write to it if asked so."""
-        return self.find_repo(f"{self.param('user')}/{self.param('name')}", write=write)
+        repo_id = f"{self.param('user')}/{self.param('name')}"
+        renamed = self.store.renamed(repo_id)
+        if renamed and self.sees(renamed):
+            self._redirect(renamed.id)
+        return self.find_repo(repo_id, write=write)
+
+    def _redirect(self, new_id: str) -> None:
+        """Send the caller to the same address of a repo that has another id now, as the Hub does."""
+        asked = self.request.scope["raw_path"].decode("latin-1")
+        old = "/{user}/{name}".format(**self.request.path_params)
+        query = self.request.url.query
+        location = asked.replace(old, f"/{new_id}", 1) + (f"?{query}" if query else "")
+        message = f"Temporary Redirect. Redirecting to {location}"
+        raise Refusal(307, message, headers={"Location": location})
 
     def find_repo(self, repo_id: str, *, write: bool = False) -> Repo:
         """A repo by its id, under the same conditions."""
@@ -191,21 +224,58 @@ class Call:
             if token:
                 raise Refusal(404, "Repository not found", "RepoNotFound")
             raise Refusal(401, "Invalid username or password.", "RepoNotFound")
+        if repo.facts.get("disabled"):
+            raise Refusal(403, "Access to this resource is disabled.")
         if write:
-            self.user(write=True)
             self.check_owner(repo_id)
         return repo
 
     def sees(self, repo: Repo) -> bool:
         """Whether the caller may know of a repo."""
         token = self.token
-        return not repo.private or (token is not None and token.owns(repo.id.split("/")[0]))
+        return not repo.private or (token is not None and token.may_see(repo.id))
 
     def check_owner(self, repo_id: str) -> None:
-        """Refuse a caller who may not write in this namespace."""
+        """Refuse a caller who may not write to this repo."""
+        self._permit(repo_id, self.user(write=True).may_write(repo_id))
+
+    def check_creator(self, repo_id: str) -> None:
+        """Refuse a caller who may not create a repo of this id."""
+        self._permit(repo_id, self.user(write=True).may_create(repo_id))
+
+    def _permit(self, repo_id: str, granted: bool) -> None:
         namespace = repo_id.split("/")[0]
-        if not self.user(write=True).owns(namespace):
-            raise Refusal(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
+        if granted:
+            return
+        if self.user().owns(namespace):
+            raise Refusal(403, READ_ONLY)
+        raise Refusal(403, f'You don\'t have the rights to write under the namespace "{namespace}"')
+
+    def participant(self, repo: Repo) -> Token:
+        """The caller, who must be one that may open discussions and pull requests here."""
+        token = self.user(write=True)
+        if not token.may_discuss(repo.id):
+            raise Refusal(403, READ_ONLY)
+        return token
+
+    def check_content(self, repo: Repo) -> None:
+        """Refuse a caller who may know of a gated repo, but not have its files.
+
+        https://huggingface.co/docs/hub/models-gated; huggingface_hub/errors.py (GatedRepoError).
+        """
+        token = self.token
+        if not repo.facts["gated"] or (token and token.owns(repo.id.split("/")[0])):
+            return
+        if token is None:
+            message = (
+                f"Access to model {repo.id} is restricted. You must have access to it and be authenticated"
+            )
+            raise Refusal(401, f"{message} to access it. Please log in.", "GatedRepo")
+        if token.user not in repo.facts.get("granted", ()) or not token.reads_gated:
+            message = f"Access to model {repo.id} is restricted and you are not in the authorized list."
+            raise Refusal(
+                403, f"{message} Visit {self.hub.endpoint}/{repo.id} to ask for access.", "GatedRepo"
+            )
 
     def oid(self, repo: Repo) -> str:
         """The commit that the revision of the address means."""

@@ -43,6 +43,7 @@ def _headers(oid: str, file: File) -> dict[str, str]:
 def resolve(call: Call) -> Response:
     """GET or HEAD /ID/resolve/REV/PATH."""
     repo = call.repo()
+    call.check_content(repo)
     oid, path = call.oid(repo), call.param("path")
     try:
         file = repo.file(oid, path)
@@ -59,6 +60,7 @@ def resolve(call: Call) -> Response:
 def raw(call: Call) -> Response:
     """GET /ID/raw/REV/PATH: an LFS file is its pointer here."""
     repo = call.repo()
+    call.check_content(repo)
     oid, path = call.oid(repo), call.param("path")
     file = repo.file(oid, path)
     if file.sha256:

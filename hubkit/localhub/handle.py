@@ -18,6 +18,7 @@ class RunningHub:
     user: str = DEFAULT_USER
     stop: Callable[[], None] | None = None
     storage: str | None = None  # the origin that large files come from, when it is another one
+    disable: Callable[[str], None] | None = None  # takes a repo out of use, as the Hub's staff does
 
     @property
     def owned(self) -> bool:

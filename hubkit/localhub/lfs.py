@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from hubkit.hub_rules import FILE_MAX
+from hubkit.localhub import quota
 from hubkit.localhub.call import Call, Hub, Refusal, reply
 from hubkit.localhub.objects import CHUNK
 from hubkit.localhub.signing import SHA256, checked, signed
@@ -27,13 +28,15 @@ MEDIA_TYPE = "application/vnd.git-lfs+json"
 def batch(call: Call) -> Response:
     """POST /ID.git/info/lfs/objects/batch: where to send each object that is not here yet."""
     # Whoever may open a pull request may send its files; the commit itself asks for more.
-    repo, _ = call.repo(), call.user(write=True)
+    repo = call.repo()
+    call.participant(repo)
     wanted = call.json()
     if wanted.get("operation") != "upload":
         raise Refusal(422, "The local Hub serves files by resolve; its batch takes uploads only")
+    named = [_named_object(item) for item in call.items("objects")]
+    quota.check(call, repo, named, 403)
     answers = []
-    for item in wanted.get("objects", []):
-        oid, size = _named_object(item)
+    for oid, size in named:
         answer: dict[str, Any] = {"oid": oid, "size": size, "authenticated": True}
         if call.store.objects.lfs_size(oid) is None:
             answer["actions"] = {

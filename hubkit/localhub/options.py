@@ -22,6 +22,7 @@ class Options:
     mounts: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
     switchboard: Switchboard | None = None
     storage_origin: bool = False
+    quota_bytes: int | None = None
 
     def special(self) -> str | None:
         """What was asked for that only a Hub of one's own can do, in words."""
@@ -30,5 +31,6 @@ class Options:
             "these mounts": self.mounts,
             "this switchboard": self.switchboard,
             "a storage of its own": self.storage_origin,
+            "a quota": self.quota_bytes is not None,
         }
         return next((name for name, value in asked.items() if value), None)

@@ -53,9 +53,8 @@ class Serving:
         xet = options.xet and find_spec("hf_xet") is not None
         every = {**options.tokens, self.secret: Token(DEFAULT_USER)}
         key = secrets.token_bytes(32)
-        hub = Hub(
-            store, every, self.endpoint, xet, options.part_size, key, options.mounts, storage=self.storage
-        )
+        hub = Hub(store, every, self.endpoint, xet, options.part_size, key, options.mounts)
+        hub.storage, hub.quota_bytes = self.storage, options.quota_bytes
         xet_uploads.tidy(hub)
         config = uvicorn.Config(
             self._application(hub),
@@ -91,6 +90,10 @@ class Serving:
         """Answer in a thread of its own; connections wait in the socket's queue until it is up."""
         self.thread = threading.Thread(target=self.run, name="hubkit-localhub", daemon=True)
         self.thread.start()
+
+    def disable(self, repo_id: str) -> None:
+        """Take a repo out of use, as the Hub's staff does."""
+        self.store.repo(repo_id).update(disabled=True)
 
     def close(self) -> None:
         """Stop, and release everything."""
@@ -197,7 +200,13 @@ def start(directory: Path, port: int, options: Options) -> RunningHub:
             raise HubError(message, "stop that Hub first")
         return opened
     opened.run_in_thread()
-    return RunningHub(opened.endpoint, opened.secret, stop=opened.close, storage=opened.storage)
+    return RunningHub(
+        opened.endpoint,
+        opened.secret,
+        stop=opened.close,
+        storage=opened.storage,
+        disable=opened.disable,
+    )
 
 
 def serve(directory: Path, port: int, on_ready: Callable[[RunningHub], None] | None) -> None:

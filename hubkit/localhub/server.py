@@ -12,7 +12,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from hubkit.localhub import api, commits, community, files, insight, lfs, models, mounts, page, xet
+from hubkit.localhub import (
+    access,
+    api,
+    commits,
+    community,
+    files,
+    insight,
+    lfs,
+    models,
+    mounts,
+    page,
+    tokens,
+    xet,
+)
 from hubkit.localhub.call import Call, Hub, Refusal, endpoint, refusal_reply, streaming
 
 REPO = "/{user}/{name}"
@@ -22,7 +35,7 @@ LFS = REPO + ".git/info/lfs/objects"
 
 # method, address, function; the revision of an address arrives as one part, its slashes escaped.
 API: list[tuple[str, str, Callable[[Call], Response]]] = [
-    ("GET", "/api/whoami-v2", api.whoami),
+    ("GET", "/api/whoami-v2", tokens.whoami),
     ("POST", "/api/validate-yaml", api.validate_yaml),
     ("POST", "/api/repos/create", api.create_repo),
     ("DELETE", "/api/repos/delete", api.delete_repo),
@@ -37,6 +50,9 @@ API: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("PUT", MODEL + "/settings", api.settings),
     ("GET", MODEL + "/auth-check", api.auth_check),
     ("GET", MODEL + "/auth-check/write", api.auth_check),
+    ("GET", MODEL + "/user-access-request/{status}", access.listing),
+    ("POST", MODEL + "/user-access-request/grant", access.grant),
+    ("POST", MODEL + "/user-access-request/handle", access.handle),
     ("GET", MODEL + "/refs", api.refs),
     ("GET", MODEL + "/commits/{rev}", api.commits),
     ("GET", MODEL + "/tree/{rev}", api.tree),
@@ -49,10 +65,12 @@ API: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("POST", MODEL + "/super-squash/{rev}", api.squash),
     ("POST", MODEL + "/preupload/{rev}", commits.preupload),
     ("GET", MODEL + "/xet-{kind}-token/{rev}", xet.token),
+    ("GET", "/api/resolve-cache/models" + REPO + "/{rev}/{path:path}", files.resolve),
     ("GET", MODEL + "/discussions", community.listing),
     ("POST", MODEL + "/discussions", community.create),
     ("GET", DISCUSSION, community.details),
     ("POST", DISCUSSION + "/{action}", community.change),
+    ("POST", DISCUSSION + "/comment/{comment}/{action}", community.change_comment),
     ("POST", LFS + "/batch", lfs.batch),
     ("POST", LFS + "/verify", lfs.verify),
     ("POST", "/api/lfs/{oid}/complete", lfs.complete),
@@ -67,7 +85,6 @@ STREAMS: list[tuple[str, str, Callable[[Call], Awaitable[Response]]]] = [
 # What a browser may also ask for, with the cookie that the page's form sets.
 BROWSER: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("GET", REPO + "/resolve/{rev}/{path:path}", files.resolve),
-    ("GET", "/api/resolve-cache/models" + REPO + "/{rev}/{path:path}", files.resolve),
     ("GET", REPO + "/raw/{rev}/{path:path}", files.raw),
     *page.ROUTES,
 ]

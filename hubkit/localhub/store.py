@@ -2,6 +2,7 @@
 
     lock  address  token              who serves the directory, where, and the default user's token
     objects/blobs  objects/lfs        the bytes of files, by digest
+    moved.json                        ids that repos had before, and the keys of those repos
     repos/USER/NAME/repo.json         visibility and date; the folder gives the id
                     trees/ commits/   by digest; a commit names its tree and its parent
                     refs/heads/ refs/tags/ refs/pr/   one commit id each
@@ -13,6 +14,7 @@ Objects of deleted repos stay on the disk.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import threading
@@ -22,6 +24,15 @@ from pathlib import Path
 from hubkit.hub_rules import DEFAULT_BRANCH, LFS_PATTERNS, is_repo_id
 from hubkit.localhub.objects import Objects, write_json
 from hubkit.localhub.repo import Exists, NotThere, Refused, Repo, StoreError, now
+
+MOVED = "moved.json"
+
+
+def _read_json(place: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(place.read_bytes()))
+    except FileNotFoundError:
+        return {}
 
 
 class Busy(StoreError):
@@ -43,6 +54,7 @@ class Store:
         self.objects = Objects(root)
         self._lock = threading.RLock()
         self._repos: dict[str, Repo] = {}
+        self._moved: dict[str, str] = _read_json(root / MOVED)
         for facts in sorted((root / "repos").glob("*/*/repo.json")):
             folder = facts.parent
             repo = Repo(f"{folder.parent.name}/{folder.name}", folder, self.objects)
@@ -64,6 +76,21 @@ class Store:
             return self._repos[repo_id]
         except KeyError:
             raise NotThere("repo", "Repository not found") from None
+
+    def renamed(self, old_id: str) -> Repo | None:
+        """The repo that had this id before, unless the id is another repo's now."""
+        with self._lock:
+            key = None if old_id in self._repos else self._moved.get(old_id)
+            return next((repo for repo in self._repos.values() if key and repo.facts["key"] == key), None)
+
+    def _note_move(self, old_id: str | None, new_id: str, key: str) -> None:
+        """Remember the old id of a repo; the new one no longer leads elsewhere."""
+        moved = {name: known for name, known in self._moved.items() if name != new_id}
+        if old_id:
+            moved[old_id] = key
+        if moved != self._moved:
+            write_json(self.root / MOVED, moved, self.objects.scratch)
+            self._moved = moved
 
     def _folder(self, repo_id: str) -> Path:
         if not is_repo_id(repo_id, namespace=True):
@@ -88,6 +115,7 @@ class Store:
             os.replace(new, folder)
             repo.folder = folder
             self._repos[repo_id] = repo
+            self._note_move(None, repo_id, repo.facts["key"])
             return repo
 
     def delete(self, repo_id: str) -> None:
@@ -110,3 +138,4 @@ class Store:
             os.replace(repo.folder, folder)
             repo.folder, repo.id = folder, new_id
             self._repos[new_id] = self._repos.pop(old_id)
+            self._note_move(old_id, new_id, repo.facts["key"])
