@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
+from hubkit import bounded_json, files
 from hubkit.errors import BaseModelError
 from hubkit.hub_rules import is_repo_id
 
+LARGEST = 16_000_000  # bytes; the index of the largest models has 9 MB
 _HINT = "give the config.json of the base model's repo"
 
 
@@ -67,7 +68,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file that holds a mapping. Raises BaseModelError."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = bounded_json.loads(files.read(path, LARGEST), LARGEST)
     except OSError as error:
         raise BaseModelError(f"cannot read {path}: {error.strerror or error}", _HINT) from error
     except (ValueError, RecursionError) as error:

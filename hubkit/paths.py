@@ -60,10 +60,16 @@ def local_name(file: str, content: bytes) -> LocalName | None:
         return None
     try:
         config = bounded_json.loads(content)
-    except (ValueError, RecursionError):
-        return None  # the file's own reader says so
+    except (ValueError, RecursionError):  # of adapter_config.json its own reader says so
+        config = _last(key, content)
     value = config.get(key) if isinstance(config, dict) else None
     return LocalName(file, key, value) if isinstance(value, str) and _LOCAL.match(value) else None
+
+
+def _last(key: str, content: bytes) -> dict[str, str]:
+    """A key with its value in what is no JSON, or too much of it."""
+    found = re.findall(b'"%s"\\s{0,9}:\\s{0,9}"([^"\\n]{1,500})"' % key.encode(), content)
+    return {key: found[-1].decode(errors="replace")} if found else {}
 
 
 def home_lines(content: bytes) -> list[int]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from hubkit import files
+from hubkit import bounded_json, files
 from hubkit.compared import Compared as Compared
 from hubkit.compared import Comparison as Comparison
 from hubkit.errors import RecordError
@@ -34,6 +34,8 @@ from hubkit.measured import UsageRun as UsageRun
 
 RECORD_NAME = "hubkit.json"
 SCHEMA_VERSION = 1
+LARGEST = 16_000_000  # bytes; a loss history of 100,000 points has 8 MB
+MOST_VALUES = 1_000_000
 
 
 class BaseModel(Part):
@@ -253,7 +255,7 @@ def read(directory: Path) -> Record:
     """The record of an adapter directory; an empty one where there is no file yet."""
     path = directory / RECORD_NAME
     try:
-        content = path.read_bytes()
+        content = files.read(path, LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return Record()
     except OSError as error:
@@ -261,8 +263,9 @@ def read(directory: Path) -> Record:
             f"cannot read {path}: {error.strerror or error}", "look at what lies there"
         ) from error
     try:
+        bounded_json.check(content, MOST_VALUES)
         record = msgspec.json.decode(content, type=Record)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         _check_version(path, _version(content))
         raise RecordError(f"{path} is not a record: {error}", "delete it and run: hubkit measure") from error
     _check_version(path, record.schema_version)
@@ -273,7 +276,7 @@ def _version(content: bytes) -> int:
     """The version that a record of another shape says it has."""
     try:
         return msgspec.json.decode(content, type=_Version).schema_version
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return SCHEMA_VERSION
 
 

@@ -68,17 +68,17 @@ def identity(kind: str, path: str, value: bytes) -> str:
 
 
 _EXAMPLE = re.compile(
-    rb"example|placeholder|redacted|changeme|change_me|dummy|your|insert|abcdef|123456789|987654321|\*\*\*|\.\.\."
-    rb"|xxxx|eyjzdwiioiixmjm0nty3odkwi",  # the last: the payload by which jwt.io explains itself
+    rb"(?i:example|placeholder|redacted|changeme|change_me|dummy|your|insert|xxxx)|abcdef|ABCDEF|123456789"
+    rb"|987654321|\*\*\*|\.\.\.|eyJzdWIiOiIxMjM0NTY3ODkwI",  # the last: by which jwt.io explains what it is
 )
 _PREFIX = re.compile(rb"(?:[a-z]{1,10}[-_]){0,3}")
 
 
 def is_example(value: bytes) -> bool:
     """Whether it is one of those by which documentation shows what a secret looks like."""
-    plain = value[:LONGEST].lower()
+    plain = value[:LONGEST]
     begun = _PREFIX.match(plain)
-    rest = plain[begun.end() if begun else 0 :]
+    rest = plain[begun.end() if begun else 0 :].lower()
     return len(set(rest or plain)) < 3 or _EXAMPLE.search(plain) is not None
 
 

@@ -6,14 +6,13 @@ which kinds of facts could not be checked.
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hubkit import adapter as adapter_files
-from hubkit import base_model, record
+from hubkit import base_model, bounded_json, files, record
 from hubkit.adapter import Adapter
 from hubkit.audit import document
 from hubkit.audit.document import Document
@@ -102,7 +101,7 @@ def load(
     """Read a card (a file) and what lies beside it, or in `adapter_dir`. Raises HubkitError."""
     try:
         document.check_size(str(card), card.stat().st_size)
-        text = card.read_bytes().decode("utf-8", errors="replace")
+        text = files.read(card, document.LARGEST).decode("utf-8", errors="replace")
     except OSError as error:
         raise HubkitError(
             f"cannot read {card}: {error.strerror or error}", "give a card, an adapter directory or a repo id"
@@ -170,7 +169,7 @@ def _read_adapter(subject: Subject, directory: Path) -> None:
 def _mapping(path: Path) -> dict[str, Any] | None:
     """A JSON file that holds a mapping with something in it; None for anything else."""
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        plain = bounded_json.loads(files.read(path, bounded_json.LARGEST))
     except (OSError, ValueError, RecursionError):
         return None
     return plain if isinstance(plain, dict) and plain else None

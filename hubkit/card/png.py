@@ -10,6 +10,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from hubkit import files
+
 FOLDER = "figures"
 KEY = "hubkit"  # of the text chunk
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -29,7 +31,7 @@ def on_disk(directory: Path) -> dict[str, str]:
 def digest(path: Path) -> str | None:
     """The digest in a PNG of hubkit's; none in any other file."""
     try:
-        return digest_of(path.read_bytes()) if path.stat().st_size <= LARGEST else None
+        return digest_of(files.read(path, LARGEST))
     except OSError:
         return None
 

@@ -18,18 +18,19 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hubkit import files
 from hubkit.card import fences, outline
 from hubkit.card.fences import line_end
 from hubkit.errors import CardError
 
 CARD_NAME = "README.md"
+LARGEST = 4_000_000  # bytes of a card
 
 _RULE_ABOVE = re.compile(r"\ufeff?[ \t\r\n]*---[ \t]*\r?\n")
 _RULE_BELOW = re.compile(r"\n---[ \t]*(?:\r?\n|\Z)")
@@ -303,10 +304,9 @@ def _bytes(text: str) -> bytes:
 
 def on_disk(directory: Path) -> str | None:
     """The card that lies in the directory, if there is one. Bytes that are no UTF-8 are kept apart."""
-    path = os.path.join(directory, CARD_NAME)
+    path = directory / CARD_NAME
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = files.read(path, LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:

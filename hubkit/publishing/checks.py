@@ -8,16 +8,16 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from hubkit import adapter, freshness, hub_rules, paths, record, tensor_file
+from hubkit import adapter, bounded_yaml, freshness, hub_rules, paths, record, tensor_file
 from hubkit.card import facts, regions, writing
 from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import AdapterError, CardError, HubkitError
 from hubkit.publishing import leaks
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents, collect
-from hubkit.publishing.draft import Draft
+from hubkit.publishing.draft import Draft, Overlay
 
 
-def read(directory: Path, draft: Draft | None = None, choice: Choice | None = None) -> Contents:
+def read(directory: Path, draft: Draft | Overlay | None = None, choice: Choice | None = None) -> Contents:
     """The files to publish, all of them fit to be; a draft stands in for record and card.
 
     `choice` is what the author adds to them, and lets through.
@@ -83,9 +83,11 @@ def _check_front_matter(directory: Path, card: str) -> None:
     import yaml
 
     path = directory / CARD_NAME
+    text = regions.split(card).yaml or ""
     try:
-        metadata = yaml.safe_load(regions.split(card).yaml or "")
-    except (yaml.YAMLError, ValueError) as error:
+        bounded_yaml.check(text)
+        metadata = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CardError(f"the front matter of {path} is not YAML: {error}", mend(directory)) from error
     problems = hub_rules.front_matter_problems(metadata) if metadata is not None else []
     if problems:

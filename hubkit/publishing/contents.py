@@ -22,6 +22,7 @@ CARD_NAME = "README.md"
 PUBLISHED = (*files.ADAPTER_FILES, record.RECORD_NAME, CARD_NAME, "LICENSE*", "figures/*.png")
 FIGURES = "figures"
 CHUNK = 1 << 20
+LARGEST_READ = 16_000_000  # bytes of a file that is read whole: the card, a configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ class Contents:
             return self.drafts[name]
         source = next(file.source for file in self.files if file.path == name)
         try:
-            return source.read_bytes()
+            return files.read(source, LARGEST_READ)
         except OSError as error:
-            raise AdapterError(f"cannot read {source}: {error.strerror}") from error
+            raise AdapterError(
+                f"cannot read {source}: {error.strerror}", "look at what lies there"
+            ) from error
 
 
 def collect(
