@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -13,12 +12,12 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from hubkit.hub_rules import DEFAULT_BRANCH, REGULAR_FILE_MAX, goes_to_lfs
-from hubkit.localhub import xet
+from hubkit.hub_rules import DEFAULT_BRANCH, FILE_MAX, REGULAR_FILE_MAX, SHORT_OID_PATTERN, goes_to_lfs
+from hubkit.localhub import quota, xet
 from hubkit.localhub.auth import Token
-from hubkit.localhub.call import Call, Refusal, reply
+from hubkit.localhub.call import Call, Refusal, read_json, reply
 from hubkit.localhub.card import CARD_MAX, parse_card
-from hubkit.localhub.community import open_pull_request
+from hubkit.localhub.community import note_commit, open_pull_request, pull_request_of
 from hubkit.localhub.objects import File, lfs_file
 from hubkit.localhub.repo import NotThere, Repo, Tree, check_path
 
@@ -34,9 +33,11 @@ def preupload(call: Call) -> Response:
     oid = call.oid(repo)
     tree = repo.tree(oid)
     answers = []
-    for item in call.json().get("files", []):
-        path, size = check_path(str(item.get("path"))), int(item.get("size") or 0)
-        lfs = goes_to_lfs(path, size, _decoded(str(item.get("sample") or "")))
+    for item in call.items("files"):
+        path, size = check_path(str(item.get("path"))), item.get("size")
+        if isinstance(size, bool) or not isinstance(size, int | float) or not 0 <= size <= FILE_MAX:
+            raise Refusal(400, f'"size" of {path} must be a number of bytes, {FILE_MAX:,} at most')
+        lfs = goes_to_lfs(path, int(size), _decoded(item.get("sample", "")))
         answer: dict[str, Any] = {
             "path": path,
             "uploadMode": "lfs" if lfs else "regular",
@@ -48,17 +49,21 @@ def preupload(call: Call) -> Response:
     return reply({"files": answers, "commitOid": oid})
 
 
-def _decoded(text: str) -> bytes:
+def _decoded(text: Any) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error:
+        return base64.b64decode(text.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError, AttributeError):
         raise Refusal(400, "The content is not base64") from None
 
 
 def _writable(call: Call) -> Repo:
-    """The repo of a commit; anyone who may write somewhere may propose one as a pull request."""
-    call.user(write=True)
-    return call.repo(write=not call.flag("create_pr"))
+    """The repo of a commit; whoever may write somewhere may propose one, and add to what they proposed."""
+    user = call.user(write=True)
+    if call.flag("create_pr"):
+        call.participant(repo := call.repo())
+        return repo
+    pull = pull_request_of(call.repo(), call.param("rev"))
+    return call.repo(write=pull is None or pull.author != user.user)
 
 
 @dataclass(slots=True)
@@ -70,18 +75,22 @@ class Plan:
     header: dict[str, Any] | None = None
     changes: list[Change] = field(default_factory=list)
     card: bytes | None = None
+    large: dict[str, int] = field(default_factory=dict)  # the large files that it adds, and their sizes
 
     def read(self, line: bytes) -> None:
-        """Take in one line."""
-        try:
-            item = json.loads(line)
-            key, value = item["key"], item["value"]
-            path = None if key == "header" else check_path(str(value["path"]).removesuffix("/"))
-        except (ValueError, KeyError, TypeError):
-            raise Refusal(400, "A line of the commit is not of the form {key, value}") from None
-        if path is None:
+        """Take in one line; the header comes first (huggingface_hub/_commit_api.py)."""
+        item = read_json(line)
+        key, value = (item.get("key"), item.get("value")) if isinstance(item, dict) else (None, None)
+        if not isinstance(key, str) or not isinstance(value, dict):
+            raise Refusal(400, "A line of the commit is not of the form {key, value}")
+        if (key == "header") != (self.header is None):
+            raise Refusal(400, "A commit has one header, and it is the first line")
+        if key == "header":
             self.header = value
-        elif key == "file":
+            return
+        given = str(value.get("path"))
+        path = check_path(given.removesuffix("/") if key == "deletedFolder" else given)
+        if key == "file":
             self._add(path, self._regular(path, value))
         elif key == "lfsFile":
             self._add(path, self._large(path, value))
@@ -104,8 +113,10 @@ class Plan:
         self.changes.append(change)
 
     def _regular(self, path: str, value: dict[str, Any]) -> File:
-        content = str(value.get("content", ""))
-        data = _decoded(content) if value.get("encoding", "base64") == "base64" else content.encode()
+        content, encoding = value.get("content"), value.get("encoding", "utf-8")
+        if not isinstance(content, str) or encoding not in ("utf-8", "base64"):
+            raise Refusal(400, f'{path} needs "content", a string, and "encoding", which is utf-8 or base64')
+        data = _decoded(content) if encoding == "base64" else content.encode()
         if len(data) > REGULAR_FILE_MAX:
             raise Refusal(400, f"{path} is larger than {REGULAR_FILE_MAX:,} bytes and must go by LFS")
         if path == "README.md":
@@ -123,21 +134,25 @@ class Plan:
             raise Refusal(400, f"{path} points to an LFS object that was never uploaded: {sha256}")
         if value.get("size", size) != size:
             raise Refusal(400, f"{path} has {size} bytes, not {value['size']}")
+        self.large[sha256] = size
         return lfs_file(sha256, size)
 
     def check(self) -> tuple[str, str, str | None]:
         """Title, message and expected parent, when all of it may become a commit."""
-        if self.header is None or not str(self.header.get("summary") or "").strip():
+        title, text = (self.header or {}).get("summary"), (self.header or {}).get("description")
+        if not isinstance(title, str) or not title.strip():
             raise Refusal(400, '"summary" is required')
+        if text is not None and not isinstance(text, str):
+            raise Refusal(400, '"description" must be a string')
         if self.card is not None and len(self.card) <= CARD_MAX:
             problems = parse_card(self.card.decode("utf-8", "replace")).problems
             if problems:
                 lines = "\n".join(f"- {problem}" for problem in problems)
                 raise Refusal(400, f"Your push was rejected: invalid metadata in README.md.\n{lines}")
-        parent = self.header.get("parentCommit")
-        if parent is not None and not isinstance(parent, str):
-            raise Refusal(400, '"parentCommit" must be a commit id')
-        return str(self.header["summary"]), str(self.header.get("description") or ""), parent
+        parent = (self.header or {}).get("parentCommit")
+        if parent is not None and not (isinstance(parent, str) and SHORT_OID_PATTERN.fullmatch(parent)):
+            raise Refusal(400, '"parentCommit" must be a commit id, or its first digits')
+        return title, text or "", parent.lower() if parent else None
 
     def apply(self, before: Tree) -> Tree:
         """The files after the commit."""
@@ -194,6 +209,7 @@ def _finish(plan: Plan, user: Token) -> Response:
     call, repo = plan.call, plan.repo
     branch = call.param("rev").removeprefix("refs/heads/") or DEFAULT_BRANCH
     title, message, parent = plan.check()
+    quota.check(call, repo, plan.large.items(), 400)
     answer: dict[str, Any] = {"success": True, "hookOutput": ""}
     if call.flag("create_pr"):
         pull = open_pull_request(
@@ -205,4 +221,5 @@ def _finish(plan: Plan, user: Token) -> Response:
         oid = repo.add_commit(
             branch, plan.apply, title=title, message=message, author=user.user, parent=parent
         )
+        note_commit(repo, branch, title, oid, user.user)
     return reply(answer | {"commitOid": oid, "commitUrl": f"{call.hub.endpoint}/{repo.id}/commit/{oid}"})
