@@ -78,7 +78,7 @@ def _verified(hub: Hub, done: Published, digests: Mapping[str, str]) -> str:
     except CheckFailed as error:
         raise CheckFailed(
             f"{_landed(done)}, but {error.message}",
-            f"look at {done.address}; hubkit publish --revert --repo-id {done.repo_id} takes it back",
+            f"hubkit publish --revert --repo-id {done.repo_id} takes it back",
         ) from error
     except HubError as error:
         raise type(error)(f"{_landed(done)}, but it was not verified: {error.message}", AGAIN) from error

@@ -34,9 +34,7 @@ def verify(hub: Hub, repo_id: str, commit: str, digests: Mapping[str, str]) -> s
         if wrong:
             raise CheckFailed(f"the Hub hands out something else than was sent: {', '.join(wrong)}")
         size = sum(file.size for file in there)
-        loaded = (
-            f"{text.plural(len(there), 'file')} ({size:,} bytes) came from the Hub as they were sent"
-        )
+        loaded = f"{text.plural(len(there), 'file')} ({size:,} bytes) came from the Hub as they were sent"
         try:
             return "; ".join([loaded, *_read(directory)])
         except HubkitError as error:

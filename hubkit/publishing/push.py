@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import msgspec
 
 from hubkit import record
-from hubkit.publishing import after, checks
+from hubkit.publishing import after, checks, revisions
 from hubkit.publishing.apply import Published, apply
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.draft import Draft, for_repo
@@ -79,9 +80,26 @@ def publish_to(
         done = msgspec.structs.replace(done, notes=[*done.notes, how])
     for note in done.notes:
         say(f"Note: {note}")
-    if target.stays:
-        return done
-    return msgspec.structs.replace(done, address=target.address(done.repo_id), serve=target.serve_command)
+    return _to_be_seen(target, done, revisions.branch(options.revision))
+
+
+def _to_be_seen(target: Target, done: Published, branch: str) -> Published:
+    """The outcome with addresses where a person sees it, also when the local Hub of this process is gone."""
+    address = done.address
+    if not (done.pull_request or revisions.is_main(branch)):
+        number = branch.removeprefix("refs/pr/")
+        address += f"/discussions/{number}" if number != branch else f"/tree/{quote(branch, safe='')}"
+
+    def seen(url: str | None) -> str | None:
+        return url and url.replace(target.hub.endpoint, target.endpoint, 1)
+
+    return msgspec.structs.replace(
+        done,
+        address=seen(address) or "",
+        pull_request=seen(done.pull_request),
+        collection=seen(done.collection),
+        serve=target.serve_command,
+    )
 
 
 def _with_after(target: Target, planned: Plan, options: PushOptions) -> Plan:

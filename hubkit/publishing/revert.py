@@ -58,7 +58,7 @@ class Reversal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str
     description: str
     files: list[PutBack]
-    empties: bool = False  # whether the publish filled a repo that was just made
+    empties: bool = False  # whether it leaves no file of anybody in the repo
     refused: str | None = None
     refused_hint: str | None = None
     notes: list[str] = []
@@ -116,14 +116,10 @@ def plan_revert(hub: Hub, repo_id: str, revision: str, title: str | None = None)
         raise RepoMissing(what, "check --repo-id, --revision and whose token it is")
     with hub.calling(repo.id):
         history = hub.api.list_repo_commits(repo.id, revision=repo.head)  # the newest first
-    place = next((i for i, made in enumerate(history) if traces.is_hubkits(made.message)), None)
+    last_first = range(len(history) - 1)  # the first commit has none before it to return to
+    place = next((i for i in last_first if traces.is_hubkits(history[i].message)), None)
     if place is None:
         raise HubError(f"no commit on {revision} of {repo.id} is hubkit's", "there is nothing to take back")
-    if place + 1 == len(history):
-        raise HubError(
-            f"commit {history[place].commit_id[:12]} of {repo.id} has no commit before it to return to",
-            f"delete the repo: hf repos delete {repo.id}",
-        )
     undone, before = history[place], history[place + 1]  # hubkit commits on top of one head
     old, new = hub.files(repo.id, before.commit_id), hub.files(repo.id, undone.commit_id)
     now = hub.files(repo.id, repo.head)
@@ -142,7 +138,7 @@ def plan_revert(hub: Hub, repo_id: str, revision: str, title: str | None = None)
         title=title or _title(undone),
         description=_description(hub, repo.id, history[place:], old, files),
         files=files,
-        empties=place + 2 == len(history) and not any(file.change == "restored" for file in files),
+        empties=_left(now, files) <= {".gitattributes"},
         refused=_refusal(undone, files, touched),
         refused_hint=f"look at {hub.endpoint}/{repo.id}/commits/{revision}, and mend it by a publish",
         notes=renamed,
@@ -184,6 +180,12 @@ def _files(old: Mapping[str, RemoteFile], new: Mapping[str, RemoteFile]) -> list
         )
         for path in changed
     ]
+
+
+def _left(now: Mapping[str, RemoteFile], files: list[PutBack]) -> set[str]:
+    """The paths that are there afterwards."""
+    gone = {file.path for file in files if file.change == "removed"}
+    return {*now} - gone | {file.path for file in files if file.change == "restored"}
 
 
 def _refusal(undone: GitCommitInfo, files: list[PutBack], touched: list[str]) -> str | None:
@@ -258,7 +260,7 @@ def _verify(plan: Reversal, hub: Hub, made: Commit) -> None:
 
 
 def _reverted(plan: Reversal, made: Commit, seconds: float) -> Reverted:
-    emptied = f"that publish filled the repo, which stays; to delete it: hf repos delete {plan.repo_id}"
+    emptied = f"no file is left in the repo, which stays; to delete it: hf repos delete {plan.repo_id}"
     return Reverted(
         repo_id=plan.repo_id,
         address=f"{plan.endpoint}/{plan.repo_id}",
