@@ -309,10 +309,12 @@ def test_lfs_takes_only_what_was_announced(hub, repo):
 def test_parent_commit_guards_the_head(api, repo):
     old = api.model_info(repo).sha
     new = add(api, repo, ("a.txt", b"a"), parent_commit=old)
-    for options in ({}, {"create_pr": True}):
-        with pytest.raises(HfHubHTTPError) as caught:
-            add(api, repo, ("b.txt", b"b"), parent_commit=old, **options)
-        assert caught.value.response.status_code == 412
+    with pytest.raises(HfHubHTTPError) as caught:
+        add(api, repo, ("b.txt", b"b"), parent_commit=old)
+    assert caught.value.response.status_code == 412
+    # A pull request starts where its author began.
+    add(api, repo, ("b.txt", b"b"), parent_commit=old, create_pr=True)
+    assert api.list_repo_files(repo, revision="refs/pr/1") == [".gitattributes", "b.txt"]
     assert api.model_info(repo).sha == new.oid
 
 
@@ -369,7 +371,7 @@ def test_paths_that_leave_the_repo_are_refused(hub, api, repo, path):
         '{"key": "header"}\n',
         lines(("header", {})),
         lines(("header", {"summary": "x"}), ("submodule", {"path": "a"})),
-        lines(("header", {"summary": "x"}), ("file", {"path": "a", "content": "%%%"})),
+        lines(("header", {"summary": "x"}), ("file", {"path": "a", "content": "%%%", "encoding": "base64"})),
         lines(("header", {"summary": "x"}), ("lfsFile", {"path": "a", "oid": "../" * 20})),
         lines(("header", {"summary": "x", "parentCommit": 3})),
         lines(("header", {"summary": "x"}), ("file", {"path": ".gitattributes/x", "content": ""})),
