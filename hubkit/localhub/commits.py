@@ -17,7 +17,7 @@ from hubkit.localhub import quota, xet
 from hubkit.localhub.auth import Token
 from hubkit.localhub.call import Call, Refusal, read_json, reply
 from hubkit.localhub.card import CARD_MAX, parse_card
-from hubkit.localhub.community import note_commit, open_pull_request, pull_request_of
+from hubkit.localhub.community import note_commit, open_pull_request, writable
 from hubkit.localhub.objects import File, lfs_file
 from hubkit.localhub.repo import NotThere, Repo, Tree, check_path
 
@@ -29,7 +29,7 @@ Change = Callable[[Tree], None]
 
 def preupload(call: Call) -> Response:
     """POST /api/models/ID/preupload/REV: how each file is to be sent, and what of it is there already."""
-    repo = _writable(call)
+    repo = writable(call)
     oid = call.oid(repo)
     tree = repo.tree(oid)
     answers = []
@@ -54,16 +54,6 @@ def _decoded(text: Any) -> bytes:
         return base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError, AttributeError):
         raise Refusal(400, "The content is not base64") from None
-
-
-def _writable(call: Call) -> Repo:
-    """The repo of a commit; whoever may write somewhere may propose one, and add to what they proposed."""
-    user = call.user(write=True)
-    if call.flag("create_pr"):
-        call.participant(repo := call.repo())
-        return repo
-    pull = pull_request_of(call.repo(), call.param("rev"))
-    return call.repo(write=pull is None or pull.author != user.user)
 
 
 @dataclass(slots=True)
@@ -199,7 +189,7 @@ async def _lines(call: Call) -> AsyncIterator[bytes]:
 
 async def commit(call: Call) -> Response:
     """POST /api/models/ID/commit/REV."""
-    plan = Plan(call, await run_in_threadpool(_writable, call))
+    plan = Plan(call, await run_in_threadpool(writable, call))
     async for line in _lines(call):
         await run_in_threadpool(plan.read, line)
     return await run_in_threadpool(_finish, plan, call.user(write=True))

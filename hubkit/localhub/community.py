@@ -13,15 +13,9 @@ from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.localhub.call import Call, Refusal, count, reply
 from hubkit.localhub.history import Changes, changes_between, file_diff
 from hubkit.localhub.repo import Discussion, Exists, NotThere, Repo, Tree, now
+from hubkit.localhub.tokens import person
 
 PAGE = 50
-
-
-def _person(name: str) -> dict[str, Any]:
-    """A user as the Hub describes one beside what they wrote."""
-    marks = dict.fromkeys(("isPro", "isHf", "isHfAdmin", "isMod", "isEnterprise"), False)
-    about = {"_id": hashlib.sha1(name.encode()).hexdigest()[:24], "avatarUrl": "/mark.svg"}
-    return {"name": name, "fullname": name, "type": "user", **about, **marks}
 
 
 def event(kind: str, author: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -30,13 +24,13 @@ def event(kind: str, author: str, data: dict[str, Any]) -> dict[str, Any]:
         "id": uuid.uuid4().hex[:24],
         "type": kind,
         "createdAt": now(),
-        "author": _person(author),
+        "author": person(author),
         "data": data,
     }
 
 
 def _comment(author: str, text: str) -> dict[str, Any]:
-    latest = {"raw": text, "html": "", "updatedAt": now(), "author": _person(author)}
+    latest = {"raw": text, "html": "", "updatedAt": now(), "author": person(author)}
     edits = {"edited": False, "hidden": False, "numEdits": 0, "editors": [author], "editorAvatarUrls": []}
     return event("comment", author, {**edits, "latest": latest, "reactions": []})
 
@@ -79,6 +73,16 @@ def pull_request_of(repo: Repo, revision: str) -> Discussion | None:
     return next((d for d in repo.discussions() if d.num == number and d.is_pull_request), None)
 
 
+def writable(call: Call) -> Repo:
+    """The repo of a commit; whoever may write somewhere may propose one, and add to what they proposed."""
+    user = call.user(write=True)
+    if call.flag("create_pr"):
+        call.participant(repo := call.repo())
+        return repo
+    pull = pull_request_of(call.repo(), call.param("rev"))
+    return call.repo(write=pull is None or pull.author != user.user)
+
+
 def note_commit(repo: Repo, revision: str, title: str, oid: str, author: str) -> None:
     """Tell in a pull request of a commit to its reference."""
     with repo.lock:
@@ -114,7 +118,7 @@ def _summary(repo: Repo, found: Discussion) -> dict[str, Any]:
     return {
         "num": found.num,
         "title": found.title,
-        "author": _person(found.author),
+        "author": person(found.author),
         "createdAt": found.date,
         "status": found.status,
         "isPullRequest": found.is_pull_request,
@@ -245,7 +249,7 @@ def change_comment(call: Call) -> Response:
             call.check_owner(repo.id)
         data = comment["data"]
         text = "" if action == "hide" else call.text("content")
-        data["latest"] = data["latest"] | {"raw": text, "updatedAt": now(), "author": _person(user.user)}
+        data["latest"] = data["latest"] | {"raw": text, "updatedAt": now(), "author": person(user.user)}
         data |= {"hidden": True} if action == "hide" else {"edited": True, "numEdits": data["numEdits"] + 1}
         repo.save_discussion(found)
     return reply({"updatedComment": comment})

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 from hubkit.localhub.call import Call, Hub, Refusal, reply
+from hubkit.localhub.community import writable
 from hubkit.localhub.objects import Damaged
 
 LIFETIME = 3600
@@ -57,8 +58,7 @@ def token(call: Call) -> Response:
     """GET /api/models/ID/xet-write-token/REV, and xet-read-token."""
     owner = None
     if call.param("kind") == "write":
-        repo = call.repo(write=not call.flag("create_pr"))
-        owner = call.participant(repo).user
+        owner = call.participant(writable(call)).user
     else:
         call.check_content(call.repo())
     if not call.hub.xet:
