@@ -76,7 +76,7 @@ _PREFIX = re.compile(rb"(?:[a-z]{1,10}[-_]){0,3}")
 
 def is_example(value: bytes) -> bool:
     """Whether it is one of those by which documentation shows what a secret looks like."""
-    plain = value[:LONGEST]
+    plain = value[:100]  # a long one holds any short word by chance
     begun = _PREFIX.match(plain)
     rest = plain[begun.end() if begun else 0 :].lower()
     return len(set(rest or plain)) < 3 or _EXAMPLE.search(plain) is not None
@@ -116,8 +116,9 @@ _NO_PASSWORD = re.compile(
 
 
 def _userinfo(text: bytes, match: re.Match[bytes]) -> bool:
-    """A password in an address, and no name of a variable in its place; an image's digest is none."""
-    return not _NO_PASSWORD.match(match[1]) and text[match.end() - 1 : match.end() + 6] != b"sha256:"
+    """A password in an address; a variable, an example and the digest of an image are none."""
+    host = text[match.end() - 1 : match.end() + 60].split(b"/")[0]
+    return not (_NO_PASSWORD.match(match[1]) or host.startswith(b"sha256:") or b"example." in host)
 
 
 def _assigned(text: bytes, match: re.Match[bytes]) -> bool:

@@ -39,7 +39,7 @@ _ZIP_OF_PICKLE = b"data.pkl"  # in the first entry of what torch.save writes
 
 
 def find(directory: Path, patterns: Sequence[str], known: set[str]) -> list[str]:
-    """The files below the directory that the patterns name, by their paths, without those that are `known`.
+    """The files below the directory that the patterns name, by their paths; `known` ones belong anyway.
 
     `*` stands for slashes too, and a pattern that ends with one for all below it, as for `hf upload`. Raises
     AdapterError for a pattern that names nothing to publish.
@@ -56,7 +56,7 @@ def find(directory: Path, patterns: Sequence[str], known: set[str]) -> list[str]
         if not fit:
             raise AdapterError(*_nothing(directory, pattern, wanted))
         chosen.update(fit)
-    return sorted(chosen - known)
+    return sorted(chosen)
 
 
 def why_never(directory: Path, name: str) -> str | None:
