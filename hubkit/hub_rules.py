@@ -61,6 +61,10 @@ MODEL_INDEX_REQUIRED = ("task.type", "dataset.type", "dataset.name", "metrics[].
 # The same specification: keys of `dataset` that name something, hence strings where they are given.
 MODEL_INDEX_STRINGS = ("config", "split", "revision")
 
+# huggingface_hub/hf_api.py (create_collection, add_collection_item): how long these texts may be.
+COLLECTION_DESCRIPTION_MAX = 150
+COLLECTION_NOTE_MAX = 500
+
 # huggingface_hub/utils/_validators.py (REPO_ID_REGEX and validate_repo_id).
 REPO_NAME_MAX = 96
 _REPO_NAME = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,94}[A-Za-z0-9_])?"

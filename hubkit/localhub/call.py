@@ -237,13 +237,14 @@ class Call:
 
     def check_owner(self, repo_id: str) -> None:
         """Refuse a caller who may not write to this repo."""
-        self._permit(repo_id, self.user(write=True).may_write(repo_id))
+        self.permit(repo_id, self.user(write=True).may_write(repo_id))
 
     def check_creator(self, repo_id: str) -> None:
         """Refuse a caller who may not create a repo of this id."""
-        self._permit(repo_id, self.user(write=True).may_create(repo_id))
+        self.permit(repo_id, self.user(write=True).may_create(repo_id))
 
-    def _permit(self, repo_id: str, granted: bool) -> None:
+    def permit(self, repo_id: str, granted: bool) -> None:
+        """Refuse a caller to whom this was not granted, and say why."""
         namespace = repo_id.split("/")[0]
         if granted:
             return

@@ -203,7 +203,7 @@ def model_info(repo: Repo, oid: str, *, blobs: bool = False) -> dict[str, Any]:
         "createdAt": repo.facts["created"],
         "private": repo.private,
         "gated": repo.facts["gated"],
-        "disabled": False,
+        "disabled": bool(repo.facts.get("disabled")),
         "downloads": 0,
         "likes": 0,
         "tags": tags_of(metadata, tree),

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hubkit.localhub import (
     access,
     api,
+    collections,
     commits,
     community,
     files,
@@ -31,6 +32,7 @@ from hubkit.localhub.call import Call, Hub, Refusal, endpoint, refusal_reply, st
 REPO = "/{user}/{name}"
 MODEL = "/api/models" + REPO
 DISCUSSION = MODEL + "/discussions/{num}"
+COLLECTION = "/api/collections/{namespace}/{slug}"
 LFS = REPO + ".git/info/lfs/objects"
 
 # method, address, function; the revision of an address arrives as one part, its slashes escaped.
@@ -71,6 +73,15 @@ API: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("GET", DISCUSSION, community.details),
     ("POST", DISCUSSION + "/{action}", community.change),
     ("POST", DISCUSSION + "/comment/{comment}/{action}", community.change_comment),
+    ("GET", "/api/collections", collections.listing),
+    ("POST", "/api/collections", collections.create),
+    ("GET", COLLECTION, collections.details),
+    ("PATCH", COLLECTION, collections.update),
+    ("DELETE", COLLECTION, collections.delete),
+    ("POST", COLLECTION + "/items", collections.add_item),
+    ("POST", COLLECTION + "/items/batch", collections.update_items),
+    ("PATCH", COLLECTION + "/items/{item}", collections.update_item),
+    ("DELETE", COLLECTION + "/items/{item}", collections.delete_item),
     ("POST", LFS + "/batch", lfs.batch),
     ("POST", LFS + "/verify", lfs.verify),
     ("POST", "/api/lfs/{oid}/complete", lfs.complete),

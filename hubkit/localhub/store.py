@@ -2,6 +2,7 @@
 
     lock  address  token              who serves the directory, where, and the default user's token
     objects/blobs  objects/lfs        the bytes of files, by digest
+    collections/                      one file each, by id
     moved.json                        ids that repos had before, and the keys of those repos
     repos/USER/NAME/repo.json         visibility and date; the folder gives the id
                     trees/ commits/   by digest; a commit names its tree and its parent
@@ -24,6 +25,7 @@ from pathlib import Path
 from hubkit.hub_rules import DEFAULT_BRANCH, LFS_PATTERNS, is_repo_id
 from hubkit.localhub.objects import Objects, write_json
 from hubkit.localhub.repo import Exists, NotThere, Refused, Repo, StoreError, now
+from hubkit.localhub.shelves import Shelves
 
 MOVED = "moved.json"
 
@@ -52,6 +54,7 @@ class Store:
             self._lock_file.close()
             raise Busy(f"{root} is served by another process") from None
         self.objects = Objects(root)
+        self.shelves = Shelves(root, self.objects.scratch)
         self._lock = threading.RLock()
         self._repos: dict[str, Repo] = {}
         self._moved: dict[str, str] = _read_json(root / MOVED)

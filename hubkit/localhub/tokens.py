@@ -18,6 +18,13 @@ def key_of(name: str) -> str:
     return hashlib.sha1(name.encode()).hexdigest()[:24]
 
 
+def person(name: str) -> dict[str, Any]:
+    """A user as the Hub describes one beside what they wrote."""
+    marks = dict.fromkeys(("isPro", "isHf", "isHfAdmin", "isMod", "isEnterprise"), False)
+    about = {"_id": key_of(name), "avatarUrl": "/mark.svg"}
+    return {"name": name, "fullname": name, "type": "user", **about, **marks}
+
+
 def _organization(name: str) -> dict[str, Any]:
     about = {"type": "org", "id": key_of(name), "name": name, "fullname": name, "avatarUrl": "/mark.svg"}
     return {**about, "isEnterprise": False, "roleInOrg": "write"}
