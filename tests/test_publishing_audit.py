@@ -62,7 +62,7 @@ def test_the_flag_publishes_it_anyway(
     said = capsys.readouterr().err
     assert "HK202" in said
     assert "--no-audit" in said
-    assert run([*to, "--dry-run"]) == 0
+    assert run([*to, "--dry-run"]) == 1
     assert "Would be refused: " in capsys.readouterr().out
     assert run([*to, "--no-audit"]) == 0
 

@@ -89,27 +89,31 @@ def publish(hub: Hub, directory: Path, repo: str, **options: object) -> tuple[Pu
 # The card on the Hub
 
 
-def test_an_edit_on_the_hub_is_not_lost(carded: Path, repo: str, hub: Hub) -> None:
-    publish(hub, carded, repo)
-    edited = card_on_hub(hub, repo).replace(b"# ", b"# My ", 1)
+def test_the_same_words_changed_in_two_places_stop_the_push(plain: Path, repo: str, hub: Hub) -> None:
+    publish(hub, plain, repo)
+    edited = card_on_hub(hub, repo).replace(b"# A small", b"# My small", 1)
     edit_on_hub(hub, repo, edited)
-    with pytest.raises(errors.CardError, match="on the Hub was edited there, and would be lost") as caught:
-        publish(hub, carded, repo)
+    (plain / "README.md").write_text(fake_adapter.CARD.replace("# A small", "# Our small"))
+    before = {path: path.read_bytes() for path in plain.iterdir() if path.is_file()}
+    with pytest.raises(errors.CardError, match="was changed on the Hub and here, each in its") as caught:
+        publish(hub, plain, repo)
+    assert caught.value.message.endswith("lines under 'Our small adapter' (README.md, line 14)")
     assert "--force" in str(caught.value.hint)
     assert "--create-pr" in str(caught.value.hint)
     assert card_on_hub(hub, repo) == edited
+    assert {path: path.read_bytes() for path in plain.iterdir() if path.is_file()} == before
 
-    shown, _ = publish(hub, carded, repo, dry_run=True)
+    shown, _ = publish(hub, plain, repo, dry_run=True)
     assert isinstance(shown, Plan)
     text = show_plan(shown)
-    assert f"Would be refused: the card of {repo} on the Hub was edited there" in text
+    assert f"Would be refused: the card of {repo} was changed on the Hub and here" in text
     assert "\n-# My " in text
 
-    proposed, _ = publish(hub, carded, repo, create_pr=True)
+    proposed, _ = publish(hub, plain, repo, create_pr=True)
     assert isinstance(proposed, Published)
     assert card_on_hub(hub, repo) == edited
-    publish(hub, carded, repo, force=True)
-    assert card_on_hub(hub, repo) == (carded / "README.md").read_bytes()
+    publish(hub, plain, repo, force=True)
+    assert card_on_hub(hub, repo) == (plain / "README.md").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["carded", "plain"])
@@ -143,7 +147,7 @@ def test_a_card_written_by_hand_and_pushed_by_hubkit_is_replaced(plain: Path, re
     assert card_on_hub(hub, repo).endswith(b"More.\n")
     edit_on_hub(hub, repo, EDITED)
     (plain / "README.md").write_text(fake_adapter.CARD + "\nAnd more.\n")
-    with pytest.raises(errors.CardError, match="would be lost"):
+    with pytest.raises(errors.CardError, match="changed on the Hub and here"):
         publish(hub, plain, repo)
 
 
@@ -181,13 +185,14 @@ def test_force_on_the_command_line(plain: Path, repo: str, hub: Hub, capsys: Cap
     ]
     assert run(push) == 0
     edit_on_hub(hub, repo, EDITED)
+    (plain / "README.md").write_text(ours := fake_adapter.CARD + "\nOurs.\n")
     capsys.readouterr()
     assert run(push) == 2
     assert capsys.readouterr().err.count("\n") == 1
-    assert run([*push, "--dry-run"]) == 0
+    assert run([*push, "--dry-run"]) == 1
     assert "Would be refused" in capsys.readouterr().out
     assert run([*push, "--force"]) == 0
-    assert card_on_hub(hub, repo) == fake_adapter.CARD.encode()
+    assert card_on_hub(hub, repo) == ours.encode()
 
 
 # The card here
@@ -325,7 +330,9 @@ def test_the_same_pull_request_is_opened_once(plain: Path, repo: str, hub: Hub) 
     assert str(first.pull_request) in show_published(again)
     (plain / "README.md").write_text(fake_adapter.CARD + "\nMore.\n")
     third = apply(plan(plain, repo, hub, create_pr=True), hub)
-    assert third.pull_request == f"{hub.endpoint}/{repo}/discussions/2"
+    assert (third.pull_request, third.nothing_to_do) == (first.pull_request, False)
+    assert hub.read(repo, "README.md", third.commit).endswith(b"More.\n")
+    assert third.commit != first.commit
 
 
 def test_the_local_hub_in_place_of_the_hub_is_never_silent(
@@ -439,12 +446,13 @@ def test_a_region_that_was_taken_out_on_the_hub_is_not_brought_back(
     known.author.title = "New"
     record.write(carded, known)
     assert run(["card", "--adapter", str(carded), "--quiet"]) == 0
-    with pytest.raises(errors.CardError, match="on the Hub was edited there"):
-        publish(hub, carded, repo)
-    assert card_on_hub(hub, repo) == cut
-    edit_on_hub(hub, repo, pushed)
-    publish(hub, carded, repo)
-    assert b"# New" in card_on_hub(hub, repo)
+    done, _ = publish(hub, carded, repo)
+    assert isinstance(done, Published)
+    assert 'region "citation" taken out' in str(done.merged)
+    now = card_on_hub(hub, repo)
+    assert b"# New" in now
+    assert b"hubkit:begin citation" not in now
+    assert b"hubkit:begin license" in now
 
 
 @pytest.mark.parametrize("before", ["", "\n", " \r\n", "\ufeff"])

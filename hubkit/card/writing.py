@@ -76,17 +76,24 @@ class Prepared:
         if regions.on_disk(self.facts.adapter.directory) != self.present:
             raise CardError(f"{self.path} changed while this card was made", "run the command again")
         if self.merged.lost and self.present:
-            files.write_atomically(_free_name(self.path), self.path.read_bytes())
+            keep_original(self.path)
         files.write_atomically(self.path, self.merged.text.encode(errors="surrogateescape"))
         return "written"
 
 
 def prepare(
-    facts: Facts, written: Written | None, template: Path | None = None, wishes: Wishes | None = None
+    facts: Facts,
+    written: Written | None,
+    template: Path | None = None,
+    wishes: Wishes | None = None,
+    instead: str | None = None,
 ) -> Prepared:
-    """Render the card of these facts and merge it with the one on disk. Raises CardError."""
+    """Render the card of these facts and merge it with the one on disk, or with one `instead`.
+
+    Raises CardError.
+    """
     wishes = wishes or Wishes()
-    present = regions.on_disk(facts.adapter.directory)
+    present = regions.on_disk(facts.adapter.directory) if instead is None else instead
     author = words.with_front_matter(facts.author, present, written, wishes.told)
     metadata = front_matter.metadata(facts)
 
@@ -163,6 +170,11 @@ def edited(directory: Path, name: str) -> CardError:
 
 def _printable(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def keep_original(path: Path) -> None:
+    """Keep a copy of a card whose words the new one does not have."""
+    files.write_atomically(_free_name(path), path.read_bytes())
 
 
 def _free_name(path: Path) -> Path:

@@ -12,7 +12,7 @@ or, when the card is written already, `publish(directory, options, start_local_h
 
 from hubkit.publishing.apply import Published
 from hubkit.publishing.options import PushOptions
-from hubkit.publishing.plan import Plan, PlannedFile
+from hubkit.publishing.planned import Plan, PlannedFile
 from hubkit.publishing.push import publish, publish_to
 from hubkit.publishing.revert import Reversal, Reverted, take_back
 from hubkit.publishing.target import Target, open_target, resolve_repo_id

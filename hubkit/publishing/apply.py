@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from hubkit.errors import CardError, HeadMoved, HubError, HubkitError, RepoMissing
-from hubkit.hub import Hub, LocalFile, RemoteFile
-from hubkit.hub_commit import Commit, make_commit, open_pull_request
+from hubkit.hub import Hub, RemoteFile
+from hubkit.hub_commit import Commit, make_commit
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.hub_upload import Storage
 from hubkit.publishing import remote_card
 from hubkit.publishing.contents import CARD_NAME
-from hubkit.publishing.plan import Plan, check_visibility
+from hubkit.publishing.plan import check_visibility, planned
+from hubkit.publishing.planned import Plan, PlannedFile
 
+Again = Callable[[Plan], Plan]  # a plan made anew, on the head of today, with all written that it needs
 MOST_RETRIES = 3
 
 
@@ -29,6 +32,8 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     new_bytes: int = 0  # of the files that were added or changed
     sent_bytes: int = 0  # of those that the Hub did not have yet: what went over the wire
     seconds: float = 0.0
+    merged: str | None = None  # what was taken over from the Hub's card
+    removed: list[str] = []  # from the Hub, in the same commit
     pull_request: str | None = None
     tag: str | None = None  # that was set on the commit
     collection: str | None = None  # the address of the one that holds the repo
@@ -38,48 +43,50 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes: list[str] = []
 
 
-def apply(plan: Plan, hub: Hub) -> Published:
+def apply(plan: Plan, hub: Hub, again: Again | None = None) -> Published:
     """Make the commit of a plan, or none when the Hub holds it all.
 
-    When somebody commits meanwhile, the plan is carried over to the new head, three times at most, and only
-    if none of its files was touched. Otherwise HeadMoved is raised, and nothing is overwritten. Raises
-    CardError for a plan that says itself that it may not be carried out.
+    When somebody commits meanwhile, the plan is carried over to the new head, three times at most. If they
+    touched a file of it, it is made `again`; without that, and where it cannot be, HeadMoved is raised, and
+    nothing is overwritten. Raises CardError for a plan that says itself that it may not be carried out.
     """
     if plan.refused:
         raise CardError(plan.refused, plan.refused_hint)
     started = time.monotonic()
-    files = [file.local(plan.directory) for file in plan.files]
-    card = next(file for file in files if file.path == CARD_NAME)
-    _check_unchanged(files)
-    head = _prepare(plan, hub)
-    before = hub.files(plan.repo_id, plan.head) if plan.head else {}
-    for retries_left in range(MOST_RETRIES, -1, -1):
-        remote = before if head == plan.head else hub.files(plan.repo_id, head)
-        _check_untouched(plan, files, before, remote)
-        changed = [file for file in files if not file.equals(remote.get(file.path))]
-        if not changed:
-            return _published(plan, head, started)
-        if plan.create_pr and (there := open_pull_request(hub, plan.repo_id, files)):
-            return _published(plan, there.oid, started, pull_request=there.url)
+    _check_unchanged(plan)
+    plan = _on(_prepare(plan, hub), plan, hub, again)
+    for tries_left in range(MOST_RETRIES, -1, -1):
+        if not plan.changes:
+            return _published(plan, started)
         try:
-            commit = make_commit(
-                hub,
-                plan.repo_id,
-                changed,
-                title=plan.title,
-                parent=head,
-                revision=plan.revision,
-                create_pr=plan.create_pr,
-                description=remote_card.description(card.sha256),
-            )
-        except HeadMoved:
-            if not retries_left:
-                raise
-            head = _require_head(plan, hub, plan.revision)
+            commit = _commit(plan, hub)
+        except HeadMoved as error:
+            if not tries_left:
+                raise HeadMoved(
+                    f"{error.message}; it moved at each of {MOST_RETRIES + 1} tries", error.hint
+                ) from error
+            plan = _on(_require_head(plan, hub, plan.target), plan, hub, again)
         else:
-            _verify(plan, hub, files, commit)
-            return _published(plan, commit.oid, started, commit, sum(file.size for file in changed))
+            _verify(plan, hub, commit)
+            return _published(plan, started, commit)
     raise AssertionError("unreachable")
+
+
+def _commit(plan: Plan, hub: Hub) -> Commit:
+    files = [file.local(plan.directory) for file in plan.pushed if file.change != "unchanged"]
+    card = next(file.sha256 for file in plan.pushed if file.path == CARD_NAME)
+    assert plan.head is not None
+    return make_commit(
+        hub,
+        plan.repo_id,
+        files,
+        title=plan.title,
+        parent=plan.head,
+        revision=plan.target,
+        create_pr=plan.create_pr and plan.onto is None,
+        description=remote_card.description(card),
+        removed=plan.removed,
+    )
 
 
 def _prepare(plan: Plan, hub: Hub) -> str:
@@ -90,7 +97,7 @@ def _prepare(plan: Plan, hub: Hub) -> str:
         hub.create_branch(plan.repo_id, plan.revision, plan.head or _require_head(plan, hub, DEFAULT_BRANCH))
     if plan.head and not plan.creates_branch:
         return plan.head
-    return _require_head(plan, hub, plan.revision)
+    return _require_head(plan, hub, plan.target)
 
 
 def _require_head(plan: Plan, hub: Hub, revision: str) -> str:
@@ -101,34 +108,67 @@ def _require_head(plan: Plan, hub: Hub, revision: str) -> str:
     return repo.head
 
 
-def _check_unchanged(files: list[LocalFile]) -> None:
+def _check_unchanged(plan: Plan) -> None:
     """The files must still be those that were hashed for the plan."""
-    for file in files:
+    for file in [one.local(plan.directory) for one in plan.pushed]:
         found = file.source.stat() if file.source.is_file() else None
         if found is None or (found.st_size, found.st_mtime_ns) != (file.size, file.modified_ns):
             raise HubkitError(f"{file.source} changed after the plan was made", "run the command again")
 
 
-def _check_untouched(
-    plan: Plan, files: list[LocalFile], before: dict[str, RemoteFile], now: dict[str, RemoteFile]
-) -> None:
-    """None of our files may have been changed by somebody else since the plan was made."""
-    touched = [
+def _on(head: str, plan: Plan, hub: Hub, again: Again | None) -> Plan:
+    """The plan on another head: as it is where nobody touched its files since, else made again."""
+    if head == plan.head:
+        return plan
+    before = hub.files(plan.repo_id, plan.head) if plan.head else {}
+    now = hub.files(plan.repo_id, head)
+    if touched := touched_since(plan, before, now):
+        if again is None:
+            raise overwriting(plan, touched)
+        made = again(plan)
+        if made.refused:
+            raise CardError(made.refused, made.refused_hint)
+        _check_unchanged(made)
+        return made
+    return msgspec.structs.replace(plan, head=head, files=[_against(file, now) for file in plan.files])
+
+
+def _against(file: PlannedFile, now: Mapping[str, RemoteFile]) -> PlannedFile:
+    """The file as it differs from what the Hub holds now; what is gone already need not be removed."""
+    there = now.get(file.path)
+    if file.change == "removed":
+        return file if there else msgspec.structs.replace(file, change="unchanged")
+    return planned(file.local(""), there)
+
+
+def touched_since(plan: Plan, before: Mapping[str, RemoteFile], now: Mapping[str, RemoteFile]) -> list[str]:
+    """The files of a plan that somebody else changed since it was made, to something else than planned."""
+    return [
         file.path
-        for file in files
-        if before.get(file.path) != now.get(file.path) and not file.equals(now.get(file.path))
-    ]
-    if touched:
-        raise HeadMoved(
-            f"somebody else changed {', '.join(touched)} of {plan.repo_id} since the plan was made",
-            f"look at {plan.endpoint}/{plan.repo_id}/commits/{plan.revision}, then run the command again",
+        for file in plan.files
+        if before.get(file.path) != now.get(file.path)
+        and not (
+            file.path not in now if file.change == "removed" else file.local("").equals(now.get(file.path))
         )
+    ]
 
 
-def _verify(plan: Plan, hub: Hub, files: list[LocalFile], commit: Commit) -> None:
-    """The commit must hold every planned digest, and the card must be served as it was written."""
+def overwriting(plan: Plan, touched: list[str]) -> HeadMoved:
+    """What to say where a plan would overwrite what somebody else just wrote."""
+    return HeadMoved(
+        f"somebody else changed {', '.join(touched)} of {plan.repo_id} since the plan was made",
+        f"look at {plan.endpoint}/{plan.repo_id}/commits/{plan.target}, then run the command again",
+    )
+
+
+def _verify(plan: Plan, hub: Hub, commit: Commit) -> None:
+    """The commit must hold every planned digest and nothing that was removed, and the card be as written.
+
+    It is that commit that is looked at: somebody may have made another one on top of it since.
+    """
     there = hub.files(plan.repo_id, commit.oid)
-    wrong = [file.path for file in files if not file.equals(there.get(file.path))]
+    wrong = [file.path for file in plan.pushed if not file.local("").equals(there.get(file.path))]
+    wrong += [path for path in plan.removed if path in there]
     card = Path(plan.directory) / CARD_NAME
     if not wrong and hub.read(plan.repo_id, CARD_NAME, commit.oid) != card.read_bytes():
         wrong = [CARD_NAME]
@@ -139,21 +179,16 @@ def _verify(plan: Plan, hub: Hub, files: list[LocalFile], commit: Commit) -> Non
         )
 
 
-def _published(
-    plan: Plan,
-    head: str,
-    started: float,
-    commit: Commit | None = None,
-    new_bytes: int = 0,
-    pull_request: str | None = None,
-) -> Published:
-    pull_request = commit.pull_request if commit else pull_request
+def _published(plan: Plan, started: float, commit: Commit | None = None) -> Published:
+    pull_request = plan.pull_request or (commit.pull_request if commit else None)
     return Published(
         repo_id=plan.repo_id,
         address=pull_request or f"{plan.endpoint}/{plan.repo_id}",
-        commit=head,
+        commit=commit.oid if commit else plan.head or "",
         nothing_to_do=commit is None,
-        new_bytes=new_bytes,
+        new_bytes=plan.new_bytes if commit else 0,
+        merged=plan.merged,
+        removed=plan.removed if commit else [],
         seconds=round(time.monotonic() - started, 3),
         pull_request=pull_request,
         storage=commit.storage if commit else None,

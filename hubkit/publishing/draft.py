@@ -1,16 +1,21 @@
-"""Record and card as they would be written for a repo: written before a push, only shown by a dry run."""
+"""Record and card as they would be written for a repo: written before a push, only shown by a dry run.
+
+A draft is made from the facts. An overlay is what a push puts over the directory, whatever it comes from: a
+draft, a card that was joined with the Hub's, a record that remembers what was published.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 
-from hubkit import record
+from hubkit import files, record
 from hubkit.card import facts, figures, fragments, regions, writing
 from hubkit.card.writing import Outcome, Prepared, Wishes
+from hubkit.errors import HubkitError
 from hubkit.record import Author, Record
 
 
@@ -74,3 +79,70 @@ def for_repo(directory: Path, repo_id: str) -> Draft | None:
     if card is None or not regions.is_touched(card) or regions.has_own_template(card):
         return None
     return draft(directory, repo_id) if record.read(directory).repo_id != repo_id else None
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """Files that a push writes to the directory before it, over those that lie there."""
+
+    directory: Path
+    record: Record
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    before: Mapping[str, bytes | None] = field(default_factory=dict)  # what lay there when it was planned
+    unlinked: tuple[str, ...] = ()
+    loses: bool = False  # words that the card there holds
+
+    @property
+    def card(self) -> bytes | None:
+        """The card, where it is another than the one that lies there."""
+        return self.files.get(regions.CARD_NAME)
+
+    def put(self, name: str, content: bytes, over: bytes | None = None) -> Overlay:
+        """The same with one file more, or another in its place; `over` is what lay there when it was read."""
+        before = self.before if name in self.before else {**self.before, name: over or self._there(name)}
+        return replace(self, files={**self.files, name: content}, before=before)
+
+    def remember(self, known: Record) -> Overlay:
+        """The same with this record."""
+        return replace(self.put(record.RECORD_NAME, record.to_bytes(known)), record=known)
+
+    def write(self) -> None:
+        """Write what differs, each file beside its place and then renamed; the record last.
+
+        Raises HubkitError where somebody changed one of them since they were read.
+        """
+        for name in self.files:
+            if self._there(name) != self.before[name]:
+                raise HubkitError(f"{self.directory / name} changed meanwhile", "run the command again")
+        new = {name: content for name, content in self.files.items() if content != self.before[name]}
+        ours = (regions.CARD_NAME, record.RECORD_NAME)
+        figures.write(self.directory, {name: content for name, content in new.items() if name not in ours})
+        if self.loses and regions.CARD_NAME in new and self.before[regions.CARD_NAME]:
+            writing.keep_original(self.directory / regions.CARD_NAME)
+        for name in ours:
+            if name in new:
+                files.write_atomically(self.directory / name, new[name])
+        figures.remove(self.directory, self.unlinked)
+
+    def _there(self, name: str) -> bytes | None:
+        path = self.directory / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise HubkitError(f"cannot read {path}: {why}", "look at what lies there") from error
+
+
+def overlay(directory: Path, draft: Draft | None = None) -> Overlay:
+    """What a draft puts over a directory; without one, nothing."""
+    if draft is None:
+        return Overlay(directory, record.read(directory))
+    made = Overlay(directory, draft.record, unlinked=draft.unlinked, loses=draft.prepared.merged.lost)
+    if (present := draft.prepared.present) is not None:
+        over = present.encode(errors="surrogateescape")
+        made = made.put(regions.CARD_NAME, draft.files[regions.CARD_NAME], over)
+    for name, content in draft.files.items():
+        made = made.put(name, content)
+    return made

@@ -1,150 +1,169 @@
 """What a push would change, as data: made without changing anything, and carried out by apply.py.
 
-A plan is made from a directory and the head of a repo, and holds for that head only. It can be printed, kept
-as JSON, and needs no right to write.
+A plan is made from a directory and the head of a repo, and holds for that head only. It needs no right to
+write. With it comes the overlay: what has to be written to the directory before it can be carried out.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import msgspec
 
 from hubkit import adapter, hub_rules, record
 from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
-from hubkit.publishing import audited, checks, remote_card, revisions
+from hubkit.publishing import audited, checks, merging, proposals, remote_card, removing, revisions
 from hubkit.publishing.audited import Audited
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents
-from hubkit.publishing.draft import Draft
+from hubkit.publishing.draft import Draft, Overlay, overlay
+from hubkit.publishing.merging import Here, Settled, Since, There
+from hubkit.publishing.planned import Change, Plan, PlannedFile
+from hubkit.publishing.proposals import Proposal
+
+MOST_REMEMBERED = 8  # cards that were published from a directory
 
 
-class PlannedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A file to be pushed and how it differs from the Hub's."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What was asked for: the options of a push, as a plan needs them.
 
-    path: str
-    size: int
-    change: Literal["added", "changed", "unchanged"]
-    sha256: str
-    oid: str | None = None  # git blob id, small files only
-    modified_ns: int
+    `remember` lets the record tell which card was published, so that the next push can tell who changed what.
+    """
 
-    def local(self, directory: str) -> LocalFile:
-        """The file as hub.py wants it."""
-        source = Path(directory) / self.path
-        return LocalFile(self.path, source, self.size, self.sha256, self.oid, self.modified_ns)
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a push of `directory` would change at `repo_id`, planned on the commit `head`."""
-
-    endpoint: str
-    repo_id: str
-    directory: str
-    revision: str
-    creates_repo: bool
-    creates_branch: bool
-    visibility: str  # for a person: "private", "public", "public (the Hub's default)"
-    title: str
-    files: list[PlannedFile]
-    card_diff: str
-    private: bool | None = None  # asked for when the repo is created; absent: the Hub's default
-    head: str | None = None
+    revision: str | None = None
+    private: bool | None = None
     create_pr: bool = False
-    remote_only: list[str] = []  # on the Hub and not here: left alone
-    left_out: list[str] = []  # here, and not published
-    refused: str | None = None  # why this card may not be pushed
-    refused_hint: str | None = None
-    notes: list[str] = []
+    commit_message: str | None = None
+    watched: bool = False
+    force: bool = False
+    audit: bool = True
+    choice: Choice | None = None
+    delete: tuple[str, ...] = ()
+    remember: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, and what is to be written to the directory before it is carried out."""
+
+    plan: Plan
+    overlay: Overlay
+
+    def write(self, plan: Plan) -> Plan:
+        """Write the overlay; the plan that can be carried out then."""
+        self.overlay.write()
+        files = [
+            msgspec.structs.replace(file, modified_ns=_modified(self.overlay.directory / file.path))
+            if file.path in self.overlay.files and file.change != "removed"
+            else file
+            for file in plan.files
+        ]
+        return msgspec.structs.replace(plan, files=files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a push goes: the repo, the commit to build on, and what that holds."""
+
+    hub: Hub
+    asked_id: str
+    repo: Repo | None
+    head: str | None
+    revision: str
+    proposal: Proposal | None = None
+    files: Mapping[str, RemoteFile] = field(default_factory=dict)
 
     @property
-    def changes(self) -> list[PlannedFile]:
-        """The files that are added or changed."""
-        return [file for file in self.files if file.change != "unchanged"]
-
-    @property
-    def new_bytes(self) -> int:
-        """The bytes of the files that are added or changed."""
-        return sum(file.size for file in self.changes)
-
-    @property
-    def nothing_to_do(self) -> bool:
-        """Whether the Hub holds all of it already."""
-        return not (self.changes or self.creates_repo or self.creates_branch)
+    def repo_id(self) -> str:
+        """The id of the repo, the new one where it was renamed."""
+        return self.repo.id if self.repo else self.asked_id
 
 
-def plan(
+def plan(directory: Path, repo_id: str, hub: Hub, draft: Draft | None = None, **asked: Any) -> Plan:
+    """The plan alone; `asked` are the fields of `Asked`."""
+    return prepare(directory, repo_id, hub, Asked(**asked), draft).plan
+
+
+def prepare(
     directory: Path,
     repo_id: str,
     hub: Hub,
-    *,
-    revision: str | None = None,
-    private: bool | None = None,
-    create_pr: bool = False,
-    commit_message: str | None = None,
-    watched: bool = False,
-    force: bool = False,
+    asked: Asked,
     draft: Draft | None = None,
-    audit: bool = True,
-    choice: Choice | None = None,
-) -> Plan:
+    since: Since | None = None,
+) -> Prepared:
     """Compare a directory with a repo. Raises HubkitError for what must not or cannot be published.
 
-    A card on the Hub that somebody wrote or edited there is not replaced without `force`, and one that the
-    `audit` finds false is not pushed: the plan says so, and cannot be carried out. `draft` stands in for
-    record and card: that plan can be carried out when the draft is written, and `written` was told so.
-    A repo that is to be created is private when neither the user said otherwise nor anybody is watching.
+    A card that somebody edited on the Hub is joined with the one here (merging.py); where that cannot be, and
+    where the `audit` finds the card false, the plan says why it is refused. `draft` stands in for record and
+    card. A repo that is to be created is private when neither the user said otherwise nor anybody is
+    watching. `since` is given when a plan is made again.
     """
-    repo_id = full_repo_id(repo_id, hub.user)
-    revision = revisions.branch(revision)
-    contents = checks.read(directory, draft, choice)
-    repo = hub.repo(repo_id, revision)
-    _check_pull_request(create_pr, revision, repo_id, repo)
-    check_visibility(repo, private)
-    revisions.check_on_hub(hub, repo, revision)
-    head = _head(hub, repo, revision)
-    remote = hub.files(repo_id, head) if head else {}
-    files = [_planned(file, remote.get(file.path)) for file in contents.files]
-    theirs, refusal = _their_card(hub, repo_id, head, remote, files, force or create_pr)
-    found = audited.audit(directory, contents, draft) if audit else Audited()
-    refusal = refusal or found.refusal
-    wanted = True if private is None and not watched else private
+    over = overlay(directory, draft)
+    contents = checks.read(directory, over if over.files else None, asked.choice)
+    place = _place(hub, repo_id, asked)
+    ours = contents.read(CARD_NAME)
+    theirs = _their_card(place, contents)
+    settled = _settled(place, Here(over, ours, draft, asked.force, asked.create_pr, since), theirs)
+    settled = replace(settled, overlay=_remembering(settled, place, ours, asked, contents))
+    if settled.overlay is not over:
+        contents = checks.read(directory, settled.overlay, asked.choice)
+    files = [planned(file, place.files.get(file.path)) for file in contents.files]
+    card = contents.read(CARD_NAME)
+    gone, notes = removing.find(
+        hub, place.repo_id, place.head, place.files, contents.names, card, asked.delete
+    )
+    files += [_removed(path, place.files[path]) for path in gone]
+    found = audited.audit(directory, contents) if asked.audit else Audited()
+    diff = _card_diff(directory, place.asked_id, card, theirs, files)
+    made = _plan(place, directory, files, settled.refusal or found.refusal, asked, diff)
+    made = msgspec.structs.replace(
+        made,
+        merged=settled.line,
+        findings=list(found.findings),
+        left_out=list(contents.left_out),
+        notes=_notes(directory, place, asked.private, settled.overlay.record)
+        + _opinion(place, card, files)
+        + [*found.notes, *settled.notes, *notes, *proposals.conflict_note(place.proposal)],
+    )
+    return Prepared(made, settled.overlay)
+
+
+def _plan(
+    place: _Place,
+    directory: Path,
+    files: list[PlannedFile],
+    refusal: CardError | None,
+    asked: Asked,
+    card_diff: str,
+) -> Plan:
+    repo, proposal = place.repo, place.proposal
+    wanted = True if asked.private is None and not asked.watched else asked.private
     return Plan(
-        endpoint=hub.endpoint,
-        repo_id=repo.id if repo else repo_id,
+        endpoint=place.hub.endpoint,
+        repo_id=place.repo_id,
         directory=str(directory),
-        revision=revision,
-        head=head,
+        revision=place.revision,
+        head=place.head,
         creates_repo=repo is None,
-        creates_branch=revision != hub_rules.DEFAULT_BRANCH and (repo is None or repo.head is None),
+        creates_branch=place.revision != hub_rules.DEFAULT_BRANCH and (repo is None or repo.head is None),
         private=None if repo else wanted,
         visibility=_visibility(repo, wanted),
-        create_pr=create_pr,
-        title=commit_message or _title(files),
+        create_pr=asked.create_pr,
+        pull_request=proposal.url if proposal else None,
+        onto=proposal.ref if proposal else None,
+        title=asked.commit_message or _title(files),
         files=files,
-        remote_only=sorted(set(remote) - {file.path for file in files}),
-        left_out=list(contents.left_out),
-        card_diff=_card_diff(directory, repo_id, contents, theirs, files),
-        notes=_notes(directory, repo_id, repo, private, draft)
-        + _opinion(hub, repo_id, contents, files)
-        + list(found.notes),
+        card_diff=card_diff,
+        remote_only=sorted(set(place.files) - {file.path for file in files}),
         refused=refusal.message if refusal else None,
         refused_hint=refusal.hint if refusal else None,
     )
-
-
-def written(plan: Plan, draft: Draft) -> Plan:
-    """A plan that was made with a draft, now that the draft is written to the directory."""
-    files = [
-        msgspec.structs.replace(file, modified_ns=file.local(plan.directory).source.stat().st_mtime_ns)
-        if file.path in draft.files
-        else file
-        for file in plan.files
-    ]
-    return msgspec.structs.replace(plan, files=files)
 
 
 def full_repo_id(repo_id: str, user: Callable[[], str]) -> str:
@@ -165,6 +184,20 @@ def check_visibility(repo: Repo | None, private: bool | None) -> None:
         )
 
 
+def _place(hub: Hub, repo_id: str, asked: Asked) -> _Place:
+    """Look at the repo. Raises HubError for one that must not be pushed to like this."""
+    repo_id = full_repo_id(repo_id, hub.user)
+    revision = revisions.branch(asked.revision)
+    repo = hub.repo(repo_id, revision)
+    _check_pull_request(asked.create_pr, revision, repo_id, repo)
+    check_visibility(repo, asked.private)
+    revisions.check_on_hub(hub, repo, revision)
+    proposal = proposals.find(hub, repo.id) if repo and asked.create_pr else None
+    head = proposal.head if proposal else _head(hub, repo)
+    files = hub.files(repo.id, head) if repo and head else {}
+    return _Place(hub, repo_id, repo, head, revision, proposal, files)
+
+
 def _check_pull_request(create_pr: bool, revision: str, repo_id: str, repo: Repo | None) -> None:
     if create_pr and repo is None:
         raise RepoMissing(
@@ -176,7 +209,7 @@ def _check_pull_request(create_pr: bool, revision: str, repo_id: str, repo: Repo
         )
 
 
-def _head(hub: Hub, repo: Repo | None, revision: str) -> str | None:
+def _head(hub: Hub, repo: Repo | None) -> str | None:
     """The commit to build on: the head of the revision, or of the main branch that it will start from."""
     if repo is None or repo.head:
         return repo.head if repo else None
@@ -184,10 +217,38 @@ def _head(hub: Hub, repo: Repo | None, revision: str) -> str | None:
     return main.head if main else None
 
 
-def _planned(file: LocalFile, remote: RemoteFile | None) -> PlannedFile:
-    change: Literal["added", "changed", "unchanged"] = (
-        "added" if remote is None else "unchanged" if file.equals(remote) else "changed"
-    )
+def _their_card(place: _Place, contents: Contents) -> bytes | None:
+    """The Hub's card, where it is another than ours."""
+    ours = next(file for file in contents.files if file.path == CARD_NAME)
+    if ours.equals(place.files.get(CARD_NAME)):
+        return contents.read(CARD_NAME)
+    return remote_card.fetch(place.hub, place.repo_id, place.head, place.files)
+
+
+def _settled(place: _Place, here: Here, theirs: bytes | None) -> Settled:
+    if place.head is None or CARD_NAME not in place.files:
+        return Settled(here.overlay)
+    return merging.settle(There(place.hub, place.repo_id, place.head, place.files, theirs), here)
+
+
+def _remembering(settled: Settled, place: _Place, ours: bytes, asked: Asked, contents: Contents) -> Overlay:
+    """The overlay with a record that tells which card is published, where another is."""
+    over = settled.overlay
+    card = over.card or ours
+    there = place.files.get(CARD_NAME)
+    if not asked.remember or record.RECORD_NAME not in contents.names:
+        return over
+    if remote_card.is_same(card, there) and not settled.taken:
+        return over
+    known = over.record.pushed
+    now = [remote_card.digest(one) for one in (card, settled.base) if one is not None]
+    pushed = list(dict.fromkeys([*now, *known]))[:MOST_REMEMBERED]
+    return over if pushed == known else over.remember(msgspec.structs.replace(over.record, pushed=pushed))
+
+
+def planned(file: LocalFile, remote: RemoteFile | None) -> PlannedFile:
+    """A file to be pushed, as it differs from the Hub's."""
+    change: Change = "added" if remote is None else "unchanged" if file.equals(remote) else "changed"
     return PlannedFile(
         path=file.path,
         size=file.size,
@@ -196,6 +257,16 @@ def _planned(file: LocalFile, remote: RemoteFile | None) -> PlannedFile:
         oid=file.oid,
         modified_ns=file.modified_ns,
     )
+
+
+def _removed(path: str, remote: RemoteFile) -> PlannedFile:
+    return PlannedFile(
+        path=path, size=remote.size, change="removed", sha256=remote.sha256 or "", oid=remote.oid
+    )
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def _visibility(repo: Repo | None, private: bool | None) -> str:
@@ -207,60 +278,45 @@ def _visibility(repo: Repo | None, private: bool | None) -> str:
 def _title(files: list[PlannedFile]) -> str:
     """The title of the commit when the user gave none: what happens to the weights, or to the card alone."""
     weights = next(file.change for file in files if file.path == adapter.WEIGHTS_NAME)
-    verb = {"added": "Add", "changed": "Update"}.get(weights)
-    return f"{verb} adapter and model card" if verb else "Update model card"
-
-
-def _their_card(
-    hub: Hub,
-    repo_id: str,
-    head: str | None,
-    remote: dict[str, RemoteFile],
-    files: list[PlannedFile],
-    may_replace: bool,
-) -> tuple[bytes | None, CardError | None]:
-    """The Hub's card, where a push would replace it, and why that may not be."""
-    if not any(file.path == CARD_NAME and file.change == "changed" for file in files):
-        return None, None
-    theirs = remote_card.fetch(hub, repo_id, head, remote)
-    return theirs, None if may_replace else remote_card.refusal(hub, repo_id, head, remote, theirs)
+    if verb := {"added": "Add", "changed": "Update"}.get(weights):
+        return f"{verb} adapter and model card"
+    changes = {file.change for file in files} - {"unchanged"}
+    return "Remove files that are no longer needed" if changes == {"removed"} else "Update model card"
 
 
 def _card_diff(
-    directory: Path, repo_id: str, contents: Contents, theirs: bytes | None, files: list[PlannedFile]
+    directory: Path, repo_id: str, card: bytes, theirs: bytes | None, files: list[PlannedFile]
 ) -> str:
-    """The unified diff from the Hub's card to this one."""
+    """The unified diff from the Hub's card to the one to be pushed."""
     ours = next(file for file in files if file.path == CARD_NAME)
     too_large = ours.size > remote_card.LARGEST or (ours.change == "changed" and theirs is None)
     if ours.change == "unchanged" or too_large:
         return ""
-    old, new = (theirs or b"").decode("utf-8", "replace"), contents.read(CARD_NAME).decode("utf-8")
+    old, new = (theirs or b"").decode("utf-8", "replace"), card.decode("utf-8")
     names = (f"{repo_id}/{CARD_NAME}", str(directory / CARD_NAME))
     lines = difflib.unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="")
     return "\n".join(lines)
 
 
-def _opinion(hub: Hub, repo_id: str, contents: Contents, files: list[PlannedFile]) -> list[str]:
+def _opinion(place: _Place, card: bytes, files: list[PlannedFile]) -> list[str]:
     """What the Hub itself warns about in a card that is new to it. Raises HubError when it refuses it."""
     if all(file.change == "unchanged" for file in files if file.path == CARD_NAME):
         return []
-    card = contents.read(CARD_NAME).decode("utf-8")
-    return [f"the Hub warns about the card: {warning}" for warning in hub.validate_card(repo_id, card)]
+    said = place.hub.validate_card(place.asked_id, card.decode("utf-8"))
+    return [f"the Hub warns about the card: {warning}" for warning in said]
 
 
-def _notes(
-    directory: Path, repo_id: str, repo: Repo | None, private: bool | None, draft: Draft | None
-) -> list[str]:
+def _notes(directory: Path, place: _Place, private: bool | None, known: record.Record) -> list[str]:
     notes = []
+    repo, repo_id = place.repo, place.asked_id
     if repo and repo.id != repo_id:
         notes.append(f"{repo_id} was renamed to {repo.id}, which is published to")
     if repo and private is not None and private != repo.private:
         is_now = "private" if repo.private else "public"
         notes.append(f"{repo.id} exists and stays {is_now}; its settings page changes that")
-    named = (draft.record if draft else record.read(directory)).repo_id
-    if named and named != repo_id:
+    if known.repo_id and known.repo_id != repo_id:
         notes.append(
-            f"the card was written for {named}; write it for this repo with"
+            f"the card was written for {known.repo_id}; write it for this repo with"
             f" hubkit card --adapter {directory} --repo-id {repo_id}"
         )
     return notes

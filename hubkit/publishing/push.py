@@ -14,7 +14,10 @@ from hubkit.publishing.apply import Published, apply
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.draft import Draft, for_repo
 from hubkit.publishing.options import PushOptions
-from hubkit.publishing.plan import Plan, plan, written
+from hubkit.publishing.plan import Asked, Prepared, prepare
+from hubkit.publishing.planned import Plan
+from hubkit.publishing.replanning import differs, replan
+from hubkit.publishing.show import show_plan
 from hubkit.publishing.target import StartLocalHub, Target, open_target, resolve_repo_id
 
 Say = Callable[[str], None]
@@ -50,37 +53,60 @@ def publish_to(
     written when the Hub was reached and nothing stands against the push; by a dry run, never.
     """
     draft = draft or for_repo(directory, repo_id)
-    planned = plan(
-        directory,
-        repo_id,
-        target.hub,
-        revision=options.revision,
-        private=options.private,
-        create_pr=options.create_pr,
-        commit_message=options.commit_message,
-        watched=options.watched or target.local_hub is not None,  # on this machine nothing gets out
-        force=options.force,
-        draft=draft,
-        audit=options.audit,
-        choice=options.choice,
-    )
-    planned = _with_after(target, planned, options)
+    asked = _asked(options, watched=options.watched or target.local_hub is not None)
+    prepared = prepare(directory, repo_id, target.hub, asked, draft)
+    planned = _with_after(target, prepared.plan, options)
     if options.dry_run:
         return msgspec.structs.replace(planned, endpoint=target.endpoint)
-    if draft and not planned.refused:
-        if not options.create_pr:
+    if not planned.refused:
+        if prepared.overlay.files and not options.create_pr:
             target.hub.check_writable(planned.repo_id)
-        draft.write(directory)
-        say(f"wrote {directory / CARD_NAME} anew for {repo_id}")
-        planned = written(planned, draft)
-    done = apply(planned, target.hub)
-    digests = {file.path: file.sha256 for file in planned.files}
+        if draft:
+            say(f"wrote {directory / CARD_NAME} anew for {repo_id}")
+        planned = _written(prepared, planned, say)
+
+    def again(old: Plan) -> Plan:
+        nonlocal planned
+        made = replan(old, target.hub, asked)
+        planned = _with_after(target, made.plan, options)
+        if not planned.refused:
+            if differs(old, planned):
+                shown = show_plan(msgspec.structs.replace(planned, card_diff="", merged=None))
+                say(f"somebody else committed to {planned.repo_id} meanwhile; the plan is now:\n{shown}")
+            planned = _written(made, planned, say)
+        return planned
+
+    done = apply(planned, target.hub, again)
+    digests = {file.path: file.sha256 for file in planned.pushed}
     done = after.finish(target.hub, done, options, digests, planned.visibility == "private")
     if planned.visibility == "private" and (how := target.how_to_see_private(done.repo_id)):
         done = msgspec.structs.replace(done, notes=[*done.notes, how])
     for note in done.notes:
         say(f"Note: {note}")
     return _to_be_seen(target, done, revisions.branch(options.revision))
+
+
+def _asked(options: PushOptions, watched: bool) -> Asked:
+    """What a plan needs to know of the options; on this machine nothing gets out, as if watched."""
+    return Asked(
+        revision=options.revision,
+        private=options.private,
+        create_pr=options.create_pr,
+        commit_message=options.commit_message,
+        watched=watched,
+        force=options.force,
+        audit=options.audit,
+        choice=options.choice,
+        delete=options.delete,
+        remember=True,
+    )
+
+
+def _written(prepared: Prepared, planned: Plan, say: Say) -> Plan:
+    """The plan, with what it needs written to the directory, and said."""
+    if planned.merged:
+        say(f"{planned.merged}; {Path(planned.directory) / CARD_NAME} has them too now")
+    return prepared.write(planned)
 
 
 def _to_be_seen(target: Target, done: Published, branch: str) -> Published:

@@ -1,14 +1,15 @@
-"""The card that lies on the Hub: whether a push may replace it, or somebody's words would be lost.
+"""The card that lies on the Hub: may a push replace it, and what do it and the one here both come from?
 
-A push replaces a card that hubkit wrote and nobody edited since, and one that hubkit pushed: every commit of
-hubkit's tells the digest of its card, so that the history knows.
+A push replaces a card that hubkit wrote and nobody edited since. One that was edited is joined with the one
+here (merging.py), on the card that both come from: the record here remembers the digests of what was
+published from here, and every commit of hubkit's tells the digest of its card, so that the history has it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -17,17 +18,20 @@ from hubkit.card import regions
 from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import CardError
 from hubkit.hub import Hub, RemoteFile
+from hubkit.publishing import traces
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.record import Written
 
 
 class _Recorded(msgspec.Struct):
-    """Of a record, of whatever version, what hubkit wrote last."""
+    """Of a record, of whatever version, what hubkit wrote last, and which cards it published."""
 
     written: Written | None = None
+    pushed: list[str] = []
 
 
 LARGEST = 1_000_000  # bytes of a card that is looked at
+WAYS_OUT = "--create-pr proposes this one instead; --force replaces it, and the history keeps it"
 _PUSHED = re.compile(r"\bREADME\.md sha256:([0-9a-f]{64})\b")
 
 
@@ -44,27 +48,51 @@ def fetch(hub: Hub, repo_id: str, commit: str | None, remote: Mapping[str, Remot
     return hub.read(repo_id, CARD_NAME, commit)
 
 
+def base(
+    hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile], card: bytes, pushed: Sequence[str]
+) -> bytes | None:
+    """The card that the one on the Hub and the one here both come from; None where that is not known.
+
+    `pushed` are the digests of the cards that were published from here. Where none is known, it is the one
+    that hubkit published last, unless that came from another directory that keeps count.
+    """
+    if digest(card) in pushed:
+        return card
+    if not pushed and _recorded(hub, repo_id, commit, remote).pushed:
+        return None
+    for made, message in hub.messages(repo_id, commit).items():
+        told = _PUSHED.search(message) if traces.is_hubkits(message) else None
+        if told and (not pushed or told[1] in pushed):
+            return _card_of(hub, repo_id, made, told[1])
+    return None
+
+
 def refusal(
     hub: Hub, repo_id: str, commit: str | None, remote: Mapping[str, RemoteFile], card: bytes | None
 ) -> CardError | None:
-    """Why the card at a commit may not be replaced, if it may not; `card` is what `fetch` gave."""
+    """Why the card at a commit may not be replaced as it is, if it may not; `card` is what `fetch` gave."""
     if commit is None or CARD_NAME not in remote:
         return None
     if card is not None and (
-        _is_blank(card)
-        or (_is_hubkits(card) and not _was_cut(hub, repo_id, commit, remote, card))
-        or _was_pushed(hub, repo_id, commit, card)
+        is_blank(card) or (_is_hubkits(card) and not _was_cut(hub, repo_id, commit, remote, card))
     ):
         return None
     edited = card is not None and b"<!-- hubkit:card " in card
     why = "was edited there" if edited else "was written or edited there"
-    return CardError(
-        f"the card of {repo_id} on the Hub {why}, and would be lost",
-        "--create-pr proposes this one instead; --force replaces it, and the history keeps it",
-    )
+    return CardError(f"the card of {repo_id} on the Hub {why}, and would be lost", WAYS_OUT)
 
 
-def _is_blank(card: bytes) -> bool:
+def refusal_for_good(
+    hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile]
+) -> CardError | None:
+    """Why no card could be put in the place of the one at a commit: it is none that hubkit published."""
+    no = refusal(hub, repo_id, commit, remote, fetch(hub, repo_id, commit, remote))
+    if no is None or any(traces.is_hubkits(message) for message in hub.messages(repo_id, commit).values()):
+        return None
+    return no
+
+
+def is_blank(card: bytes) -> bool:
     """Whether nobody wrote anything into this card."""
     text = card.decode("utf-8", "replace")
     return not text.strip() or is_boilerplate(text)
@@ -80,17 +108,33 @@ def _is_hubkits(card: bytes) -> bool:
 
 def _was_cut(hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile], card: bytes) -> bool:
     """Whether somebody took regions out of this card since hubkit wrote it, by the record beside it."""
-    if record.RECORD_NAME not in remote or remote[record.RECORD_NAME].size > LARGEST:
-        return False
-    try:
-        known = msgspec.json.decode(hub.read(repo_id, record.RECORD_NAME, commit), type=_Recorded)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
+    known = _recorded(hub, repo_id, commit, remote)
     written = known.written.regions if known.written else []
     return not set(written) <= set(regions.names(card.decode("utf-8")))
 
 
-def _was_pushed(hub: Hub, repo_id: str, commit: str, card: bytes) -> bool:
-    """Whether a commit of hubkit's brought this card."""
-    digest = hashlib.sha256(card).hexdigest()
-    return any(digest in _PUSHED.findall(message) for message in hub.messages(repo_id, commit).values())
+def _recorded(hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile]) -> _Recorded:
+    """What the record at a commit says; nothing where there is none that can be read."""
+    if record.RECORD_NAME not in remote or remote[record.RECORD_NAME].size > LARGEST:
+        return _Recorded()
+    try:
+        return msgspec.json.decode(hub.read(repo_id, record.RECORD_NAME, commit), type=_Recorded)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _Recorded()
+
+
+def _card_of(hub: Hub, repo_id: str, commit: str, told: str) -> bytes | None:
+    """The card of a commit, if it is the one with this digest."""
+    card = fetch(hub, repo_id, commit, hub.files(repo_id, commit))
+    return card if card is not None and digest(card) == told else None
+
+
+def digest(card: bytes) -> str:
+    """The digest that hubkit's commits tell of a card."""
+    return hashlib.sha256(card).hexdigest()
+
+
+def is_same(card: bytes, remote: RemoteFile | None) -> bool:
+    """Whether the Hub holds this card."""
+    blob = hashlib.sha1(b"blob %d\0" % len(card) + card).hexdigest()
+    return remote is not None and (remote.sha256 == digest(card) if remote.sha256 else remote.oid == blob)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hubkit.publishing.apply import Published
-from hubkit.publishing.plan import Plan
+from hubkit.publishing.planned import Plan
 from hubkit.publishing.revert import PutBack, Reversal, Reverted
 
-MARKS = {"added": "+", "changed": "~", "unchanged": "="}
+MARKS = {"added": "+", "changed": "~", "unchanged": "=", "removed": "-"}
 
 
 def show_plan(plan: Plan) -> str:
@@ -15,9 +15,12 @@ def show_plan(plan: Plan) -> str:
     fate = "would be created" if plan.creates_repo else f"exists, at {(plan.head or '')[:12]}"
     lines = [f"Repo      {where} ({plan.visibility}; {fate})"]
     branch = f"{plan.revision} (would be created)" if plan.creates_branch else plan.revision
-    lines.append(f"Revision  {branch}{', by a pull request' if plan.create_pr else ''}")
+    by = f", by {plan.pull_request}" if plan.pull_request else ", by a pull request" if plan.create_pr else ""
+    lines.append(f"Revision  {branch}{by}")
     lines.append(f"Commit    {plan.title if plan.changes else 'none: the Hub holds all of it already'}")
     lines += [f"  {MARKS[file.change]} {file.path}  {size(file.size)}  {file.change}" for file in plan.files]
+    if plan.merged:
+        lines.append(f"Card      {plan.merged}")
     if plan.remote_only:
         lines.append(f"Only on the Hub, left alone: {', '.join(plan.remote_only)}")
     if plan.left_out:

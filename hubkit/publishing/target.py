@@ -90,8 +90,7 @@ class Target:
             raise why
         if repo and repo.head and not (options.create_pr or options.force or options.dry_run):
             files = self.hub.files(repo_id, repo.head)
-            card = remote_card.fetch(self.hub, repo_id, repo.head, files)
-            if no := remote_card.refusal(self.hub, repo_id, repo.head, files, card):
+            if no := remote_card.refusal_for_good(self.hub, repo_id, repo.head, files):
                 raise no
 
     @property

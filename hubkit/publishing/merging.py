@@ -1,0 +1,165 @@
+"""What becomes of a card that was edited on the Hub: its author's edits are joined with the card here.
+
+Nothing that somebody wrote there is lost: what cannot be joined stops the push, with the place, until the
+user decides. The joined card is written to the directory before it is pushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from hubkit.card import facts, regions, text, writing
+from hubkit.card.joined import Clash, join
+from hubkit.errors import CardError, HeadMoved
+from hubkit.hub import Hub, RemoteFile
+from hubkit.publishing import remote_card
+from hubkit.publishing.contents import CARD_NAME
+from hubkit.publishing.draft import Draft, Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class There:
+    """A commit of a repo, and the card that it holds where a push would replace it."""
+
+    hub: Hub
+    repo_id: str
+    commit: str
+    files: Mapping[str, RemoteFile]
+    card: bytes | None  # None: larger than any card is
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The card that a plan was made on, when it is made again on another commit; None: there was none."""
+
+    card: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The overlay with the card to push, what it took over from the Hub, and why it may not go there."""
+
+    overlay: Overlay
+    taken: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    refusal: CardError | None = None
+    base: bytes | None = None
+
+    @property
+    def line(self) -> str | None:
+        """What was taken over, for a person."""
+        if not self.taken:
+            return None
+        return f"kept {text.plural(len(self.taken), 'edit')} made on the Hub: {', '.join(self.taken)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The card of a push, and what the directory holds for it."""
+
+    overlay: Overlay
+    card: bytes
+    draft: Draft | None = None
+    force: bool = False  # the card there may be replaced
+    proposes: bool = False  # nothing is replaced, only proposed
+    since: Since | None = field(default=None)
+
+
+def settle(there: There, here: Here) -> Settled:
+    """Join the card here with the one there, if somebody edited that.
+
+    Raises HeadMoved where it was edited since the plan was made, in the same place.
+    """
+    as_it_is = Settled(here.overlay)
+    if there.card == here.card or (here.force and here.since is None):
+        return as_it_is
+    if there.card is None and here.since:
+        raise _moved(there, [])
+    if there.card is None or remote_card.is_blank(there.card):
+        return _refused(there, here)
+    base = here.since.card if here.since else _base(there, here)
+    if base is None:
+        if here.since:
+            raise _moved(there, [])
+        return _refused(there, here)
+    if base == there.card:
+        return Settled(here.overlay, base=base)
+    try:
+        return _joined(there, here, base)
+    except UnicodeDecodeError:
+        no = CardError(f"the card of {there.repo_id} on the Hub is not UTF-8 text", remote_card.WAYS_OUT)
+    except CardError as error:
+        no = CardError(f"the card of {there.repo_id} on the Hub: {error.message}", remote_card.WAYS_OUT)
+    return Settled(here.overlay, base=base) if here.proposes else Settled(here.overlay, refusal=no)
+
+
+def _base(there: There, here: Here) -> bytes | None:
+    assert there.card is not None
+    pushed = here.overlay.record.pushed
+    return remote_card.base(there.hub, there.repo_id, there.commit, there.files, there.card, pushed)
+
+
+def _refused(there: There, here: Here) -> Settled:
+    """The card here as it is, where the one there may be replaced or stays beside it."""
+    if here.proposes or here.force:
+        return Settled(here.overlay)
+    no = remote_card.refusal(there.hub, there.repo_id, there.commit, there.files, there.card)
+    return Settled(here.overlay, refusal=no)
+
+
+def _joined(there: There, here: Here, base: bytes) -> Settled:
+    assert there.card is not None
+    ours, theirs = here.card.decode("utf-8"), there.card.decode("utf-8")
+    was = base.decode("utf-8")
+    if regions.has_own_front_matter(theirs):  # another hubkit's, with nothing of an author's in it
+        theirs = regions.split(was).head + regions.split(theirs).body
+    written = here.overlay.record.written
+    made = join(was, ours, theirs, written.metadata if written else {})
+    if made.clashes:
+        if here.since:
+            raise _moved(there, made.clashes)
+        if here.proposes:
+            return Settled(here.overlay, base=base)
+        return Settled(here.overlay, refusal=_clashing(there, made.clashes), base=base)
+    if made.text == ours:
+        return Settled(here.overlay, base=base)
+    overlay, notes = _over(here, made.text, ours)
+    return Settled(overlay, tuple(made.taken), notes, base=base)
+
+
+def _over(here: Here, card: str, ours: str) -> tuple[Overlay, tuple[str, ...]]:
+    """The overlay with a joined card, as hubkit writes it from the record where it is hubkit's."""
+    overlay, draft = here.overlay, here.draft
+    if not regions.is_touched(ours) or regions.has_own_template(ours):
+        return overlay.put(CARD_NAME, card.encode(), here.card), ()
+    known = draft.prepared.facts if draft else facts.gather(overlay.directory, record=overlay.record)
+    merged = writing.prepare(known, overlay.record.written, instead=card).checked()
+    told = msgspec.structs.replace(overlay.record, written=merged.written)
+    overlay = overlay.put(CARD_NAME, merged.text.encode(errors="surrogateescape"), here.card)
+    return overlay.remember(told), tuple(merged.notes)
+
+
+def _clashing(there: There, clashes: list[Clash]) -> CardError:
+    return CardError(
+        f"the card of {there.repo_id} was changed on the Hub and here, each in its own way: {_told(clashes)}",
+        f"{remote_card.WAYS_OUT}; or write there what the Hub has, and run the command again",
+    )
+
+
+def _told(clashes: list[Clash]) -> str:
+    places = [
+        clash.what + (f" ({CARD_NAME}, line {clash.line})" if clash.line else "") for clash in clashes[:3]
+    ]
+    more = len(clashes) - len(places)
+    return ", ".join(places) + (f" and {text.plural(more, 'place')} more" if more else "")
+
+
+def _moved(there: There, clashes: list[Clash]) -> HeadMoved:
+    how = f", and so did you: {_told(clashes)}" if clashes else ""
+    return HeadMoved(
+        f"somebody else changed {CARD_NAME} of {there.repo_id} since the plan was made{how}",
+        f"look at {there.hub.endpoint}/{there.repo_id}/commits/main, then run the command again",
+    )

@@ -1,0 +1,95 @@
+"""A plan as data: what a push would change, and what stands against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from hubkit.audit.findings import Severity
+from hubkit.hub import LocalFile
+
+Change = Literal["added", "changed", "unchanged", "removed"]
+
+
+class PlannedFile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file to be pushed and how it differs from the Hub's, or one that is removed there."""
+
+    path: str
+    size: int
+    change: Change
+    sha256: str = ""  # absent for a small file that is removed
+    oid: str | None = None  # git blob id, small files only
+    modified_ns: int = 0
+
+    def local(self, directory: str) -> LocalFile:
+        """The file as hub.py wants it."""
+        source = Path(directory) / self.path
+        return LocalFile(self.path, source, self.size, self.sha256, self.oid, self.modified_ns)
+
+
+class PlannedFinding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the audit finds in the card that would be pushed; `line` is absent for the card as a whole."""
+
+    code: str
+    severity: Severity
+    message: str
+    line: int | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a push of `directory` would change at `repo_id`, planned on the commit `head`."""
+
+    endpoint: str
+    repo_id: str
+    directory: str
+    revision: str
+    creates_repo: bool
+    creates_branch: bool
+    visibility: str  # for a person: "private", "public", "public (the Hub's default)"
+    title: str
+    files: list[PlannedFile]
+    card_diff: str
+    private: bool | None = None  # asked for when the repo is created; absent: the Hub's default
+    head: str | None = None
+    create_pr: bool = False
+    pull_request: str | None = None  # the address of the one that is added to
+    onto: str | None = None  # its ref
+    merged: str | None = None  # what was taken over from the Hub's card, for a person
+    findings: list[PlannedFinding] = []  # the audit's
+    remote_only: list[str] = []  # on the Hub and not here: left alone
+    left_out: list[str] = []  # here, and not published
+    refused: str | None = None  # why this may not be pushed
+    refused_hint: str | None = None
+    notes: list[str] = []
+
+    @property
+    def pushed(self) -> list[PlannedFile]:
+        """The files that the Hub will hold."""
+        return [file for file in self.files if file.change != "removed"]
+
+    @property
+    def removed(self) -> list[str]:
+        """The paths that are removed there."""
+        return [file.path for file in self.files if file.change == "removed"]
+
+    @property
+    def changes(self) -> list[PlannedFile]:
+        """The files that are added, changed or removed."""
+        return [file for file in self.files if file.change != "unchanged"]
+
+    @property
+    def new_bytes(self) -> int:
+        """The bytes of the files that are added or changed."""
+        return sum(file.size for file in self.changes if file.change != "removed")
+
+    @property
+    def nothing_to_do(self) -> bool:
+        """Whether the Hub holds all of it already."""
+        return not (self.changes or self.creates_repo or self.creates_branch)
+
+    @property
+    def target(self) -> str:
+        """The revision that the commit goes to."""
+        return self.onto or self.revision
