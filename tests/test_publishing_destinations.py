@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,10 @@ import pytest
 from conftest import ALICE, BOB
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from hubkit import errors, hub_refs, localhub
+from hubkit.cli.main import run
 from hubkit.hub import Hub
+from hubkit.hub_client import Patience
 from hubkit.publishing import proposals, remote_card, traces
 
 if TYPE_CHECKING:
@@ -20,14 +25,51 @@ if TYPE_CHECKING:
 OLD_WAY = "ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"
 pytestmark = pytest.mark.filterwarnings(OLD_WAY)
 numbers = itertools.count()
+PUSHED = "Add adapter and model card"
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def board() -> localhub.Switchboard:
+    return localhub.Switchboard()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, board: localhub.Switchboard) -> Iterator[RunningHub]:
+    tokens = {ALICE: localhub.Token("alice"), BOB: localhub.Token("bob")}
+    with localhub.start(tmp_path_factory.mktemp("there"), tokens=tokens, switchboard=board) as hub:
+        yield hub
 
 
 @pytest.fixture
-def repo(alice_hub: RunningHub) -> str:
-    """A repo that no other test has."""
-    made = f"alice/destination-{next(numbers)}"
-    HfApi(alice_hub.endpoint, ALICE).create_repo(made)
-    return made
+def new_repo(board: localhub.Switchboard) -> str:
+    """The id of a repo that is not there yet, and that no other test has."""
+    board.clear()
+    return f"alice/destination-{next(numbers)}"
+
+
+@pytest.fixture
+def repo(new_repo: str, served: RunningHub) -> str:
+    HfApi(served.endpoint, ALICE).create_repo(new_repo)
+    return new_repo
+
+
+def hubkit(hub: RunningHub, repo: str, *arguments: object, who: str = ALICE) -> int:
+    where = ["--endpoint", hub.endpoint, "--token", who, "--repo-id", repo]
+    return run(["publish", *map(str, arguments), *where])
+
+
+def titles(hub: RunningHub, repo: str, revision: str = "main") -> list[str]:
+    made = HfApi(hub.endpoint, ALICE).list_repo_commits(repo, revision=revision)
+    return [commit.title for commit in made][::-1]
+
+
+def head(hub: RunningHub, repo: str, revision: str = "main") -> str:
+    return str(HfApi(hub.endpoint, ALICE).model_info(repo, revision=revision).sha)
+
+
+def tags(hub: RunningHub, repo: str) -> dict[str, str]:
+    return {tag.name: tag.target_commit for tag in HfApi(hub.endpoint, ALICE).list_repo_refs(repo).tags}
 
 
 @pytest.fixture
@@ -59,24 +101,24 @@ def test_the_marks_of_hubkits_commits() -> None:
     assert traces.reverts(f"x; reverts {'a' * 40}") is None
 
 
-def test_a_proposal_is_found_while_it_is_open_and_ours(repo: str, alice_hub: RunningHub) -> None:
-    hub, api = Hub(alice_hub.endpoint, ALICE), HfApi(alice_hub.endpoint, ALICE)
+def test_a_proposal_is_found_while_it_is_open_and_ours(repo: str, served: RunningHub) -> None:
+    hub, api = Hub(served.endpoint, ALICE), HfApi(served.endpoint, ALICE)
     assert proposals.find(hub, repo) is None
-    propose(alice_hub, repo, BOB)
-    propose(alice_hub, repo, ALICE, commit_description="by hand")
+    propose(served, repo, BOB)
+    propose(served, repo, ALICE, commit_description="by hand")
     assert proposals.find(hub, repo) is None
-    first = propose(alice_hub, repo, ALICE)
+    first = propose(served, repo, ALICE)
     found = proposals.find(hub, repo)
     assert found is not None
     assert (found.num, found.ref, found.conflicts) == (first, f"refs/pr/{first}", ())
-    assert found.url == f"{alice_hub.endpoint}/{repo}/discussions/{first}"
+    assert found.url == f"{served.endpoint}/{repo}/discussions/{first}"
     assert found.head == api.model_info(repo, revision=found.ref).sha
     api.create_commit(repo, [CommitOperationAdd("b", b"b")], commit_message="b", revision=found.ref)
     again = proposals.find(hub, repo)  # somebody else's commit on top makes it nobody else's
     assert again is not None
     assert again.num == first
     assert again.head != found.head
-    newer = propose(alice_hub, repo, ALICE)
+    newer = propose(served, repo, ALICE)
     assert getattr(proposals.find(hub, repo), "num", None) == newer
     api.change_discussion_status(repo, newer, "closed")
     assert getattr(proposals.find(hub, repo), "num", None) == first
@@ -84,9 +126,9 @@ def test_a_proposal_is_found_while_it_is_open_and_ours(repo: str, alice_hub: Run
     assert proposals.find(hub, repo) is None
 
 
-def test_a_proposal_that_cannot_be_merged_says_so(repo: str, alice_hub: RunningHub) -> None:
-    hub, api = Hub(alice_hub.endpoint, ALICE), HfApi(alice_hub.endpoint, ALICE)
-    propose(alice_hub, repo, ALICE)
+def test_a_proposal_that_cannot_be_merged_says_so(repo: str, served: RunningHub) -> None:
+    hub, api = Hub(served.endpoint, ALICE), HfApi(served.endpoint, ALICE)
+    propose(served, repo, ALICE)
     assert proposals.conflict_note(proposals.find(hub, repo)) == ()
     api.create_commit(repo, [CommitOperationAdd("a.txt", b"a")], commit_message="Another file")
     assert proposals.conflict_note(proposals.find(hub, repo)) == ()
@@ -96,3 +138,128 @@ def test_a_proposal_that_cannot_be_merged_says_so(repo: str, alice_hub: RunningH
     assert found.conflicts == ("notes.txt",)
     (note,) = proposals.conflict_note(found)
     assert "cannot be merged as it is: main has changed notes.txt" in note
+
+
+# --- branches and the refs of pull requests
+
+
+def test_a_branch_is_created_where_it_is_missing(
+    adapter_dir: Path, new_repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--revision", "dev/one") == 0
+    assert capsys.readouterr().out == f"{served.endpoint}/{new_repo}/tree/dev%2Fone\n"
+    assert titles(served, new_repo, "dev/one") == ["initial commit", PUSHED]
+    assert titles(served, new_repo) == ["initial commit"]
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--revision", "refs/heads/dev/one") == 0
+    assert "Nothing to change" in capsys.readouterr().err
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--revision", "refs/heads/main") == 0
+    assert titles(served, new_repo) == ["initial commit", PUSHED]
+
+
+def test_a_pull_request_by_its_ref(
+    adapter_dir: Path, repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    number = propose(served, repo, BOB)
+    ref = f"refs/pr/{number}"
+    assert hubkit(served, repo, "--adapter", adapter_dir, "--revision", ref, who=BOB) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{served.endpoint}/{repo}/discussions/{number}\n"
+    assert "by Xet" in err
+    assert titles(served, repo, ref) == ["initial commit", "Propose", PUSHED]
+    assert titles(served, repo) == ["initial commit"]
+    HfApi(served.endpoint, ALICE).merge_pull_request(repo, number)
+    assert hubkit(served, repo, "--adapter", adapter_dir, "--revision", ref) == 2
+    assert f"pull request {number} at {repo} is merged. Next: --create-pr" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("revision", "said"),
+    [
+        ("v1", "--revision v1 is a tag of alice/"),
+        ("COMMIT", " is a commit, and no push goes to one"),
+        ("refs/tags/v1", "--revision refs/tags/v1 is a tag"),
+        ("refs/pr/99", "there is no pull request 99"),
+        ("refs/pr/x", "'refs/pr/x' is no name for a branch"),
+        ("a b", "'a b' is no name for a branch"),
+        ("", "--revision is empty"),
+    ],
+)
+def test_what_is_no_branch_is_refused(
+    revision: str, said: str, adapter_dir: Path, repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    HfApi(served.endpoint, ALICE).create_tag(repo, tag="v1")
+    revision = head(served, repo) if revision == "COMMIT" else revision
+    for options in ([], ["--dry-run"]):
+        assert hubkit(served, repo, "--adapter", adapter_dir, "--revision", revision, *options) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert "Next: " in err
+        assert err.count("\n") == 1
+    refs = HfApi(served.endpoint, ALICE).list_repo_refs(repo)
+    assert [branch.name for branch in refs.branches] == ["main"]
+    assert titles(served, repo) == ["initial commit"]
+
+
+# --- tags
+
+
+def test_a_tag_is_set_once(
+    adapter_dir: Path, new_repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured
+) -> None:
+    publish = ["--adapter", adapter_dir, "--tag", "v1"]
+    assert hubkit(served, new_repo, *publish, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["tag"] == "v1"
+    assert tags(served, new_repo) == {"v1": said["commit"]} == {"v1": head(served, new_repo)}
+    assert hubkit(served, new_repo, *publish) == 0
+    assert "Tag       v1" in capsys.readouterr().err
+    fake_adapter.write(adapter_dir, seed=1500 + next(numbers))
+    board.clear()
+    assert hubkit(served, new_repo, *publish) == 2
+    err = capsys.readouterr().err
+    assert f"the tag v1 of {new_repo} is at commit {said['commit'][:12]}, and this push makes another" in err
+    assert f"hf repos tag delete {new_repo} v1" in err
+    assert board.count("POST") == board.count("POST", "validate-yaml")  # nothing was sent
+    assert hubkit(served, new_repo, *publish, "--dry-run") == 1
+    assert "Would be refused: the tag v1" in capsys.readouterr().out
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--tag", "v2") == 0
+    assert tags(served, new_repo) == {"v1": said["commit"], "v2": head(served, new_repo)}
+
+
+def test_a_bad_tag_is_refused_offline(
+    adapter_dir: Path, new_repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured
+) -> None:
+    for tag in ("", "a b", "refs/tags/v1", "x..y", "-v"):
+        assert hubkit(served, new_repo, "--adapter", adapter_dir, f"--tag={tag}") == 2
+        assert "is no name for a tag" in capsys.readouterr().err
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--tag", "v1", "--create-pr") == 2
+    assert "leave out either --tag or --create-pr" in capsys.readouterr().err
+    assert board.log == []
+
+
+@pytest.mark.parametrize("kind", ["drop", "reset"])
+def test_a_lost_answer_to_a_tag(
+    kind: str, repo: str, served: RunningHub, board: localhub.Switchboard
+) -> None:
+    hub = Hub(served.endpoint, ALICE, patience=Patience(attempts=3, sleep=lambda seconds: None))
+    board.order(localhub.Fault(kind, "POST", "/tag/"))  # type: ignore[arg-type]
+    hub_refs.create_tag(hub, repo, "v1", head(served, repo))
+    assert board.pending() == []
+    assert tags(served, repo) == {"v1": head(served, repo)}
+    with pytest.raises(errors.HubError, match=r"the tag v1 of .* is at commit"):
+        hub_refs.create_tag(hub, repo, "v1", "f" * 40)
+
+
+def test_a_tag_that_fails_after_the_commit_landed(
+    adapter_dir: Path, new_repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured
+) -> None:
+    publish = ["--adapter", adapter_dir, "--tag", "v1"]
+    board.order(localhub.Fault("status", "POST", "/tag/", status=403))
+    assert hubkit(served, new_repo, *publish) == 2
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert f"{new_repo} was published: commit {head(served, new_repo)[:12]}, but the tag v1 is missing" in err
+    assert "run the same command again" in err
+    assert tags(served, new_repo) == {}
+    assert hubkit(served, new_repo, *publish) == 0
+    assert titles(served, new_repo) == ["initial commit", PUSHED]
+    assert tags(served, new_repo) == {"v1": head(served, new_repo)}

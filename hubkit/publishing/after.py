@@ -14,7 +14,7 @@ from hubkit import hub_collections as collections
 from hubkit.errors import CheckFailed, HubError
 from hubkit.hub import Hub
 from hubkit.hub_refs import create_tag, refs
-from hubkit.publishing import download
+from hubkit.publishing import download, proposals
 from hubkit.publishing.apply import Published
 from hubkit.publishing.options import PushOptions
 
@@ -39,6 +39,7 @@ def finish(
     hub: Hub, done: Published, options: PushOptions, digests: Mapping[str, str], private: bool
 ) -> Published:
     """Do what was asked for after the push. Raises CheckFailed or HubError, which say what stands."""
+    done = _with_conflicts(hub, done)
     if options.verify_download:
         done = msgspec.structs.replace(done, verified=_verified(hub, done, digests))
     missing: list[tuple[str, HubError]] = []
@@ -62,6 +63,15 @@ def finish(
         hint = f"{first.hint}; then {AGAIN}" if first.hint else AGAIN
         raise type(first)(f"{_landed(done)}, but {what} is missing: {first.message}", hint)
     return done
+
+
+def _with_conflicts(hub: Hub, done: Published) -> Published:
+    """The outcome, with a word on a pull request that cannot be merged as it is."""
+    if done.pull_request is None:
+        return done
+    number = int(done.pull_request.rpartition("/")[2])
+    notes = proposals.conflict_note(proposals.look(hub, done.repo_id, number))
+    return msgspec.structs.replace(done, notes=[*done.notes, *notes])
 
 
 def _landed(done: Published) -> str:

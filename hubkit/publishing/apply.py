@@ -35,6 +35,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     merged: str | None = None  # what was taken over from the Hub's card
     removed: list[str] = []  # from the Hub, in the same commit
     pull_request: str | None = None
+    added_to: bool = False  # whether that was open before
     tag: str | None = None  # that was set on the commit
     collection: str | None = None  # the address of the one that holds the repo
     verified: str | None = None  # what was seen when it was loaded from the Hub
@@ -191,6 +192,7 @@ def _published(plan: Plan, started: float, commit: Commit | None = None) -> Publ
         removed=plan.removed if commit else [],
         seconds=round(time.monotonic() - started, 3),
         pull_request=pull_request,
+        added_to=plan.onto is not None,
         storage=commit.storage if commit else None,
         notes=[*plan.notes, *(commit.notes if commit else ())],
     )

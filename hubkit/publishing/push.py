@@ -59,7 +59,8 @@ def publish_to(
     if options.dry_run:
         return msgspec.structs.replace(planned, endpoint=target.endpoint)
     if not planned.refused:
-        if prepared.overlay.files and not options.create_pr:
+        proposes = options.create_pr or revisions.is_pull_request(options.revision)
+        if prepared.overlay.files and not proposes:
             target.hub.check_writable(planned.repo_id)
         if draft:
             say(f"wrote {directory / CARD_NAME} anew for {repo_id}")

@@ -34,13 +34,28 @@ def show_plan(plan: Plan) -> str:
 
 
 def show_published(done: Published) -> str:
-    """What a push did, in one line."""
+    """What a push did: the commit, and a line for each thing that was done with it."""
+    lines = [_commit_line(done)]
+    if done.tag:
+        lines.append(f"Tag       {done.tag}")
+    if done.collection:
+        lines.append(f"In        {done.collection}")
+    if done.verified:
+        lines.append(f"Verified  {done.verified}")
+    return "\n".join(lines)
+
+
+def _commit_line(done: Published) -> str:
+    at = f"(commit {done.commit[:12]})"
     if done.nothing_to_do and done.pull_request:
-        return f"Nothing to propose: {done.pull_request} holds all of it already (commit {done.commit[:12]})"
+        return f"Nothing to propose: {done.pull_request} holds all of it already {at}"
     if done.nothing_to_do:
-        return f"Nothing to change: {done.repo_id} holds all of it already (commit {done.commit[:12]})"
+        return f"Nothing to change: {done.repo_id} holds all of it already {at}"
     way = {"xet": " by Xet", "lfs": " by LFS"}.get(done.storage or "", "")
     sent = f"{size(done.new_bytes)}{way} in {done.seconds:.1f} s"
+    if done.pull_request:
+        how = "Added to" if done.added_to else "Opened"
+        return f"{how} {done.pull_request} in one commit ({done.commit[:12]}): {sent}"
     return f"Published {done.repo_id} in one commit ({done.commit[:12]}): {sent}"
 
 
