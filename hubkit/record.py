@@ -218,6 +218,15 @@ class Written(Part):
     no_figures: Annotated[bool, Meta(description="The user wants none on the card.")] = False
 
 
+class Pushed(Part):
+    """What was published from a directory, so that the next push can tell what was changed on the Hub since."""
+
+    cards: Annotated[list[str], Meta(description="SHA-256 of README.md, the newest first.")] = []
+    onto: Annotated[
+        str | None, Meta(description="The commit on the Hub whose card the newest one takes account of.")
+    ] = None
+
+
 class Record(Part):
     """Everything known about one adapter."""
 
@@ -241,10 +250,7 @@ class Record(Part):
     ] = []
     comparison: Comparison | None = None
     written: Written | None = None  # into README.md
-    pushed: Annotated[
-        list[str],
-        Meta(description="SHA-256 of README.md as it was published from here, the newest first."),
-    ] = []
+    pushed: Pushed | None = None  # from its directory
 
 
 class _Version(msgspec.Struct):

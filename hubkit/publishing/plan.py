@@ -25,7 +25,7 @@ from hubkit.publishing.merging import Here, Settled, Since, There
 from hubkit.publishing.planned import Change, Plan, PlannedFile
 from hubkit.publishing.proposals import Proposal
 
-MOST_REMEMBERED = 8  # cards that were published from a directory
+MOST_REMEMBERED = 4  # cards that were published from a directory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,10 +240,12 @@ def _remembering(settled: Settled, place: _Place, ours: bytes, asked: Asked, con
         return over
     if remote_card.is_same(card, there) and not settled.taken:
         return over
-    known = over.record.pushed
-    now = [remote_card.digest(one) for one in (card, settled.base) if one is not None]
-    pushed = list(dict.fromkeys([*now, *known]))[:MOST_REMEMBERED]
-    return over if pushed == known else over.remember(msgspec.structs.replace(over.record, pushed=pushed))
+    known = over.record.pushed.cards if over.record.pushed else []
+    cards = list(dict.fromkeys([remote_card.digest(card), *known]))[:MOST_REMEMBERED]
+    pushed = record.Pushed(cards=cards, onto=place.head)
+    if pushed == over.record.pushed:
+        return over
+    return over.remember(msgspec.structs.replace(over.record, pushed=pushed))
 
 
 def planned(file: LocalFile, remote: RemoteFile | None) -> PlannedFile:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -20,14 +20,14 @@ from hubkit.errors import CardError
 from hubkit.hub import Hub, RemoteFile
 from hubkit.publishing import traces
 from hubkit.publishing.contents import CARD_NAME
-from hubkit.record import Written
+from hubkit.record import Pushed, Written
 
 
 class _Recorded(msgspec.Struct):
     """Of a record, of whatever version, what hubkit wrote last, and which cards it published."""
 
     written: Written | None = None
-    pushed: list[str] = []
+    pushed: Pushed | None = None
 
 
 LARGEST = 1_000_000  # bytes of a card that is looked at
@@ -49,21 +49,23 @@ def fetch(hub: Hub, repo_id: str, commit: str | None, remote: Mapping[str, Remot
 
 
 def base(
-    hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile], card: bytes, pushed: Sequence[str]
+    hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile], card: bytes, pushed: Pushed | None
 ) -> bytes | None:
     """The card that the one on the Hub and the one here both come from; None where that is not known.
 
-    `pushed` are the digests of the cards that were published from here. Where none is known, it is the one
-    that hubkit published last, unless that came from another directory that keeps count.
+    `pushed` is what was published from here. Where nothing is known, it is the one that hubkit published last,
+    unless that came from another directory that keeps count.
     """
-    if digest(card) in pushed:
-        return card
-    if not pushed and _recorded(hub, repo_id, commit, remote).pushed:
+    if pushed is None and _recorded(hub, repo_id, commit, remote).pushed:
         return None
+    if pushed and digest(card) in pushed.cards:
+        return card
     for made, message in hub.messages(repo_id, commit).items():
         told = _PUSHED.search(message) if traces.is_hubkits(message) else None
-        if told and (not pushed or told[1] in pushed):
+        if told and (pushed is None or told[1] in pushed.cards):
             return _card_of(hub, repo_id, made, told[1])
+        if pushed and made == pushed.onto and (found := _card_of(hub, repo_id, made)):
+            return found
     return None
 
 
@@ -123,10 +125,10 @@ def _recorded(hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFi
         return _Recorded()
 
 
-def _card_of(hub: Hub, repo_id: str, commit: str, told: str) -> bytes | None:
+def _card_of(hub: Hub, repo_id: str, commit: str, told: str | None = None) -> bytes | None:
     """The card of a commit, if it is the one with this digest."""
     card = fetch(hub, repo_id, commit, hub.files(repo_id, commit))
-    return card if card is not None and digest(card) == told else None
+    return card if card is None or told in (None, digest(card)) else None
 
 
 def digest(card: bytes) -> str:
