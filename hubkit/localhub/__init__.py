@@ -9,12 +9,13 @@ It answers huggingface_hub as it comes, with Xet or LFS, keeps everything in one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkit.errors import MissingExtra
-from hubkit.localhub.auth import DEFAULT_USER, Scope, Token
+from hubkit.localhub.auth import DEFAULT_USER, Publisher, Scope, Token
 from hubkit.localhub.handle import RunningHub
 from hubkit.localhub.options import PART_SIZE, Options
 from hubkit.localhub.switchboard import Fault, Seen, Switchboard
@@ -26,6 +27,7 @@ __all__ = [
     "DEFAULT_PORT",
     "DEFAULT_USER",
     "Fault",
+    "Publisher",
     "RunningHub",
     "Scope",
     "Seen",
@@ -63,6 +65,7 @@ def start(
     switchboard: Switchboard | None = None,
     storage_origin: bool = False,
     quota_bytes: int | None = None,
+    publishers: Sequence[Publisher] = (),
 ) -> RunningHub:
     """Serve a directory from a thread; port 0 takes a free one, `tokens` adds users to the default one.
 
@@ -72,8 +75,13 @@ def start(
     A `switchboard` writes down every request and makes those fail that it is told to.
     With `storage_origin`, large files come from another port and go there, by signed addresses.
     `quota_bytes` is what the large files of a namespace may come to.
+    `publishers` may exchange an identity token of a CI job; that takes pyjwt[crypto].
     """
-    options = Options(tokens or {}, xet, part_size, mounts or {}, switchboard, storage_origin, quota_bytes)
+    if publishers and find_spec("jwt") is None:
+        raise MissingExtra("Trusted Publishers need PyJWT", "pip install 'pyjwt[crypto]'")
+    options = Options(
+        tokens or {}, xet, part_size, mounts or {}, switchboard, storage_origin, quota_bytes, publishers
+    )
     hub: RunningHub = _running().start(directory, port, options)
     return hub
 

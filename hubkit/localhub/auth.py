@@ -7,12 +7,13 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 TOKEN_FILE = "token"
 DEFAULT_USER = "local"
+OIDC_USER = "[OIDC]"  # whom the Hub names as the author of what a Trusted Publisher pushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,18 @@ class Scope:
     def covers(self, name: str) -> bool:
         """Whether a namespace or a repo belongs to the entity."""
         return self.entity in (name, name.split("/")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A Trusted Publisher: who may have a token for a repo, or a reading one of a user.
+
+    An issuer of identity tokens, and the claims of a token that must match exactly.
+    """
+
+    resource: str
+    issuer: str
+    claims: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

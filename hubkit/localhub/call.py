@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from hubkit.localhub.auth import Token, cookie_name, find_token
+from hubkit.localhub.auth import Publisher, Token, cookie_name, find_token
 from hubkit.localhub.objects import Damaged
 from hubkit.localhub.repo import Exists, NotThere, Refused, Repo, Stale
 from hubkit.localhub.store import Store
@@ -38,6 +38,7 @@ class Hub:
     mounts: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
     storage: str | None = None  # the origin of large files, when they have one of their own
     quota_bytes: int | None = None  # of the large files of a namespace
+    publishers: Sequence[Publisher] = ()
     minted: dict[str, Token] = field(default_factory=dict)  # short-lived tokens that this Hub gave out
     xet_root: Path = field(init=False)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hubkit.localhub.auth import Token
+from hubkit.localhub.auth import Publisher, Token
 from hubkit.localhub.switchboard import Switchboard
 
 PART_SIZE = 64_000_000
@@ -23,6 +23,7 @@ class Options:
     switchboard: Switchboard | None = None
     storage_origin: bool = False
     quota_bytes: int | None = None
+    publishers: Sequence[Publisher] = ()
 
     def special(self) -> str | None:
         """What was asked for that only a Hub of one's own can do, in words."""
@@ -32,5 +33,6 @@ class Options:
             "this switchboard": self.switchboard,
             "a storage of its own": self.storage_origin,
             "a quota": self.quota_bytes is not None,
+            "these publishers": self.publishers,
         }
         return next((name for name, value in asked.items() if value), None)

@@ -55,6 +55,7 @@ class Serving:
         key = secrets.token_bytes(32)
         hub = Hub(store, every, self.endpoint, xet, options.part_size, key, options.mounts)
         hub.storage, hub.quota_bytes = self.storage, options.quota_bytes
+        hub.publishers = options.publishers
         xet_uploads.tidy(hub)
         config = uvicorn.Config(
             self._application(hub),

@@ -23,6 +23,7 @@ from hubkit.localhub import (
     lfs,
     models,
     mounts,
+    oidc,
     page,
     tokens,
     xet,
@@ -38,6 +39,7 @@ LFS = REPO + ".git/info/lfs/objects"
 # method, address, function; the revision of an address arrives as one part, its slashes escaped.
 API: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("GET", "/api/whoami-v2", tokens.whoami),
+    ("POST", "/oauth/token", oidc.exchange),
     ("POST", "/api/validate-yaml", api.validate_yaml),
     ("POST", "/api/repos/create", api.create_repo),
     ("DELETE", "/api/repos/delete", api.delete_repo),

@@ -8,8 +8,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from hubkit.localhub.auth import Scope, Token
-from hubkit.localhub.call import Call, reply
+from hubkit.localhub.auth import OIDC_USER, Scope, Token
+from hubkit.localhub.call import Call, Refusal, reply
 from hubkit.localhub.repo import now
 
 
@@ -39,6 +39,8 @@ def _scope(token: Token, scope: Scope) -> dict[str, Any]:
 def whoami(call: Call) -> Response:
     """GET /api/whoami-v2."""
     token = call.user()
+    if token.user == OIDC_USER:  # it is the token of a job, and no user's
+        raise Refusal(401, "Invalid username or password.")
     access: dict[str, Any] = {"displayName": token.name, "role": token.role, "createdAt": now()}
     if token.role == "fineGrained":
         access["fineGrained"] = {
