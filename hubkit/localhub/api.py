@@ -72,12 +72,29 @@ def move_repo(call: Call) -> Response:
 def settings(call: Call) -> Response:
     """PUT /api/models/ID/settings."""
     repo = call.repo(write=True)
-    wanted = call.json()
-    if "visibility" in wanted or "private" in wanted:
-        repo.update(private=wanted.get("visibility") == "private" or wanted.get("private") is True)
-    if wanted.get("gated") in ("auto", "manual", False):
-        repo.update(gated=wanted["gated"])
-    return reply({"private": repo.private, "gated": repo.facts["gated"]})
+    wanted = {key: value for key, value in call.json().items() if value is not None}
+    if "visibility" in wanted:
+        wanted["private"] = _one_of(wanted, "visibility", ("public", "private")) == "private"
+    facts = {
+        key: _one_of(wanted, key, allowed)
+        for key, allowed in (
+            ("private", (True, False)),
+            ("gated", ("auto", "manual", False)),
+            ("discussionsDisabled", (True, False)),
+        )
+        if key in wanted
+    }
+    repo.update(**facts)
+    told = ("private", "gated", "discussionsDisabled")
+    return reply({key: repo.facts.get(key, False) for key in told})
+
+
+def _one_of(wanted: dict[str, Any], key: str, allowed: tuple[object, ...]) -> Any:
+    """A setting that knows a few values; true and 1 are two of them."""
+    value = wanted[key]
+    if not any(value is known or (isinstance(value, str) and value == known) for known in allowed):
+        raise Refusal(400, f'"{key}" must be one of {", ".join(map(repr, allowed))}, not {value!r}')
+    return value
 
 
 def auth_check(call: Call) -> Response:
@@ -135,12 +152,16 @@ def paths_info(call: Call) -> Response:
     """POST /api/models/ID/paths-info/REV, with a form or with JSON."""
     repo = call.repo()
     if call.request.headers.get("content-type", "").startswith("application/json"):
-        form = {"paths": call.json().get("paths", []), "expand": [str(call.json().get("expand", False))]}
+        paths = call.json().get("paths", [])
+        paths = [paths] if isinstance(paths, str) else paths
+        if not isinstance(paths, list):
+            raise Refusal(400, '"paths" must be a list of paths')
+        form = {"paths": paths, "expand": [str(call.json().get("expand", False))]}
     else:
         form = parse_qs(call.body.decode("utf-8", "replace"))
-    paths = {str(path).strip("/") for path in form.get("paths", [])}
+    wanted = {str(path).strip("/") for path in form.get("paths", [])}
     expand = form.get("expand", [""])[0].lower() == "true"
-    return reply(_entries(repo, call.oid(repo), paths, expand=expand))
+    return reply(_entries(repo, call.oid(repo), wanted, expand=expand))
 
 
 def refs(call: Call) -> Response:

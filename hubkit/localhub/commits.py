@@ -34,7 +34,7 @@ def preupload(call: Call) -> Response:
     tree = repo.tree(oid)
     answers = []
     for item in call.items("files"):
-        path, size = check_path(str(item.get("path"))), item.get("size")
+        path, size = check_path(item.get("path")), item.get("size")
         if isinstance(size, bool) or not isinstance(size, int | float) or not 0 <= size <= FILE_MAX:
             raise Refusal(400, f'"size" of {path} must be a number of bytes, {FILE_MAX:,} at most')
         lfs = goes_to_lfs(path, int(size), _decoded(item.get("sample", "")))
@@ -78,8 +78,10 @@ class Plan:
         if key == "header":
             self.header = value
             return
-        given = str(value.get("path"))
-        path = check_path(given.removesuffix("/") if key == "deletedFolder" else given)
+        given = value.get("path")
+        if key == "deletedFolder" and isinstance(given, str):
+            given = given.removesuffix("/")
+        path = check_path(given)
         if key == "file":
             self._add(path, self._regular(path, value))
         elif key == "lfsFile":

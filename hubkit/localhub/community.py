@@ -78,9 +78,16 @@ def writable(call: Call) -> Repo:
     user = call.user(write=True)
     if call.flag("create_pr"):
         call.participant(repo := call.repo())
+        check_open_to_discussion(repo)
         return repo
     pull = pull_request_of(call.repo(), call.param("rev"))
     return call.repo(write=pull is None or pull.author != user.user)
+
+
+def check_open_to_discussion(repo: Repo) -> None:
+    """Refuse discussions and pull requests where the owner wants none."""
+    if repo.facts.get("discussionsDisabled"):
+        raise Refusal(403, "Discussions are disabled for this repo")
 
 
 def note_commit(repo: Repo, revision: str, title: str, oid: str, author: str) -> None:
@@ -96,6 +103,7 @@ def create(call: Call) -> Response:
     """POST /api/models/ID/discussions; a pull request opened so is a draft until it has a commit."""
     repo = call.repo()
     user = call.participant(repo)
+    check_open_to_discussion(repo)
     is_pull_request = bool(call.json().get("pullRequest"))
     title, text = call.text("title").strip(), call.text("description", "")
     if not title:

@@ -52,6 +52,8 @@ def resolve(call: Call) -> Response:
         raise NotThere(error.what, str(error), {"X-Repo-Commit": oid}) from None
     name = path.rsplit("/", 1)[-1] if call.flag("download") else None
     place, headers = repo.objects.path(file), _headers(oid, file)
+    if headers["ETag"] in call.request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
     return storage.redirect(call, file, headers) or FileResponse(
         place, headers=headers, media_type=media_type(path), filename=name
     )

@@ -33,6 +33,11 @@ def batch(call: Call) -> Response:
     wanted = call.json()
     if wanted.get("operation") != "upload":
         raise Refusal(422, "The local Hub serves files by resolve; its batch takes uploads only")
+    if wanted.get("hash_algo", "sha256") != "sha256":
+        raise Refusal(409, "Large files are named by their sha256 here")
+    transfers = wanted.get("transfers") or ["basic"]
+    if not isinstance(transfers, list) or not {"basic", "multipart"} & {str(name) for name in transfers}:
+        raise Refusal(422, "The local Hub transfers by basic or multipart")
     named = [_named_object(item) for item in call.items("objects")]
     quota.check(call, repo, named, 403)
     answers = []
@@ -40,7 +45,7 @@ def batch(call: Call) -> Response:
         answer: dict[str, Any] = {"oid": oid, "size": size, "authenticated": True}
         if call.store.objects.lfs_size(oid) is None:
             answer["actions"] = {
-                "upload": _upload_action(call.hub, oid, size, wanted.get("transfers") or ["basic"]),
+                "upload": _upload_action(call.hub, oid, size, transfers),
                 "verify": {
                     "href": f"{call.hub.endpoint}/{repo.id}.git/info/lfs/objects/verify",
                     "header": {},
@@ -52,11 +57,12 @@ def batch(call: Call) -> Response:
 
 def _named_object(item: Any) -> tuple[str, int]:
     oid, size = (item.get("oid"), item.get("size")) if isinstance(item, dict) else (None, None)
-    if not isinstance(oid, str) or not SHA256.fullmatch(oid) or not isinstance(size, int) or size < 0:
+    known = isinstance(oid, str) and SHA256.fullmatch(oid) is not None
+    if not known or isinstance(size, bool) or not isinstance(size, int) or size < 0:
         raise Refusal(422, "An object needs an oid (sha256) and a size")
     if size > FILE_MAX:
         raise Refusal(422, f"A file may have {FILE_MAX:,} bytes at most")
-    return oid, size
+    return str(oid), size
 
 
 def _upload_action(hub: Hub, oid: str, size: int, transfers: list[str]) -> dict[str, Any]:
@@ -121,10 +127,10 @@ def complete(call: Call) -> Response:
     oid, size = checked(call, "complete")
     folder, objects = _parts_folder(call, oid), call.store.objects
     count = math.ceil(size / call.hub.part_size)
-    named = {p.get("partNumber"): str(p.get("etag")).strip('"') for p in call.json().get("parts", [])}
+    named = {str(p.get("partNumber")): str(p.get("etag")).strip('"') for p in call.items("parts")}
     for number in range(1, count + 1):
         known = folder / f"{number}.etag"
-        if not known.exists() or named.get(number) != known.read_text():
+        if not known.exists() or named.get(str(number)) != known.read_text():
             raise Refusal(400, f"part {number} of {count} is missing or not the one that was sent")
     with objects.incoming() as new:
         for number in range(1, count + 1):

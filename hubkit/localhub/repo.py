@@ -83,10 +83,10 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
-def check_path(path: str) -> str:
+def check_path(path: object) -> str:
     """The path if it can be a file of a repo; Refused if it climbs, is absolute, or hides in .git."""
-    if not is_repo_path(path):
-        raise Refused(f"invalid path in the repo: {path[:100]!r}")
+    if not isinstance(path, str) or not is_repo_path(path):
+        raise Refused(f"invalid path in the repo: {str(path)[:100]!r}")
     return path
 
 
