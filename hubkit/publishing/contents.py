@@ -134,17 +134,22 @@ def _drafted(name: str, path: Path, content: bytes) -> LocalFile:
 
 
 def local_file(name: str, path: Path) -> LocalFile:
-    """A file with its digests, read once; the Hub keeps large ones by SHA-256, so only small ones get two."""
+    """A file with its digests; the Hub keeps large ones by SHA-256, so only small ones get two.
+
+    A large one is read once in the life of a process, as long as nobody writes to it.
+    """
     sha256 = hashlib.sha256()
     try:
+        seen = files.seen(path)
+        if seen.size > hub_rules.REGULAR_FILE_MAX and path.is_file():
+            return LocalFile(name, path, seen.size, files.sha256(path), None, seen.modified)
         with files.opened(path) as file:
             status = os.fstat(file.fileno())
             size, modified_ns = status.st_size, status.st_mtime_ns
-            blob = hashlib.sha1(b"blob %d\0" % size) if size <= hub_rules.REGULAR_FILE_MAX else None
+            blob = hashlib.sha1(b"blob %d\0" % size)
             while chunk := file.read(CHUNK):
                 sha256.update(chunk)
-                if blob:
-                    blob.update(chunk)
+                blob.update(chunk)
     except OSError as error:
         raise AdapterError(f"cannot read {path}: {error.strerror}") from error
-    return LocalFile(name, path, size, sha256.hexdigest(), blob.hexdigest() if blob else None, modified_ns)
+    return LocalFile(name, path, size, sha256.hexdigest(), blob.hexdigest(), modified_ns)
