@@ -289,7 +289,7 @@ def test_a_card_there_that_cannot_be_read_stops_the_push(
 
 @pytest.fixture
 def meddle(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
-    """Let something happen right before the next tries to commit; the list tells how many tries there were."""
+    """Let something happen right before the next tries to commit; the list counts the tries."""
 
     def between(*happens: Callable[[], object]) -> list[int]:
         make, left, tries = applying.make_commit, list(happens), [0]

@@ -53,8 +53,8 @@ def base(
 ) -> bytes | None:
     """The card that the one on the Hub and the one here both come from; None where that is not known.
 
-    `pushed` is what was published from here. Where nothing is known, it is the one that hubkit published last,
-    unless that came from another directory that keeps count.
+    `pushed` is what was published from here. Where nothing is known, it is the one that hubkit published
+    last, unless that came from another directory that keeps count.
     """
     if pushed is None and _recorded(hub, repo_id, commit, remote).pushed:
         return None
