@@ -31,11 +31,19 @@ def find(hub: Hub, name: str, owner: str) -> Collection | None:
     if SLUG.fullmatch(name):
         return _by_slug(hub, name)
     with hub.calling(owner):
-        same = [found for found in hub.api.list_collections(owner=owner) if found.title == name]
+        listed = hub.api.list_collections(owner=owner)
+        same = [found for found in listed if found.title.strip() == name.strip()]
     if len(same) > 1:
         slugs = ", ".join(found.slug for found in same[:3])
         raise HubError(f"{owner} has {len(same)} collections titled {name!r}: {slugs}", "give one's slug")
     return _collection(hub, same[0]) if same else None
+
+
+def owners(hub: Hub) -> set[str]:
+    """Whose collections this token may change: its user's and their organizations'."""
+    with hub.calling("this user"):
+        account = hub.api.whoami()
+    return {account["name"], *(organization["name"] for organization in account.get("orgs", []))}
 
 
 def create(hub: Hub, title: str, owner: str, private: bool) -> Collection:

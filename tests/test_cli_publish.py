@@ -104,7 +104,7 @@ def test_to_a_hub_with_a_token(
         (["--token", "hf_wrong_token", "--repo-id", "alice/x"], "does not accept this token"),
         (["--token", ALICE], "no repo to publish to was named"),
         (["--token", ALICE, "--repo-id", "a/b/c"], "not a repo id"),
-        (["--token", ALICE, "--repo-id", "bob/x"], "may not write to bob/x"),
+        (["--token", ALICE, "--repo-id", "bob/x"], "may not create bob/x: it is a token of alice"),
     ],
 )
 def test_what_goes_wrong_is_one_line(

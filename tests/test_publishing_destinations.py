@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterator
@@ -13,11 +14,11 @@ import pytest
 from conftest import ALICE, BOB
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from hubkit import errors, hub_refs, localhub
+from hubkit import adapter, errors, hub_collections, hub_refs, localhub
 from hubkit.cli.main import run
 from hubkit.hub import Hub
 from hubkit.hub_client import Patience
-from hubkit.publishing import proposals, remote_card, traces
+from hubkit.publishing import download, proposals, remote_card, traces
 
 if TYPE_CHECKING:
     from hubkit.localhub import RunningHub
@@ -138,6 +139,69 @@ def test_a_proposal_that_cannot_be_merged_says_so(repo: str, served: RunningHub)
     assert found.conflicts == ("notes.txt",)
     (note,) = proposals.conflict_note(found)
     assert "cannot be merged as it is: main has changed notes.txt" in note
+
+
+# --- pull requests
+
+
+def test_a_proposal_is_added_to_while_it_is_open(
+    adapter_dir: Path, repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    publish = ["--adapter", adapter_dir, "--create-pr"]
+    api = HfApi(served.endpoint, ALICE)
+    propose(served, repo, BOB)
+    assert hubkit(served, repo, *publish) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{served.endpoint}/{repo}/discussions/2\n"
+    assert f"Opened {served.endpoint}/{repo}/discussions/2 in one commit" in err
+    assert hubkit(served, repo, *publish) == 0
+    assert "Nothing to propose" in capsys.readouterr().err
+    fake_adapter.write(adapter_dir, seed=1600 + next(numbers))
+    assert hubkit(served, repo, *publish, "--json") == 0
+    out, err = capsys.readouterr()
+    assert f"Added to {served.endpoint}/{repo}/discussions/2 in one commit" in err
+    assert json.loads(out)["added_to"] is True
+    assert titles(served, repo, "refs/pr/2") == ["initial commit", PUSHED, "Update adapter and model card"]
+    assert titles(served, repo, "refs/pr/1") == ["initial commit", "Propose"]
+    api.change_discussion_status(repo, 2, "closed")
+    assert hubkit(served, repo, *publish) == 0
+    assert capsys.readouterr().out == f"{served.endpoint}/{repo}/discussions/3\n"
+    api.merge_pull_request(repo, 3)
+    fake_adapter.write(adapter_dir, seed=1700 + next(numbers))
+    assert hubkit(served, repo, *publish) == 0
+    assert capsys.readouterr().out == f"{served.endpoint}/{repo}/discussions/4\n"
+    assert len(list(api.get_repo_discussions(repo))) == 4
+
+
+def test_who_may_not_write_adds_to_their_own_proposal(
+    adapter_dir: Path, repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    for seed in (1800, 1900):
+        fake_adapter.write(adapter_dir, seed=seed + next(numbers))
+        assert hubkit(served, repo, "--adapter", adapter_dir, "--create-pr", who=BOB) == 0
+    assert "by Xet" in capsys.readouterr().err
+    assert titles(served, repo, "refs/pr/1") == ["initial commit", PUSHED, "Update adapter and model card"]
+
+
+def test_a_proposal_behind_main(adapter_dir: Path, repo: str, served: RunningHub, capsys: Captured) -> None:
+    publish = ["--adapter", adapter_dir, "--create-pr"]
+    api = HfApi(served.endpoint, ALICE)
+    assert hubkit(served, repo, *publish) == 0
+    api.create_commit(repo, [CommitOperationAdd("notes.txt", b"x")], commit_message="Elsewhere")
+    fake_adapter.write(adapter_dir, seed=2100 + next(numbers))
+    capsys.readouterr()
+    assert hubkit(served, repo, *publish) == 0
+    assert "cannot be merged" not in capsys.readouterr().err
+    config = CommitOperationAdd("adapter_config.json", b"{}")
+    api.create_commit(repo, [config], commit_message="The same file")
+    fake_adapter.write(adapter_dir, seed=2200 + next(numbers))
+    assert hubkit(served, repo, *publish) == 0
+    said = "cannot be merged as it is: main has changed adapter_config.json since it was opened"
+    assert said in capsys.readouterr().err
+    api.change_discussion_status(repo, 1, "closed")
+    assert hubkit(served, repo, *publish) == 0
+    assert "cannot be merged" not in capsys.readouterr().err
+    api.merge_pull_request(repo, 2)
 
 
 # --- branches and the refs of pull requests
@@ -263,3 +327,168 @@ def test_a_tag_that_fails_after_the_commit_landed(
     assert hubkit(served, new_repo, *publish) == 0
     assert titles(served, new_repo) == ["initial commit", PUSHED]
     assert tags(served, new_repo) == {"v1": head(served, new_repo)}
+
+
+# --- collections
+
+
+def collections_of(hub: RunningHub, owner: str = "alice") -> dict[str, list[str]]:
+    api = HfApi(hub.endpoint, ALICE)
+    return {
+        one.title: [item.item_id for item in api.get_collection(one.slug).items]
+        for one in api.list_collections(owner=owner)
+    }
+
+
+def test_a_collection_is_found_or_made_and_filled_once(
+    adapter_dir: Path, new_repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    title = f"Adapters {new_repo}"
+    publish = ["--adapter", adapter_dir, "--private"]
+    assert hubkit(served, new_repo, *publish, "--collection", title, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert collections_of(served)[title] == [new_repo]
+    slug = said["collection"].removeprefix(f"{served.endpoint}/collections/")
+    made = HfApi(served.endpoint, ALICE).get_collection(slug)
+    assert (made.title, made.private) == (title, True)  # as the repo is
+    for name in (title, slug):
+        assert hubkit(served, new_repo, *publish, "--collection", name) == 0
+        assert f"In        {served.endpoint}/collections/{slug}" in capsys.readouterr().err
+    assert collections_of(served)[title] == [new_repo]
+    second = f"{new_repo}-b"
+    assert hubkit(served, second, "--adapter", adapter_dir, "--no-private", "--collection", slug) == 0
+    assert collections_of(served)[title] == [new_repo, second]
+    assert hubkit(served, second, "--adapter", adapter_dir, "--collection", f"{title} open") == 0
+    assert not next(
+        one.private
+        for one in HfApi(served.endpoint, ALICE).list_collections(owner="alice")
+        if one.title == f"{title} open"
+    )
+
+
+def test_a_collection_that_cannot_be_had_is_refused_before_the_push(
+    adapter_dir: Path, new_repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    api = HfApi(served.endpoint, BOB)
+    theirs = api.create_collection(f"Of bob {new_repo}").slug
+    publish = ["--adapter", adapter_dir, "--collection"]
+    for slug, said in [
+        ("alice/none-64f9a55bb3115b4f513ec026", "there is no collection alice/none-"),
+        (theirs, f"the collection {theirs} is of bob"),
+        (" ", "--collection is empty"),
+    ]:
+        assert hubkit(served, new_repo, *publish, slug) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("\n") == 1
+    assert not api.repo_exists(new_repo)
+
+
+@pytest.mark.parametrize("kind", ["drop", "reset"])
+@pytest.mark.parametrize("path", ["/api/collections$", "/items$"])
+def test_a_lost_answer_of_a_collection(
+    kind: str, path: str, repo: str, served: RunningHub, board: localhub.Switchboard
+) -> None:
+    hub = Hub(served.endpoint, ALICE, patience=Patience(attempts=3, sleep=lambda seconds: None))
+    title = f"Lost {repo}"
+    board.order(localhub.Fault(kind, "POST", path))  # type: ignore[arg-type]
+    made = hub_collections.create(hub, title, "alice", private=False)
+    assert hub_collections.add(hub, made, repo)
+    assert board.pending() == []
+    assert collections_of(served)[title] == [repo]
+    assert hub_collections.find(hub, title, "alice") == made
+    assert not hub_collections.add(hub, made, repo)
+
+
+def test_two_collections_of_one_title_are_told_apart_by_slug(repo: str, served: RunningHub) -> None:
+    hub, api = Hub(served.endpoint, ALICE), HfApi(served.endpoint, ALICE)
+    one = api.create_collection(f"Same {repo}").slug
+    other = api.create_collection(f"Other {repo}").slug
+    api.update_collection_metadata(other, title=f"Same {repo}")
+    with pytest.raises(errors.HubError, match="alice has 2 collections titled") as caught:
+        hub_collections.find(hub, f"Same {repo}", "alice")
+    assert one in caught.value.message
+    assert getattr(hub_collections.find(hub, one, ""), "slug", None) == one
+
+
+def test_tag_and_collection_that_fail_after_the_commit_landed(
+    adapter_dir: Path, new_repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured
+) -> None:
+    title = f"Failing {new_repo}"
+    publish = ["--adapter", adapter_dir, "--tag", "v1", "--collection", title]
+    board.order(localhub.Fault("status", "POST", "/tag/", status=403))
+    board.order(localhub.Fault("status", "POST", "/items$", status=403))
+    assert hubkit(served, new_repo, *publish) == 2
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert f"{new_repo} was published: commit" in err
+    assert f"but the tag v1 and its place in the collection {title!r} are missing" in err
+    assert hubkit(served, new_repo, *publish) == 0
+    assert titles(served, new_repo) == ["initial commit", PUSHED]
+    assert tags(served, new_repo) == {"v1": head(served, new_repo)}
+    assert collections_of(served)[title] == [new_repo]
+
+
+# --- what was pushed, loaded from the Hub
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if only the base install were there: importing PEFT takes seconds."""
+    monkeypatch.setattr(download, "_has_peft", lambda: False)
+
+
+@pytest.mark.usefixtures("light")
+def test_what_was_pushed_is_loaded_and_looked_at(
+    adapter_dir: Path, new_repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured
+) -> None:
+    publish = ["--adapter", adapter_dir, "--verify-download"]
+    assert hubkit(served, new_repo, *publish) == 0
+    said = capsys.readouterr().err
+    assert "Verified  4 files (" in said
+    assert "weights' header (1 tensor), configuration and record read" in said
+    for name in ("README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json"):
+        assert board.count("GET", f"resolve/.*{name}") >= 1
+    before = board.count("GET", "resolve/.*safetensors")
+    assert hubkit(served, new_repo, *publish, "--json") == 0  # the cache is empty each time
+    assert board.count("GET", "resolve/.*safetensors") > before
+    assert json.loads(capsys.readouterr().out)["verified"].startswith("4 files")
+
+
+def test_other_bytes_than_were_sent_are_found(repo: str, served: RunningHub) -> None:
+    hub, api = Hub(served.endpoint, ALICE), HfApi(served.endpoint, ALICE)
+    made = api.create_commit(repo, [CommitOperationAdd("a.txt", b"a")], commit_message="a")
+    with pytest.raises(errors.CheckFailed, match=r"something else than was sent: a\.txt"):
+        download.verify(hub, repo, made.oid, {"a.txt": "0" * 64})
+    with pytest.raises(errors.CheckFailed, match="what the Hub hands out cannot be used"):
+        download.verify(hub, repo, made.oid, {"a.txt": hashlib.sha256(b"a").hexdigest()})
+
+
+def test_a_failed_look_says_what_stands_and_how_to_take_it_back(
+    adapter_dir: Path, new_repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def wrong(*anything: object) -> str:
+        raise errors.CheckFailed("the Hub hands out something else than was sent: x")
+
+    monkeypatch.setattr(download, "verify", wrong)
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--verify-download", "--tag", "v1") == 1
+    err = capsys.readouterr().err.splitlines()[-1]
+    assert f"{new_repo} was published: commit {head(served, new_repo)[:12]}, but the Hub hands out" in err
+    assert f"Next: hubkit publish --revert --repo-id {new_repo} takes it back" in err
+    assert tags(served, new_repo) == {}
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("default")
+def test_peft_reads_what_was_pushed(
+    adapter_dir: Path, new_repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--verify-download") == 0
+    said = capsys.readouterr().err
+    assert "PEFT read the configuration, and every tensor was loaded" in said
+    assert len(said.splitlines()) == 2
+    config = adapter_dir / "adapter_config.json"
+    config.write_text(config.read_text().replace('"LORA"', '"NO_SUCH_TYPE"'))
+    fake_adapter.measure(adapter_dir, adapter.read(adapter_dir).sha256())
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--verify-download", "--no-audit") == 1
+    assert "PEFT does not read adapter_config.json" in capsys.readouterr().err

@@ -6,18 +6,20 @@ found before anything is pushed, as far as the Hub can tell by then.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from hubkit import hub_collections as collections
-from hubkit.errors import CheckFailed, HubError
+from hubkit.errors import CheckFailed, HubError, NotAuthorised
 from hubkit.hub import Hub
 from hubkit.hub_refs import create_tag, refs
 from hubkit.publishing import download, proposals
 from hubkit.publishing.apply import Published
 from hubkit.publishing.options import PushOptions
 
+_OTHER = "choose another --collection; a title makes a new one"
 AGAIN = "run the same command again: nothing is pushed twice, and what is missing is done"
 
 
@@ -61,7 +63,8 @@ def finish(
     if missing:
         what, first = " and ".join(what for what, _ in missing), missing[0][1]
         hint = f"{first.hint}; then {AGAIN}" if first.hint else AGAIN
-        raise type(first)(f"{_landed(done)}, but {what} is missing: {first.message}", hint)
+        verb = "are" if len(missing) > 1 else "is"
+        raise type(first)(f"{_landed(done)}, but {what} {verb} missing: {first.message}", hint)
     return done
 
 
@@ -117,6 +120,10 @@ def _no_such_collection(hub: Hub, slug: str) -> HubError | None:
             f"there is no collection {slug}, or this token cannot see it",
             "check its slug; a title makes a new one",
         )
+    owner = slug.partition("/")[0]
+    with contextlib.suppress(NotAuthorised):  # the token of a Trusted Publisher is no user's
+        if owner not in collections.owners(hub):
+            return NotAuthorised(f"the collection {slug} is of {owner}, not of this token's user", _OTHER)
     return None
 
 

@@ -8,6 +8,7 @@ of the weights is loaded.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,14 +52,19 @@ def _read(directory: Path) -> list[str]:
     tensors = adapter.read(directory).tensors
     record.read(directory)
     steps = [f"weights' header ({text.plural(len(tensors), 'tensor')}), configuration and record read"]
-    if importlib.util.find_spec("peft") and importlib.util.find_spec("torch"):
+    if _has_peft():
         _load(directory)
         steps.append("PEFT read the configuration, and every tensor was loaded")
     return steps
 
 
+def _has_peft() -> bool:
+    return all(importlib.util.find_spec(name) for name in ("peft", "torch", "safetensors"))
+
+
 def _load(directory: Path) -> None:
     """Read the configuration with PEFT and load the tensors. Raises AdapterError."""
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # kernels it can do without
     from peft import PeftConfig
     from safetensors import SafetensorError, safe_open
 
