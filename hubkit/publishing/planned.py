@@ -58,6 +58,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     onto: str | None = None  # its ref
     merged: str | None = None  # what was taken over from the Hub's card, for a person
     findings: list[PlannedFinding] = []  # the audit's
+    tag: str | None = None  # for the commit, when it is there
+    collection: str | None = None  # slug or title of the one that gets the repo
     remote_only: list[str] = []  # on the Hub and not here: left alone
     left_out: list[str] = []  # here, and not published
     refused: str | None = None  # why this may not be pushed

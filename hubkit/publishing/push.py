@@ -130,8 +130,9 @@ def _to_be_seen(target: Target, done: Published, branch: str) -> Published:
 
 
 def _with_after(target: Target, planned: Plan, options: PushOptions) -> Plan:
-    """The plan, refused where the tag or the collection that it is for cannot be had."""
+    """The plan with what comes after the commit, refused where the tag or the collection cannot be had."""
     head = None if planned.creates_repo else planned.head
+    planned = msgspec.structs.replace(planned, tag=options.tag, collection=options.collection)
     why = after.refusal(target.hub, planned.repo_id, head, options, commits=bool(planned.changes))
     if why is None or planned.refused:
         return planned

@@ -21,6 +21,10 @@ def show_plan(plan: Plan) -> str:
     lines += [f"  {MARKS[file.change]} {file.path}  {size(file.size)}  {file.change}" for file in plan.files]
     if plan.merged:
         lines.append(f"Card      {plan.merged}")
+    if plan.tag:
+        lines.append(f"Tag       {plan.tag}")
+    if plan.collection:
+        lines.append(f"Into      the collection {plan.collection}")
     if plan.remote_only:
         lines.append(f"Only on the Hub, left alone: {', '.join(plan.remote_only)}")
     if plan.left_out:
