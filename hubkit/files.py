@@ -7,7 +7,6 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -48,8 +47,20 @@ class Seen:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hex; a file that did not change since the last call is not read again."""
-    return _sha256(seen(path))
+    """The SHA-256 of a file, in hex; a file that did not change since it was hashed is not read again."""
+    one = seen(path)
+    found = _known.get(one)
+    if found is None:
+        found = _hashed(one)
+        learn(one, found)
+    return found
+
+
+def learn(one: Seen, digest: str) -> None:
+    """Keep the SHA-256 of a file that somebody else hashed."""
+    while len(_known) >= MOST_KNOWN:
+        _known.pop(next(iter(_known)), None)
+    _known[one] = digest
 
 
 def opened(path: Path) -> BinaryIO:
@@ -79,10 +90,11 @@ def seen(path: Path) -> Seen:
 
 
 _SMALL = 1_000_000  # bytes
+MOST_KNOWN = 256
+_known: dict[Seen, str] = {}
 
 
-@lru_cache(maxsize=256)
-def _sha256(seen: Seen) -> str:
+def _hashed(seen: Seen) -> str:
     with open(seen.path, "rb", buffering=0) as file:
         if seen.size <= _SMALL:  # else the buffer of file_digest takes longer than the hashing
             return hashlib.sha256(file.read()).hexdigest()

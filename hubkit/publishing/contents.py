@@ -11,7 +11,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 from hubkit import files, hub_rules, record
 from hubkit.errors import AdapterError
@@ -136,20 +138,34 @@ def _drafted(name: str, path: Path, content: bytes) -> LocalFile:
 def local_file(name: str, path: Path) -> LocalFile:
     """A file with its digests; the Hub keeps large ones by SHA-256, so only small ones get two.
 
-    A large one is read once in the life of a process, as long as nobody writes to it.
+    A large one, and weights, are read for it once in the life of a process, as long as nobody writes to them.
     """
-    sha256 = hashlib.sha256()
     try:
         seen = files.seen(path)
         if seen.size > hub_rules.REGULAR_FILE_MAX and path.is_file():
             return LocalFile(name, path, seen.size, files.sha256(path), None, seen.modified)
+        if name.endswith(".safetensors"):
+            return LocalFile(name, path, seen.size, *_of_weights(seen), seen.modified)
         with files.opened(path) as file:
             status = os.fstat(file.fileno())
-            size, modified_ns = status.st_size, status.st_mtime_ns
-            blob = hashlib.sha1(b"blob %d\0" % size)
-            while chunk := file.read(CHUNK):
-                sha256.update(chunk)
-                blob.update(chunk)
+            sha256, blob = _digests(file, status.st_size)
     except OSError as error:
         raise AdapterError(f"cannot read {path}: {error.strerror}") from error
-    return LocalFile(name, path, size, sha256.hexdigest(), blob.hexdigest(), modified_ns)
+    return LocalFile(name, path, status.st_size, sha256, blob, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _of_weights(seen: files.Seen) -> tuple[str, str]:
+    with files.opened(Path(seen.path)) as file:
+        sha256, blob = _digests(file, seen.size)
+    files.learn(seen, sha256)
+    return sha256, blob
+
+
+def _digests(file: BinaryIO, size: int) -> tuple[str, str]:
+    """The SHA-256 and the git blob id of a file, in one read."""
+    sha256, blob = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size)
+    while chunk := file.read(CHUNK):
+        sha256.update(chunk)
+        blob.update(chunk)
+    return sha256.hexdigest(), blob.hexdigest()
