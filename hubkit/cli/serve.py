@@ -20,10 +20,16 @@ DEFAULT_PORT = 8765  # pinned to localhub.DEFAULT_PORT by a test; importing it h
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="Port; 0: any."
 )
-def command(directory: Path, port: int) -> None:
+@click.option(
+    "--check", is_flag=True, help="Serve nothing: read all that is stored, and say what is damaged."
+)
+@click.option("--gc", is_flag=True, help="Serve nothing: remove stored files that no commit names.")
+def command(directory: Path, port: int, check: bool, gc: bool) -> int:
     """Serve a local Hub from DIRECTORY, on this machine only, until Ctrl-C."""
     from hubkit import localhub
 
+    if check or gc:
+        return _keep(directory, gc)
     new = not directory.exists() or not any(directory.iterdir())
 
     def ready(hub: RunningHub) -> None:
@@ -33,3 +39,20 @@ def command(directory: Path, port: int) -> None:
         click.echo(hub.endpoint)
 
     localhub.serve(directory, port, on_ready=ready)
+    return 0
+
+
+def _keep(directory: Path, gc: bool) -> int:
+    """Look at what is stored, and remove what is of no use if all is whole; 1 when something is damaged."""
+    from hubkit import localhub
+
+    problems = localhub.check(directory)
+    for problem in problems:
+        click.echo(problem)
+    if problems:
+        return 1
+    common.hint(f"All that is stored in {directory} is whole.")
+    if gc:
+        count, size = localhub.collect(directory)
+        common.hint(f"Removed {count} files that no commit names, {size:,} bytes.")
+    return 0

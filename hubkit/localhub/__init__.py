@@ -9,12 +9,13 @@ It answers huggingface_hub as it comes, with Xet or LFS, keeps everything in one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubkit.errors import MissingExtra
+from hubkit.errors import HubError, MissingExtra
 from hubkit.localhub.auth import DEFAULT_USER, Publisher, Scope, Token
 from hubkit.localhub.handle import RunningHub
 from hubkit.localhub.options import PART_SIZE, Options
@@ -22,6 +23,8 @@ from hubkit.localhub.switchboard import Fault, Seen, Switchboard
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from hubkit.localhub.store import Store
 
 __all__ = [
     "DEFAULT_PORT",
@@ -33,6 +36,8 @@ __all__ = [
     "Seen",
     "Switchboard",
     "Token",
+    "check",
+    "collect",
     "serve",
     "start",
 ]
@@ -84,6 +89,40 @@ def start(
     )
     hub: RunningHub = _running().start(directory, port, options)
     return hub
+
+
+def check(directory: Path) -> list[str]:
+    """What is wrong in the store of a directory that nobody serves, one line each."""
+    from hubkit.localhub import fsck
+
+    with _store(directory) as store:
+        return fsck.check(store)
+
+
+def collect(directory: Path) -> tuple[int, int]:
+    """Remove from a whole store that nobody serves what no commit names: how many files, how many bytes."""
+    from hubkit.localhub import fsck
+
+    with _store(directory) as store:
+        return fsck.collect(store)
+
+
+@contextlib.contextmanager
+def _store(directory: Path) -> Iterator[Store]:
+    from hubkit.localhub.store import Busy, Store
+
+    if not (directory / "objects").is_dir():
+        raise HubError(f"there is no local Hub in {directory}", "name the directory of one")
+    try:
+        with contextlib.closing(Store(directory)) as store:
+            yield store
+    except Busy:
+        raise HubError(f"{directory} is served by another process", "stop that one first") from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise HubError(
+            f"the local Hub cannot use {directory}: {reason}", "choose another directory"
+        ) from None
 
 
 def serve(

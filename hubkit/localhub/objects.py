@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,8 +106,11 @@ class Objects:
         return self.lfs / sha256[:2] / sha256[2:]
 
     def path(self, file: File) -> Path:
-        """Where the bytes of a file lie."""
-        return self.lfs_path(file.sha256) if file.sha256 else self.blob_path(file.oid)
+        """Where the bytes of a file lie; a link there would lead out of the store."""
+        place = self.lfs_path(file.sha256) if file.sha256 else self.blob_path(file.oid)
+        if place.is_symlink():
+            raise Damaged(f"the object {file.digest} is a link")
+        return place
 
     def add_blob(self, data: bytes) -> File:
         """Keep the bytes of a regular file."""
@@ -140,9 +144,10 @@ class Objects:
     def lfs_size(self, sha256: str) -> int | None:
         """The size of an LFS object, or None when there is none."""
         try:
-            return self.lfs_path(sha256).stat().st_size
+            status = self.lfs_path(sha256).lstat()
         except FileNotFoundError:
             return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def write_atomically(place: Path, data: bytes, scratch: Path) -> None:

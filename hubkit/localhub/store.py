@@ -33,7 +33,7 @@ MOVED = "moved.json"
 def _read_json(place: Path) -> dict[str, str]:
     try:
         return dict(json.loads(place.read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
 
 
@@ -60,7 +60,12 @@ class Store:
         self._moved: dict[str, str] = _read_json(root / MOVED)
         for facts in sorted((root / "repos").glob("*/*/repo.json")):
             folder = facts.parent
-            repo = Repo(f"{folder.parent.name}/{folder.name}", folder, self.objects)
+            if folder.is_symlink() or folder.parent.is_symlink():
+                continue  # a link would lead out of the store
+            try:
+                repo = Repo(f"{folder.parent.name}/{folder.name}", folder, self.objects)
+            except ValueError:
+                continue  # the others are served all the same; `hubkit serve DIR --check` names it
             if repo.read_ref(DEFAULT_BRANCH):
                 self._repos[repo.id] = repo
 
