@@ -16,8 +16,8 @@ import pytest
 import uvicorn
 from conftest import ALICE
 
-from hubkit import localhub
-from hubkit.cli import common, serve
+from hubkit import localhub, settings
+from hubkit.cli import common, push, serve
 from hubkit.cli.main import run
 from hubkit.publishing.target import SERVE_PORT
 
@@ -192,3 +192,33 @@ def test_serve_until_interrupted(adapter_dir: str, capsys: pytest.CaptureFixture
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0
         assert "Serving hub" in process.stderr.read()
+
+
+def test_what_is_published_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["publish", "--local-hub", "hub"]) == 2
+    said = "hubkit: Missing option '--adapter'. Next: hubkit publish --help\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_dry_run_that_would_be_refused_exits_with_1(
+    adapter_dir: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["publish", "--adapter", adapter_dir, "--local-hub", "hub"]
+    assert run([*where, "--tag", "v1", "-q"]) == 0
+    fake_adapter.write(Path(adapter_dir), seed=3)
+    assert run([*where, "--tag", "v2", "--dry-run"]) == 0
+    capsys.readouterr()
+    assert run([*where, "--tag", "v1", "--dry-run", "--json"]) == 1
+    planned = json.loads(capsys.readouterr().out)
+    assert (planned["tag"], planned["refused"][:10]) == ("v1", "the tag v1")
+
+
+def test_settings_say_what_comes_after_the_commit() -> None:
+    flags = dict.fromkeys(("tag", "collection", "verify_download", "create_pr", "local_hub", "audit"))
+    flags |= {"include": (), "allow": (), "delete": ("old/*",)}
+    told = settings.Hub(tag="v1", collection="Mine", verify_download=True)
+    options = push.push_options(flags, told, quiet=True)
+    assert (options.tag, options.collection, options.verify_download) == ("v1", "Mine", True)
+    assert options.delete == ("old/*",)
+    options = push.push_options({**flags, "tag": "v2", "verify_download": False}, told, quiet=True)
+    assert (options.tag, options.verify_download) == ("v2", False)

@@ -204,6 +204,14 @@ def test_a_proposal_behind_main(adapter_dir: Path, repo: str, served: RunningHub
     api.merge_pull_request(repo, 2)
 
 
+def test_a_proposal_is_made_also_when_nobody_knows_whether_it_merges(
+    adapter_dir: Path, repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured
+) -> None:
+    board.order(localhub.Fault("status", "GET", "/discussions/1\\?", status=404, times=9))
+    assert hubkit(served, repo, "--adapter", adapter_dir, "--create-pr") == 0
+    assert "can be merged as it is, is not known: the Hub does not know" in capsys.readouterr().err
+
+
 # --- branches and the refs of pull requests
 
 

@@ -232,7 +232,8 @@ def test_what_cannot_be_taken_back(
 
 
 @pytest.mark.parametrize(
-    "options", [["--force"], ["--create-pr"], ["--tag", "v1"], ["--collection", "x"], ["--no-private"]]
+    "options",
+    [["--force"], ["--create-pr"], ["--tag", "v1"], ["--collection", "x"], ["--no-private"], ["--no-audit"]],
 )
 def test_what_makes_no_sense_with_it(
     options: list[str], repo: str, served: RunningHub, board: localhub.Switchboard, capsys: Captured

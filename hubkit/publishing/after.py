@@ -73,7 +73,10 @@ def _with_conflicts(hub: Hub, done: Published) -> Published:
     if done.pull_request is None:
         return done
     number = int(done.pull_request.rpartition("/")[2])
-    notes = proposals.conflict_note(proposals.look(hub, done.repo_id, number))
+    try:
+        notes = proposals.conflict_note(proposals.look(hub, done.repo_id, number))
+    except HubError as error:  # what was asked for is done
+        notes = (f"whether {done.pull_request} can be merged as it is, is not known: {error.message}",)
     return msgspec.structs.replace(done, notes=[*done.notes, *notes])
 
 
