@@ -1,4 +1,4 @@
-"""A push that is interrupted ends with one line that says what is known: was a commit made, or not."""
+"""A push that does not come to its end says in one line what is known: was a commit made, or a repo, or not."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hubkit import interrupts
-from hubkit.errors import Interrupted
+from hubkit.errors import HubError, Interrupted
+from hubkit.hub import Outcome
 
 if TYPE_CHECKING:
-    from hubkit.hub import Hub, Outcome
+    from hubkit.hub import Hub
 
 AGAIN = "run the same command again; it goes on"
 
@@ -26,6 +27,25 @@ def told(hub: Hub, done: str | None = None, goes_on: str = AGAIN) -> Iterator[No
     except KeyboardInterrupt as stop:
         reached = "; ".join(["interrupted", known(hub.outcome), *([done] if done else [])])
         raise Interrupted(reached, goes_on, interrupts.exit_code(stop)) from None
+
+
+@contextmanager
+def standing(hub: Hub) -> Iterator[None]:
+    """When a push in this block fails, say what of it stands all the same: its commit, or an empty repo."""
+    hub.outcome = Outcome()
+    try:
+        yield
+    except HubError as error:
+        stands = _standing(hub.outcome)
+        if stands is None:
+            raise
+        raise type(error)(f"{error.message}; {stands}", error.hint) from error
+
+
+def _standing(outcome: Outcome) -> str | None:
+    if outcome.landed:
+        return f"{outcome.landed} landed"
+    return f"{outcome.created} was created, and is empty" if outcome.created else None
 
 
 def known(outcome: Outcome) -> str:
