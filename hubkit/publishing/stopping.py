@@ -1,4 +1,4 @@
-"""A push that does not come to its end says in one line what is known: was a commit made, or a repo, or not."""
+"""A push that does not come to its end says in one line what is known: was a commit made, or a repo."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ def standing(hub: Hub) -> Iterator[None]:
 def _standing(outcome: Outcome) -> str | None:
     if outcome.landed:
         return f"{outcome.landed} landed"
+    if outcome.created and outcome.in_doubt:
+        return f"{outcome.created} was created"
     return f"{outcome.created} was created, and is empty" if outcome.created else None
 
 
