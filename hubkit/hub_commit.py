@@ -97,6 +97,8 @@ def make_commit(
     additions = [addition(file) for file in files]
     storage, notes = upload(Destination(hub, repo_id, revision, create_pr), files, additions)
     made = _known(push, [*additions, *_copies(restored), *_deletions(removed)])
+    small = [file.size for file in files if not hub_rules.goes_to_lfs(file.path, file.size)]
+    hub.outcome.sent += sum(small)  # they are in the commit itself
     return Commit(made.oid, made.url, made.pull_request, storage, notes)
 
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from hubkit import hub_rules
 from hubkit.errors import HubError, NoXet
 from hubkit.hub import Hub, LocalFile
+from hubkit.hub_sending import Sending, Streams, xet_told_to
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
@@ -55,19 +56,47 @@ def upload(
         _send(to, additions, by_xet=True)
         return "xet" if large else None, ()
     except NoXet as reason:
-        with _as_streams(additions):  # huggingface_hub sends streams by LFS
-            _send(to, additions, by_xet=False)
+        _send_by_lfs(to, additions)
         note = () if switched_off else (f"{reason.message}: the weights went by LFS",)
         return ("lfs", note) if large else (None, ())
 
 
+def _send_by_lfs(to: Destination, additions: list[CommitOperationAdd]) -> None:
+    """Send them by LFS, a second time if need be: an upload whose end was not heard of cannot be ended again.
+
+    What the first time brought is there by then, and is not sent again.
+    """
+    try:
+        _send(to, additions, by_xet=False)
+    except HubError as error:
+        if type(error) is not HubError:
+            raise
+        _send(to, additions, by_xet=False)
+
+
 def _send(to: Destination, additions: list[CommitOperationAdd], by_xet: bool) -> None:
     """Upload the large ones of the files. What the Hub has already is not sent again."""
-    guard = _xet_guard(to, additions) if by_xet else contextlib.nullcontext()
-    with to.hub.calling(to.repo_id), bars(to.hub.progress), guard:
-        to.hub.api.preupload_lfs_files(
-            to.repo_id, additions, revision=to.revision, create_pr=to.create_pr, free_memory=False
-        )
+    large = [one for one in additions if hub_rules.goes_to_lfs(one.path_in_repo, one.upload_info.size)]
+    total = sum(one.upload_info.size for one in large)
+    with Sending(total, to.hub.progress and not _bars_unwanted()) as sending, bars(False):
+        try:
+            if by_xet:
+                with to.hub.calling(to.repo_id), _xet_guard(to, additions), xet_told_to(sending):
+                    _preupload(to, additions)
+            else:
+                with to.hub.calling(to.repo_id), _as_streams(additions, Streams(sending)):
+                    # One large file at a time: several go in threads, for which a Ctrl-C would wait.
+                    _preupload(to, [one for one in additions if one not in large[1:]])
+                    for one in large[1:]:
+                        _preupload(to, [one])
+        finally:
+            to.hub.outcome.sent += total if sending.sent is None and by_xet else sending.sent or 0
+
+
+def _preupload(to: Destination, additions: list[CommitOperationAdd]) -> None:
+    to.hub.api.preupload_lfs_files(
+        to.repo_id, additions, revision=to.revision, create_pr=to.create_pr, free_memory=False
+    )
 
 
 @contextlib.contextmanager
@@ -118,6 +147,12 @@ def _xet_refusal(to: Destination) -> str:
     return f"this server refuses Xet storage, with status {answer.status_code}"
 
 
+def _bars_unwanted() -> bool:
+    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
+
+    return HF_HUB_DISABLE_PROGRESS_BARS is True
+
+
 @contextlib.contextmanager
 def bars(wanted: bool) -> Iterator[None]:
     """Let huggingface_hub draw its progress bars only where they are wanted."""
@@ -135,14 +170,14 @@ def bars(wanted: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _as_streams(additions: list[CommitOperationAdd]) -> Iterator[None]:
-    """Hand the files over as open streams, for as long as it takes to send them."""
+def _as_streams(additions: list[CommitOperationAdd], streams: Streams) -> Iterator[None]:
+    """Hand the files over as open streams, which huggingface_hub sends by LFS, for as long as that takes."""
     paths: list[Any] = [addition.path_or_fileobj for addition in additions]
     logger = logging.getLogger("huggingface_hub._commit_api")
     level = logger.level
     with contextlib.ExitStack() as stack:
         for addition, path in zip(additions, paths, strict=True):
-            addition.path_or_fileobj = stack.enter_context(Path(path).open("rb"))
+            addition.path_or_fileobj = stack.enter_context(streams.open(Path(path)))
         logger.setLevel(logging.ERROR)  # it would say that it falls back to LFS; the caller says so
         try:
             yield

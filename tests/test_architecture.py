@@ -55,6 +55,7 @@ ORDER = [  # top first; a line's modules may import each other
         "hub_commit",
         "hub_failures",
         "hub_refs",
+        "hub_sending",
         "hub_upload",
     ],
     ["hub_names"],

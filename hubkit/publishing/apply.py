@@ -13,7 +13,7 @@ from hubkit.hub import Hub, RemoteFile
 from hubkit.hub_commit import Commit, make_commit
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.hub_upload import Storage
-from hubkit.publishing import remote_card
+from hubkit.publishing import remote_card, stopping
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.plan import check_visibility, planned
 from hubkit.publishing.planned import Plan, PlannedFile
@@ -53,12 +53,17 @@ def apply(plan: Plan, hub: Hub, again: Again | None = None) -> Published:
     """
     if plan.refused:
         raise CardError(plan.refused, plan.refused_hint)
+    with stopping.standing(hub):
+        return _carried_out(plan, hub, again)
+
+
+def _carried_out(plan: Plan, hub: Hub, again: Again | None) -> Published:
     started = time.monotonic()
     _check_unchanged(plan)
     plan = _on(_prepare(plan, hub), plan, hub, again)
     for tries_left in range(MOST_RETRIES, -1, -1):
         if not plan.changes:
-            return _published(plan, started)
+            return _published(plan, started, hub.outcome.sent)
         try:
             commit = _commit(plan, hub)
         except HeadMoved as error:
@@ -69,7 +74,7 @@ def apply(plan: Plan, hub: Hub, again: Again | None = None) -> Published:
             plan = _on(_require_head(plan, hub, plan.target), plan, hub, again)
         else:
             _verify(plan, hub, commit)
-            return _published(plan, started, commit)
+            return _published(plan, started, hub.outcome.sent, commit)
     raise AssertionError("unreachable")
 
 
@@ -180,7 +185,7 @@ def _verify(plan: Plan, hub: Hub, commit: Commit) -> None:
         )
 
 
-def _published(plan: Plan, started: float, commit: Commit | None = None) -> Published:
+def _published(plan: Plan, started: float, sent: int, commit: Commit | None = None) -> Published:
     pull_request = plan.pull_request or (commit.pull_request if commit else None)
     return Published(
         repo_id=plan.repo_id,
@@ -188,6 +193,7 @@ def _published(plan: Plan, started: float, commit: Commit | None = None) -> Publ
         commit=commit.oid if commit else plan.head or "",
         nothing_to_do=commit is None,
         new_bytes=plan.new_bytes if commit else 0,
+        sent_bytes=sent,
         merged=plan.merged,
         removed=plan.removed if commit else [],
         seconds=round(time.monotonic() - started, 3),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hubkit.hub_sending import size
 from hubkit.publishing.apply import Published
 from hubkit.publishing.planned import Plan
 from hubkit.publishing.revert import PutBack, Reversal, Reverted
@@ -56,7 +57,7 @@ def _commit_line(done: Published) -> str:
     if done.nothing_to_do:
         return f"Nothing to change: {done.repo_id} holds all of it already {at}"
     way = {"xet": " by Xet", "lfs": " by LFS"}.get(done.storage or "", "")
-    sent = f"{size(done.new_bytes)}{way} in {done.seconds:.1f} s"
+    sent = f"sent {size(done.sent_bytes)}{way} in {done.seconds:.1f} s"
     if done.pull_request:
         how = "Added to" if done.added_to else "Opened"
         return f"{how} {done.pull_request} in one commit ({done.commit[:12]}): {sent}"
@@ -92,13 +93,3 @@ def _put_back(files: list[PutBack]) -> str:
         if names := [file.path for file in files if file.change == change]:
             said.append(f"{change} {', '.join(names)}")
     return "; ".join(said)
-
-
-def size(count: int) -> str:
-    """Bytes, in the unit that fits (powers of ten, as the Hub shows them)."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
