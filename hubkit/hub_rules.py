@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
-# https://huggingface.co/docs/hub/repositories-licenses: the closed list of ids that `license` may name.
+# https://huggingface.co/docs/hub/repositories-licenses: the closed list of ids that `license` may name, one
+# or many. The Hub's refusal names them all: https://github.com/huggingface/huggingface_hub/issues/4218
 LICENSES = frozenset(
     """
     afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m
@@ -48,17 +49,20 @@ PIPELINE_TAGS = frozenset(
     """.split()
 )
 
-# https://huggingface.co/docs/hub/model-cards#specifying-a-base-model
-# Libraries that load an adapter by its repo; not transformers, which trainers write for all models.
+# https://huggingface.co/docs/hub/models-libraries: those that load an adapter by its repo; not transformers,
+# which trainers write for all models.
 ADAPTER_LIBRARIES = frozenset(
     {"sentence-transformers", "setfit", "unsloth", "adapter-transformers", "pylate"}
 )
+# https://huggingface.co/docs/hub/model-cards#specifying-a-base-model
 BASE_MODEL_RELATIONS = ("adapter", "finetune", "merge", "quantized")
 
-# https://github.com/huggingface/hub-docs/blob/main/modelcard.md: "Required" in the model-index.
+# https://github.com/huggingface/hub-docs/blob/main/modelcard.md: "Required" in the model-index. Its last
+# lines say that `model-index`, `datasets` and `license` are verified when a README.md is pushed.
 MODEL_INDEX_REQUIRED = ("task.type", "dataset.type", "dataset.name", "metrics[].type", "metrics[].value")
 
-# The same specification: keys of `dataset` that name something, hence strings where they are given.
+# The same specification: keys of `dataset` that name something, hence strings where they are given. The Hub's
+# refusal in its own words: https://github.com/huu4ontocord/MDEL/issues/34
 MODEL_INDEX_STRINGS = ("config", "split", "revision")
 
 # huggingface_hub/hf_api.py (create_collection, add_collection_item): how long these texts may be.
@@ -71,9 +75,24 @@ _REPO_NAME = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.\-]{0,94}[A-Za-z0-9_]
 REPO_NAME_PATTERN = re.compile(_REPO_NAME)
 REPO_ID_PATTERN = re.compile(rf"(?:{_REPO_NAME}/)?{_REPO_NAME}")
 
-# The Hub's message on a bad code: ISO 639-1, 639-2 or 639-3 (two or three lower-case letters), or a special
-# value; BCP-47 tags go to `language_bcp47`. https://huggingface.co/docs/hub/model-cards#specifying-a-language
-LANGUAGE_PATTERN = re.compile(r"[a-z]{2,3}|multilingual|code")
+# https://www.loc.gov/standards/iso639-2/php/code_list.php: the two-letter codes, and those that were in use
+# before (in, iw, ji, jw, mo, sh).
+ISO_639_1 = frozenset(
+    """
+    aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de
+    dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id
+    ie ig ii ik in io is it iu iw ja ji jv jw ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li
+    ln lo lt lu lv mg mh mi mk ml mn mo mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa
+    pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so sq sr ss st su sv sw ta te tg th
+    ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
+    """.split()
+)
+
+# The Hub takes ISO 639-1, 639-2 and 639-3 codes, and a few words; BCP-47 tags go to `language_bcp47`. All of
+# ISO 639-3 is not listed here: any three lower-case letters pass.
+# https://huggingface.co/docs/hub/model-cards#specifying-a-language
+# https://github.com/huggingface/huggingface_hub/issues/3862
+LANGUAGE_PATTERN = re.compile(rf"{'|'.join(sorted(ISO_639_1))}|[a-z]{{3}}|multilingual|code")
 
 # https://huggingface.co/docs/hub/model-cards#specifying-a-license: either an address or a file of the repo.
 LICENSE_LINK_PATTERN = re.compile(r"https?://\S+|[A-Za-z0-9_][\w.\-/]*")
@@ -86,6 +105,11 @@ LFS_PATTERNS = tuple(
     *.tflite *.tgz *.wasm *.xz *.zip *.zst *tfevents*
     """.split()
 )
+
+# The Hub's refusals of other keys: https://github.com/ostris/ai-toolkit/issues/260 (widget),
+# https://github.com/huggingface/transformers/pull/25961 (base_model may not be empty),
+# https://github.com/huggingface/autotrain-advanced/issues/648 (a path among the datasets).
+LIST_KEYS = ("widget",)
 
 # https://huggingface.co/docs/hub/storage-limits and repositories-recommendations.
 REGULAR_FILE_MAX = 10_000_000  # a larger file must go by LFS or Xet
@@ -111,9 +135,10 @@ COMMIT_OID_PATTERN = re.compile(r"[0-9a-f]{40}")
 SHORT_OID_PATTERN = re.compile(r"[0-9A-Fa-f]{5,40}")  # what `parentCommit` may be
 FORBIDDEN_FOLDERS = (".git", ".cache")
 
-# https://github.com/git/git/blob/master/read-cache.c (verify_path): no empty part, no "." and "..", no ".git"
-# in whatever case, no backslash. NAME_MAX is Linux's limit of a part, and PATH_MAX leaves room below its limit
-# of 4,096 for where a download goes. Control characters, which git takes, could stand in no header.
+# https://github.com/git/git/blob/master/read-cache.c (verify_path): no empty part, no "." and "..", and no
+# ".git" in whatever case. Narrower than git: no backslash (a separator on Windows) and no control character
+# (no header could hold it); NAME_MAX is Linux's limit of a part, and PATH_MAX leaves room below its limit of
+# 4,096 for where a download goes.
 PATH_MAX = 1000
 NAME_MAX = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -216,6 +241,9 @@ def _tag_problems(metadata: Mapping[str, Any]) -> Iterator[str]:
         for value in _as_list(metadata.get(key, [])):
             if not _is_text(value):
                 yield f'"{key}" must be a list of strings, not {value!r}'
+    for key in LIST_KEYS:
+        if key in metadata and not isinstance(metadata[key], list):
+            yield f'"{key}" must be an array, not {metadata[key]!r}'
     for dataset in _as_list(metadata.get("datasets", [])):
         if not is_repo_id(dataset):
             yield f'"datasets" must be dataset ids on the Hub, not {dataset!r}'
