@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubkit.errors import MeasureError
+from hubkit.measures.scored_rows import ScoredRows
 from hubkit.models import corpus
 
-ROWS = 256  # rows of logits that are turned into log-probabilities at a time, in float32
 IGNORE = -100
 
 
@@ -114,15 +114,14 @@ def score(model: Any, windows: list[Window], batch_size: int) -> Score:
     import torch
 
     nll = torch.zeros((), dtype=torch.float64)
-    tokens = 0
+    tokens, rows = 0, ScoredRows(model)
     model.eval()
     with torch.inference_mode():
         for inputs, attention, targets in _batches(windows, batch_size, model.device):
             if not bool((targets != IGNORE).any()):
                 continue
-            logits = model(input_ids=inputs, attention_mask=attention).logits
             wanted = targets != IGNORE
-            nll += _nll(logits[wanted], targets[wanted])
+            nll += rows.nll(inputs, attention, wanted, targets[wanted])
             tokens += int(wanted.sum())
     if tokens == 0:
         raise MeasureError("there is no token to score", "give more evaluation text")
@@ -145,19 +144,6 @@ def _batches(windows: list[Window], batch_size: int, device: Any) -> Iterator[tu
         attention = padded([[1] * len(window.inputs) for window in batch], 0)
         targets = padded([window.targets for window in batch], IGNORE)
         yield inputs, None if bool(attention.all()) else attention, targets
-
-
-def _nll(logits: Any, targets: Any) -> Any:
-    """Summed negative log-likelihood of (rows, vocabulary) logits; float32 rows, summed in float64."""
-    import torch
-
-    total = torch.zeros((), dtype=torch.float64)
-    for at in range(0, len(targets), ROWS):
-        losses = torch.nn.functional.cross_entropy(
-            logits[at : at + ROWS].float(), targets[at : at + ROWS], reduction="none"
-        )
-        total += losses.double().sum().cpu()
-    return total
 
 
 def prefix_token(tokenizer: Any) -> int:
