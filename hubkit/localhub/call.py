@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,7 @@ def count(text: str) -> int | None:
 
 def refusal_reply(refusal: Refusal) -> Response:
     """The answer to a refused request, in the Hub's form."""
-    one_line = " ".join(refusal.message.split()).encode("ascii", "replace").decode()
+    one_line = re.sub(r"[^ -~]", "?", " ".join(refusal.message.split()))
     headers = {"X-Error-Message": one_line[:1000], **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code

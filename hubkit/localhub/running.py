@@ -30,7 +30,7 @@ from hubkit.localhub.options import Options
 from hubkit.localhub.origins import by_port, storage_application
 from hubkit.localhub.server import application
 from hubkit.localhub.store import Busy, Store
-from hubkit.localhub.wire import Protocol
+from hubkit.localhub.wire import CONNECTIONS_MAX, Protocol
 
 HOST = "127.0.0.1"
 ADDRESS_FILE = "address"
@@ -67,6 +67,7 @@ class Serving:
             http=Protocol,
             server_header=False,
             timeout_graceful_shutdown=3,
+            limit_concurrency=CONNECTIONS_MAX,
         )
         self.server = uvicorn.Server(config)
         self.thread: threading.Thread | None = None
