@@ -107,3 +107,12 @@ def upload(hub: RunningHub, repo: str, data: bytes) -> dict[str, Any]:
         sent = ask(hub, "PUT", offered["actions"]["upload"]["href"], data, token=None)
         assert sent.status == 200, sent
     return {"algo": "sha256", "oid": oid, "size": len(data)}
+
+
+def created(hub: RunningHub, owner: str = "alice", **more: Any) -> str:
+    """A new repo, by a raw request."""
+    name = fresh(owner)
+    body = {"name": name.split("/")[1], "organization": owner, "type": "model", **more}
+    answer = ask(hub, "POST", "/api/repos/create", body, token=BOB if owner == "bob" else ALICE)
+    assert (answer.status, answer.json["name"], answer.json["url"]) == (200, name, f"{hub.endpoint}/{name}")
+    return name

@@ -11,7 +11,7 @@ import time
 from urllib.parse import quote
 
 import pytest
-from conforming import ALICE, BOB, READER, ask, commit, fresh, lines, running, text_file, upload
+from conforming import ALICE, BOB, READER, ask, commit, created, lines, running, text_file, upload
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -27,14 +27,6 @@ def hub(tmp_path_factory):
 @pytest.fixture
 def repo(hub):
     return created(hub)
-
-
-def created(hub, owner="alice", **more):
-    name = fresh(owner)
-    body = {"name": name.split("/")[1], "organization": owner, "type": "model", **more}
-    answer = ask(hub, "POST", "/api/repos/create", body, token=BOB if owner == "bob" else ALICE)
-    assert (answer.status, answer.json["name"], answer.json["url"]) == (200, name, f"{hub.endpoint}/{name}")
-    return name
 
 
 def refused(answer, status, *words, code=None):

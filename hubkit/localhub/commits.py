@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,14 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from hubkit.hub_rules import DEFAULT_BRANCH, FILE_MAX, REGULAR_FILE_MAX, SHORT_OID_PATTERN, goes_to_lfs
+from hubkit.hub_rules import (
+    DEFAULT_BRANCH,
+    FILE_MAX,
+    FILES_PER_FOLDER_MAX,
+    REGULAR_FILE_MAX,
+    SHORT_OID_PATTERN,
+    goes_to_lfs,
+)
 from hubkit.localhub import quota, xet
 from hubkit.localhub.auth import Token
 from hubkit.localhub.call import Call, Refusal, read_json, reply
@@ -139,8 +147,7 @@ class Plan:
         if self.card is not None and len(self.card) <= CARD_MAX:
             problems = parse_card(self.card.decode("utf-8", "replace")).problems
             if problems:
-                lines = "\n".join(f"- {problem}" for problem in problems)
-                raise Refusal(400, f"Your push was rejected: invalid metadata in README.md.\n{lines}")
+                raise Refusal(400, "\n".join(problems))  # so the Hub says it, and names no file
         parent = (self.header or {}).get("parentCommit")
         if parent is not None and not (isinstance(parent, str) and SHORT_OID_PATTERN.fullmatch(parent)):
             raise Refusal(400, '"parentCommit" must be a commit id, or its first digits')
@@ -151,6 +158,11 @@ class Plan:
         tree = dict(before)
         for change in self.changes:
             change(tree)
+        if len(tree) > FILES_PER_FOLDER_MAX:
+            folder, files = Counter(path.rpartition("/")[0] for path in tree).most_common(1)[0]
+            if files > FILES_PER_FOLDER_MAX:
+                most = f"{FILES_PER_FOLDER_MAX:,} files at most"
+                raise Refusal(400, f"A folder may hold {most}, and {folder or 'the top'} has {files:,}")
         return tree
 
 
