@@ -97,9 +97,20 @@ def test_the_marks_of_hubkits_commits() -> None:
     assert traces.is_hubkits(said)
     assert traces.reverts(said) is None
     assert traces.reverts(f"{said}; reverts {'a' * 40}") == "a" * 40
+    assert traces.brings(said)
+    assert not traces.brings(f"{said}; reverts {'a' * 40}")
     assert not traces.is_hubkits("Not Published with hubkit")
     assert not traces.is_hubkits("Published with hubkitten")
     assert traces.reverts(f"x; reverts {'a' * 40}") is None
+
+
+def test_what_was_taken_back_does_not_stand() -> None:
+    said = remote_card.description("0" * 64)
+    first, second, undo, redo, other = ("a" * 40, "b" * 40, "c" * 40, "d" * 40, "e" * 40)
+    history = {undo: f"{said}; reverts {second}", other: "", second: said, first: said}
+    assert [commit for commit, _ in traces.standing(history)] == [undo, first]
+    history = {redo: f"{said}; reverts {undo}"} | history
+    assert [commit for commit, _ in traces.standing(history)] == [redo, other, second, first]
 
 
 def test_a_proposal_is_found_while_it_is_open_and_ours(repo: str, served: RunningHub) -> None:

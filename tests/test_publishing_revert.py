@@ -144,6 +144,43 @@ def test_a_card_of_hubkits_is_known_as_such_afterwards_and_somebodys_is_not(
     assert Path(api.hf_hub_download(repo, "README.md")).read_bytes() == theirs
 
 
+def test_what_a_revert_put_back_of_others_stays_theirs(
+    adapter_dir: Path, repo: str, served: RunningHub
+) -> None:
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    change(served, repo, "adapter_model.bin", b"theirs")
+    assert hubkit(served, repo, "--adapter", adapter_dir, "--delete", "*.bin") == 0
+    assert "adapter_model.bin" not in tree(served, repo)
+    assert hubkit(served, repo, "--revert") == 0
+    fake_adapter.write(adapter_dir, seed=2600 + next(numbers))
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    assert "adapter_model.bin" in tree(served, repo)
+
+
+def test_words_from_the_hub_and_from_here_outlast_a_revert(
+    adapter_dir: Path, repo: str, served: RunningHub
+) -> None:
+    def served_card() -> str:
+        head = str(HfApi(served.endpoint, ALICE).model_info(repo).sha)
+        path = HfApi(served.endpoint, ALICE).hf_hub_download(repo, "README.md", revision=head)
+        return Path(path).read_text()
+
+    card = adapter_dir / "README.md"
+    card.write_text(card.read_text() + "\nOne.\n\nTwo.\n\nThree.\n")
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    edited = served_card().replace("Three.", "Three, and web words.")
+    change(served, repo, "README.md", edited.encode())
+    card.write_text(card.read_text().replace("One.", "One, and local words."))
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    both = served_card()
+    assert "web words" in both
+    assert "local words" in both
+    assert hubkit(served, repo, "--revert") == 0
+    assert served_card() == edited
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0  # the revert is no edit of the card
+    assert served_card() == card.read_text() == both
+
+
 def test_later_changes_of_the_same_files_are_not_lost(
     adapter_dir: Path, repo: str, served: RunningHub, capsys: Captured
 ) -> None:

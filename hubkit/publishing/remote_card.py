@@ -60,7 +60,7 @@ def base(
         return None
     if pushed and digest(card) in pushed.cards:
         return card
-    for made, message in hub.messages(repo_id, commit).items():
+    for made, message in traces.standing(hub.messages(repo_id, commit)):
         told = _PUSHED.search(message) if traces.is_hubkits(message) else None
         if told and (pushed is None or told[1] in pushed.cards):
             return _card_of(hub, repo_id, made, told[1])

@@ -57,7 +57,7 @@ def _of_hubkit(hub: Hub, repo_id: str, head: str, paths: list[str]) -> set[str]:
         return set()
     messages = hub.messages(repo_id, head)
     last = hub.last_commits(repo_id, head, paths)
-    return {path for path, commit in last.items() if traces.is_hubkits(messages.get(commit, ""))}
+    return {path for path, commit in last.items() if traces.brings(messages.get(commit, ""))}
 
 
 def _nothing(pattern: str) -> str:

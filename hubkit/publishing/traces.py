@@ -9,6 +9,7 @@ So the history tells which card hubkit wrote last, which publish can be undone, 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 MARK = "Published with hubkit"
 _MARKED = re.compile(rf"\A\s*{MARK}(?:;|\s|\Z)")
@@ -19,6 +20,25 @@ _REVERTS = re.compile(r"; reverts ([0-9a-f]{40})\b")
 def is_hubkits(message: str) -> bool:
     """Whether a commit with this below its title is hubkit's."""
     return _MARKED.match(message) is not None
+
+
+def brings(message: str) -> bool:
+    """Whether the files of a commit with this below its title are hubkit's; a revert puts back anybody's."""
+    return is_hubkits(message) and reverts(message) is None
+
+
+def standing(messages: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The commits of a history, the newest first, without those that were taken back.
+
+    After a revert things are as they were before the publish, and so is what its card and others come from.
+    """
+    undone = None
+    for commit, message in messages.items():
+        if undone is None:
+            yield commit, message
+            undone = reverts(message)
+        elif commit == undone:
+            undone = None
 
 
 def card(message: str) -> str | None:
