@@ -50,6 +50,7 @@ class Entry:
 
     id: str
     private: bool
+    gated: bool
     facts: Facts
 
     def values(self, facet: str) -> Iterable[str]:
@@ -137,7 +138,14 @@ def entries(repos: Iterable[Repo]) -> list[Entry]:
     found = []
     for repo in repos:
         try:
-            found.append(Entry(repo.id, repo.private, facts_at(repo, repo.resolve(DEFAULT_BRANCH))))
+            found.append(
+                Entry(
+                    repo.id,
+                    repo.private,
+                    bool(repo.facts["gated"]),
+                    facts_at(repo, repo.resolve(DEFAULT_BRANCH)),
+                )
+            )
         except (NotThere, FileNotFoundError):  # it was removed while the list was made
             continue
     return found

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.responses import RedirectResponse, Response
 
 from hubkit.hub_rules import DEFAULT_BRANCH
-from hubkit.localhub import page_compare, page_files
+from hubkit.localhub import page_collections, page_compare, page_files
 from hubkit.localhub import page_facts as facts
 from hubkit.localhub.auth import cookie_name, find_token
 from hubkit.localhub.call import Call, count
@@ -45,7 +45,7 @@ def model_card(call: Call) -> Response:
         hint=hint,
         body=Markup(render_markdown(card.body, repo_address(repo.id, DEFAULT_BRANCH)))
         if card.body.strip()
-        else "",
+        else None,
         weights=facts.weights(repo, tree),
         adapter=adapter,
         bases=bases,
@@ -53,6 +53,7 @@ def model_card(call: Call) -> Response:
         results=facts.results(card),
         datasets=[str(name) for name in as_list(card.metadata.get("datasets"))],
         total=total,
+        collections=page_collections.holding(call, repo),
         children=sum(repo.id in other.facts.bases for other in visible),
         children_href=filter_address("base_model", repo.id),
         head=facts.commit_line(repo, repo.commit(oid)),
@@ -87,6 +88,8 @@ def discussion(call: Call) -> Response:
     if number is None:
         raise NotThere("discussion", "There is no such discussion")
     item = repo.discussion(number)
+    if item.is_pull_request:
+        call.check_content(repo)
     blocks = facts.diff_blocks(repo, pull_request_changes(repo, item)) if item.is_pull_request else []
     return repo_page(
         call,
@@ -102,19 +105,21 @@ def discussion(call: Call) -> Response:
         if item.is_pull_request and item.fork
         else "",
         endpoint=call.hub.endpoint,
-        events=[_event(repo, event) for event in item.events],
+        events=[_event(repo, event, number) for number, event in enumerate(item.events)],
         files=blocks,
     )
 
 
-def _event(repo: Repo, event: dict[str, Any]) -> dict[str, Any]:
+def _event(repo: Repo, event: dict[str, Any], number: int) -> dict[str, Any]:
     data, shown = (
         event["data"],
         {"author": event["author"]["name"], "date": facts.date_text(event["createdAt"])},
     )
     match event["type"]:
         case "comment":
-            body = render_markdown(data["latest"]["raw"], repo_address(repo.id, DEFAULT_BRANCH))
+            body = render_markdown(
+                data["latest"]["raw"], repo_address(repo.id, DEFAULT_BRANCH), f"c{number}-"
+            )
             return {**shown, "body": Markup(body)}
         case "commit":
             href = facts.address(repo.id, "commit", data["oid"])
@@ -158,6 +163,8 @@ ROUTES: list[tuple[str, str, Callable[[Call], Response]]] = [
     ("GET", "/models", page(index)),
     ("GET", "/style.css", _asset("style.css", "text/css")),
     ("GET", "/mark.svg", _asset("mark.svg", "image/svg+xml")),
+    ("GET", "/collections", page(page_collections.index)),
+    ("GET", "/collections/{namespace}/{slug}", page(page_collections.collection)),
     ("GET", "/login", page(login_form)),
     ("POST", "/login", page(login)),
     ("GET", "/{user}", page(index)),

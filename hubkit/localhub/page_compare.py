@@ -39,6 +39,7 @@ def choose(call: Call) -> Response:
 def compare(call: Call) -> Response:
     """GET /ID/compare/A...B: what B has that A has not, as lines or, with ?view=card, as two cards."""
     repo = call.repo()
+    call.check_content(repo)
     before, dots, after = call.param("range").partition("...")
     if not dots:
         raise NotThere("revision", "Name two revisions to compare, as in main...refs/pr/1")

@@ -61,11 +61,17 @@ def tree(call: Call) -> Response:
 def blob(call: Call) -> Response:
     """One file: Markdown and text as such, safetensors as a table, the rest as a link."""
     repo = call.repo()
+    call.check_content(repo)
     revision, oid = revision_of(call, repo)
     path = call.param("path")
     file = repo.file(oid, path)
     place, name = repo.objects.path(file), path.rsplit("/", 1)[-1]
-    shown: dict[str, Any] = {"tensors": [], "markdown": "", "code": "", "size": facts.size_text(file.size)}
+    shown: dict[str, Any] = {
+        "tensors": [],
+        "markdown": None,
+        "code": None,
+        "size": facts.size_text(file.size),
+    }
     if name.endswith(".safetensors"):
         shown["tensors"] = facts.tensors(place)
     elif file.size <= TEXT_MAX and b"\0" not in (data := place.read_bytes()):
@@ -111,6 +117,7 @@ def commits(call: Call) -> Response:
 def commit(call: Call) -> Response:
     """What a commit changed."""
     repo = call.repo()
+    call.check_content(repo)
     oid = call.oid(repo)
     found = repo.commit(oid)
     before = repo.tree(found.parent) if found.parent else {}

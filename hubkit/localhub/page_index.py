@@ -55,7 +55,7 @@ def index(call: Call) -> Response:
         call,
         "index.html.j2",
         title=owner or "Models",
-        repos=[_line(entry) for entry in found[(page - 1) * PAGE : page * PAGE]],
+        repos=[model_line(entry) for entry in found[(page - 1) * PAGE : page * PAGE]],
         total=len(found),
         here=len(visible),
         wanted=wanted,
@@ -69,11 +69,14 @@ def index(call: Call) -> Response:
     )
 
 
-def _line(entry: Entry) -> dict[str, Any]:
+def model_line(entry: Entry) -> dict[str, Any]:
+    """A model as lists show it."""
     known = entry.facts
     return {
         "id": entry.id,
         "private": entry.private,
+        "gated": entry.gated,
+        "note": "",
         "task": known.task,
         "method": facts.method_text(known.method),
         "bases": known.bases[:3],

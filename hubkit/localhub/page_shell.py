@@ -27,6 +27,7 @@ HEADERS = {
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "X-DNS-Prefetch-Control": "off",  # a link in a card is looked up when somebody follows it, not before
     "Cache-Control": "no-store",
 }
 
@@ -64,8 +65,9 @@ def page(function: Callable[[Call], Response]) -> Callable[[Call], Response]:
             return function(call)
         except Exception as error:
             refusal = as_refusal(error)
-            hidden = refusal.code == "RepoNotFound"
+            hidden, gated = refusal.code == "RepoNotFound", refusal.code == "GatedRepo"
             title = "This repo is not here" if hidden else f"Error {refusal.status}"
+            title = "This model is gated" if gated else title
             text = (
                 "It does not exist, or it is private and you are not signed in. Sign in here, or by the link"
                 " “Sign in” above, with a token of this Hub: the file “token” of its directory has one."
@@ -78,7 +80,7 @@ def page(function: Callable[[Call], Response]) -> Callable[[Call], Response]:
                 404 if hidden else refusal.status,
                 title=title,
                 text=text,
-                form=hidden,
+                form=hidden or gated,
             )
 
     return answer
