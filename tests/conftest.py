@@ -20,6 +20,8 @@ hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from hubkit.localhub import RunningHub
 
 _home = tempfile.TemporaryDirectory(prefix="hubkit-tests-")  # removed when the process ends
@@ -68,3 +70,12 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import tiny
 
     return tiny.bert(tmp_path_factory.mktemp("tiny-bert"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real browser of this machine."""
+    from browser import launch
+
+    with launch() as started:
+        yield started

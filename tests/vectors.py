@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Cards that try to run something, to load something from elsewhere, or to look like a part of the page."""
 
 ELSEWHERE = "http://elsewhere.invalid"
