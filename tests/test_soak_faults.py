@@ -55,10 +55,11 @@ class Matrix:
         for _ in range(2):
             trial = self.bench.trial(self.story)
             trial.publish()
-            assert trial.state() == trial.wanted()
-            assert self.clean in ([], calls(trial))
-            self.clean = calls(trial)
+            made = calls(trial)
             self.bodies = [seen.received for seen in self.bench.board.log]
+            assert trial.state() == trial.wanted(), _difference(trial)
+            assert self.clean in ([], made)
+            self.clean = made
 
     def run(self, number: int, name: str, times: int) -> None:
         """One trial; what is wrong with its end is noted."""
@@ -69,6 +70,7 @@ class Matrix:
         try:
             error = self._publish(trial)
             self._check_happened(name, times, where)
+            self.bench.board.clear()
             once = times == 1 and (self.story.name, call, name) not in NOT_REPEATED
             if error is None:
                 end = "landed"
@@ -94,7 +96,6 @@ class Matrix:
 
     def _again(self, trial: Trial, where: str) -> None:
         """The same command, when nothing fails any more."""
-        self.bench.board.clear()
         again = self._publish(trial)
         self._expect(again is None, f"{where}: again: {again}")
         self._expect(trial.state() == trial.wanted(), f"{where}: again, but {_difference(trial)}")
