@@ -60,7 +60,7 @@ class Outcome:
     created: str | None = None  # a repo that was made for it
     landed: str | None = None  # its commit, or the address of its pull request
     sent: int = 0  # bytes of files that went over the wire
-    in_doubt: bool = False  # whether a commit was sent of which nobody knows whether it landed
+    in_doubt: str = ""  # what is known of a commit that was sent and never answered
 
 
 @dataclass(frozen=True, slots=True)

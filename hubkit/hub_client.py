@@ -24,6 +24,7 @@ from typing import Any
 import httpx2
 from huggingface_hub.utils._http import hf_request_event_hook, set_client_factory
 
+from hubkit import interrupts
 from hubkit.errors import HubError, HubUnreachable
 from hubkit.hub_failures import NO_ANSWER, conflicts, is_final, no_answer, refused, retry_after
 
@@ -59,7 +60,7 @@ class Patience:
         100_000.0  # bytes a second; Xet, which keeps no time itself, is cut off below that
     )
     longest_retry_after: float = 300.0  # the Hub's rate limits are counted over five minutes
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = interrupts.pause
     clock: Callable[[], float] = time.time  # what a date in Retry-After is compared with
 
     def rest(self, attempt: int, retry_after: float | None = None) -> None:
@@ -172,6 +173,8 @@ def _ask(
                 raise failure
         if attempt < patience.attempts:
             patience.rest(attempt, pause)
+        if interrupts.came():
+            break
     raise failure
 
 

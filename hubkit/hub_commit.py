@@ -154,10 +154,14 @@ def _commit_once(push: _Push, operations: Operations) -> Commit:
                 raise
             except AnswerLost as error:
                 lost = error
-        push.hub.patience.rest(attempt)
+        if not interrupts.came():
+            push.hub.patience.rest(attempt)
         if found := _look(push, lost):
             return found
+        if interrupts.came():
+            break  # whoever wants to stop wants no second try
     assert lost is not None
+    push.hub.outcome.in_doubt = "" if lost.over else "the commit was sent and has not landed so far"
     if lost.over:
         raise HubUnreachable(f"{lost.message}; the commit did not land", lost.hint) from lost
     raise HubUnreachable(f"{lost.message}; the commit has not landed so far", _SAFE) from lost
@@ -186,7 +190,7 @@ def _look(push: _Push, lost: AnswerLost) -> Commit | None:
     try:
         return _find_landed(push)
     except HubUnreachable as error:
-        push.hub.outcome.in_doubt = True
+        push.hub.outcome.in_doubt = "the commit was sent, and whether it landed is not known"
         raise HubUnreachable(
             f"{lost.message}; whether the commit landed is not known, for {error.message}", _SAFE
         ) from error

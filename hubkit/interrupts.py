@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -46,6 +47,13 @@ def came() -> bool:
     return _State.came is not None
 
 
+def pause(seconds: float) -> None:
+    """Sleep; a signal that waits for the end of a block ends that at once."""
+    until = time.monotonic() + seconds
+    while not came() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.1))
+
+
 @contextmanager
 def handled() -> Iterator[None]:
     """While a command runs, let signals stop it as this module says."""
@@ -62,6 +70,7 @@ def handled() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _State.came = None
 
 
 @contextmanager

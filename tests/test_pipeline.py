@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from huggingface_hub import HfApi
 from hubkit import localhub, pipeline, record
 from hubkit.card import regions
 from hubkit.errors import CardError, HubkitError
+from hubkit.interrupts import Signalled
 from hubkit.publishing import Plan, Published, PushOptions
 
 
@@ -169,9 +171,25 @@ def test_an_interrupted_run_goes_on_and_publishes(
         stop_at(2, patch)
         with pytest.raises(Interrupted):
             publish(run, hub)
-    outcome, said = publish(run, hub)
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "publish_to", interrupted)
+        options = PushOptions(local_hub=hub, private=True)
+        with pytest.raises(Interrupted) as caught:
+            pipeline.run_and_publish(run, options, localhub.start, said.append)
     assert said[0].startswith("going on from")
+    assert caught.value.exit_code == 143
+    reached = f"adapter and measures are in {run.adapter_dir}"
+    assert caught.value.message == f"interrupted; nothing was published; {reached}"
+    command = f"hubkit publish --adapter {run.adapter_dir} --repo-id local/run --local-hub {hub} --private"
+    assert caught.value.hint == command
+    outcome, said = publish(run, hub)
+    assert said[0].startswith("trained already")
     assert isinstance(outcome, Published)
+
+
+def interrupted(*_: object) -> None:
+    raise Signalled(signal.SIGTERM)
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def known(outcome: Outcome) -> str:
     if outcome.landed:
         return f"{outcome.landed} landed"
     if outcome.in_doubt:
-        return "the commit was sent, and whether it landed is not known"
+        return outcome.in_doubt
     if outcome.created:
         return f"nothing was published: {outcome.created} was created, and no commit was made"
     return "nothing was published"
