@@ -17,6 +17,8 @@ SHORT = 3_000  # characters
 LONGEST_NUMBER = 1_000  # characters
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NUMBER = re.compile(r"[-+]?[0-9][0-9a-fA-F_xob:.]*")
+# What PyYAML's own reading of a value trips over, for one: `!!bool x` is a KeyError.
+TRIPS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
 
 
 def check(text: str) -> None:
@@ -59,3 +61,26 @@ def _size_of(alias: yaml.AliasEvent, sizes: dict[str, int]) -> int:
 def _refused(why: str, event: yaml.Event) -> yaml.YAMLError:
     mark: Any = event.start_mark
     return yaml.MarkedYAMLError(problem=why, problem_mark=mark)
+
+
+class _Strict(_LOADER):  # type: ignore[misc]
+    """A safe loader to which a key that comes twice is an error, as it is to the Hub's parser."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if str(key.value) in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} comes twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return dict(super().construct_mapping(node, deep))
+
+
+def load(text: str) -> Any:
+    """The value of YAML that is small enough and says each thing once. Raises yaml.YAMLError, nothing else."""
+    try:
+        check(text)
+        return yaml.load(text, _Strict)
+    except TRIPS as error:
+        raise yaml.YAMLError(f"it holds a value that cannot be read ({error})") from error

@@ -65,6 +65,10 @@ MODEL_INDEX_REQUIRED = ("task.type", "dataset.type", "dataset.name", "metrics[].
 # refusal in its own words: https://github.com/huu4ontocord/MDEL/issues/34
 MODEL_INDEX_STRINGS = ("config", "split", "revision")
 
+# huggingface_hub/repocard.py (REGEX_YAML_BLOCK), which says that it is the server's own. To the server's
+# JavaScript a byte order mark is white space.
+_FRONT_MATTER = re.compile(r"([\s\ufeff]*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|\Z))")
+
 # huggingface_hub/hf_api.py (create_collection, add_collection_item): how long these texts may be.
 COLLECTION_DESCRIPTION_MAX = 150
 COLLECTION_NOTE_MAX = 500
@@ -188,6 +192,12 @@ def goes_to_lfs(path: str, size: int, sample: bytes = b"") -> bool:
     name = path.rsplit("/", 1)[-1]
     by_name = any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in LFS_PATTERNS)
     return by_name or size > REGULAR_FILE_MAX or b"\0" in sample
+
+
+def split_card(card: str) -> tuple[str | None, str]:
+    """A card's front matter, None where it has none, and its text, as the Hub tells them apart."""
+    block = _FRONT_MATTER.match(card)
+    return (block[2], card[block.end() :]) if block else (None, card)
 
 
 def front_matter_problems(metadata: Mapping[str, Any]) -> list[str]:

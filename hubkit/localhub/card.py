@@ -13,16 +13,13 @@ from typing import Any
 
 import yaml
 
-from hubkit.hub_rules import front_matter_problems
+from hubkit.hub_rules import front_matter_problems, split_card
 from hubkit.localhub.objects import File, lfs_pointer
 from hubkit.localhub.repo import Repo, Tree
 
 CARD_MAX = 10_000_000
 HEADER_MAX = 25_000_000  # huggingface_hub/constants.py, SAFETENSORS_MAX_HEADER_LENGTH
 VALUES_MAX = 50_000
-
-# huggingface_hub/repocard.py, REGEX_YAML_BLOCK
-_BLOCK = re.compile(r"^(\s*---(?:\r\n|\r|\n))([\S\s]*?)((?:\r\n|\r|\n)---[ \t]*(\r\n|\n|$))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +55,14 @@ _Loader.add_implicit_resolver(_BOOL, re.compile(r"true|True|TRUE|false|False|FAL
 
 def parse_card(text: str) -> Card:
     """Split a README.md and check its metadata."""
-    block = _BLOCK.match(text)
-    if not block:
+    told, body = split_card(text)
+    if told is None:
         return Card(body=text)
-    body = text[block.end() :]
     try:
-        metadata = yaml.load(block.group(2), _Loader)
+        metadata = yaml.load(told, _Loader)
     except yaml.YAMLError as error:
         return Card({}, body, (" ".join(f"the front matter is not YAML: {error}".split()),), True)
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):  # as of !!bool x
         return Card({}, body, ("the front matter holds a value that cannot be read",), True)
     if metadata is None:
         return Card(body=body)

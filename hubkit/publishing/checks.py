@@ -79,19 +79,18 @@ def _check_card(directory: Path, contents: Contents) -> str:
 
 
 def _check_front_matter(directory: Path, card: str) -> None:
-    """Hold the card's front matter to the Hub's rules, before the Hub does."""
+    """Hold the card's front matter to the Hub's rules, before the Hub does; as it is read here and there."""
     import yaml
 
     path = directory / CARD_NAME
-    text = regions.split(card).yaml or ""
-    try:
-        bounded_yaml.check(text)
-        metadata = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CardError(f"the front matter of {path} is not YAML: {error}", mend(directory)) from error
-    problems = hub_rules.front_matter_problems(metadata) if metadata is not None else []
-    if problems:
-        raise CardError(f"the Hub would refuse {path}: {'; '.join(problems)}", mend(directory))
+    for text in dict.fromkeys((regions.split(card).yaml or "", hub_rules.split_card(card)[0] or "")):
+        try:
+            metadata = bounded_yaml.load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise CardError(f"the front matter of {path} is not YAML: {error}", mend(directory)) from error
+        problems = hub_rules.front_matter_problems(metadata) if metadata is not None else []
+        if problems:
+            raise CardError(f"the Hub would refuse {path}: {'; '.join(problems)}", mend(directory))
 
 
 def _check_up_to_date(directory: Path, card: str) -> None:
