@@ -115,9 +115,16 @@ def receive(hub: Hub, sha256: str) -> None:
     """Make an LFS object of a file that came by Xet; nothing happens when none did."""
     with _joining:
         if hub.store.objects.lfs_size(sha256) is None:
-            file = next((f for f in _files(hub.xet_root) if f.sha256 == sha256), None)
-            if file:
-                _join(hub, file)
+            damaged: Refusal | None = None
+            # A shard is linked into the directories of later uploads, which may not have their index yet.
+            for file in (found for found in _files(hub.xet_root) if found.sha256 == sha256):
+                try:
+                    _join(hub, file)
+                    return
+                except Refusal as error:
+                    damaged = error
+            if damaged:
+                raise damaged
 
 
 def _files(root: Path, name: str = "*") -> Iterator[XetFile]:
