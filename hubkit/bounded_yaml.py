@@ -78,7 +78,7 @@ class _Strict(_LOADER):  # type: ignore[misc]
 
 
 def load(text: str) -> Any:
-    """The value of YAML that is small enough and says each thing once. Raises yaml.YAMLError, nothing else."""
+    """The value of YAML that is small enough and says each thing once. Raises yaml.YAMLError only."""
     try:
         check(text)
         return yaml.load(text, _Strict)
