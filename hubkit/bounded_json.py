@@ -11,6 +11,7 @@ from typing import Any
 
 LARGEST = 4_000_000  # bytes of a configuration
 MOST = 500_000  # values
+MOST_DIGITS = 300  # of a whole number
 
 
 def check(content: bytes, most: int = MOST) -> None:
@@ -24,4 +25,14 @@ def loads(content: bytes, largest: int = LARGEST) -> Any:
     if len(content) > largest:
         raise ValueError(f"it has {len(content):,} bytes, more than {largest:,}")
     check(content)
-    return json.loads(content.decode("utf-8"))
+    return _DECODER.decode(content.decode("utf-8"))
+
+
+def _whole(digits: str) -> int:
+    """A whole number that a float can hold, too."""
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"it holds a number of {len(digits):,} digits")
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole)

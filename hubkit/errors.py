@@ -23,6 +23,15 @@ HubkitError                 exit code 2: something is wrong and one line says wh
 
 from __future__ import annotations
 
+LONGEST = 2_000  # characters of a message
+
+
+def one_line(text: str) -> str:
+    """Any text as one line that a terminal can show: it may hold what lies in a stranger's file."""
+    line = " ".join(text[: 2 * LONGEST].split())
+    line = line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}\u2026"
+
 
 class HubkitError(Exception):
     """An error for a person: `message` says what is wrong and where, `hint` what to do next."""
@@ -31,8 +40,8 @@ class HubkitError(Exception):
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split()) if hint else None
+        self.message = one_line(message)
+        self.hint = one_line(hint) if hint else None
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message

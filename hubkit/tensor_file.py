@@ -28,6 +28,7 @@ MAX_HEADER_BYTES = 16_000_000
 MAX_OTHER_SIGNS = 4_000_000  # bytes of a header that is not ASCII: one such sign makes all take four bytes
 MAX_VALUES = 1_000_000
 MAX_DIMENSIONS = 64  # as many as torch has
+MAX_NAME = 1_000  # characters; a module's full name has some hundred
 DTYPE_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64,
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8,
@@ -118,7 +119,11 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:
     try:
         dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, start, end]
-        if len(numbers) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
+        if (
+            len(name) > MAX_NAME
+            or len(numbers) > MAX_DIMENSIONS
+            or not all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+        ):
             raise ValueError("negative, too large or not whole")
         if (end - start) * 8 != math.prod(shape) * DTYPE_BITS[dtype]:
             raise ValueError("length unlike shape")

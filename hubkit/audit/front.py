@@ -57,7 +57,7 @@ def read(lines: list[str]) -> FrontMatter:
         mark = error.problem_mark or error.context_mark
         line = first + 2 + mark.line if mark else first + 1
         return FrontMatter(error=error.problem or "it is not YAML", error_line=min(line, last + 1), **known)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+    except (yaml.YAMLError, *bounded_yaml.TRIPS) as error:
         return FrontMatter(error=" ".join(str(error).split())[:200], error_line=first + 1, **known)
     if not isinstance(data, dict):
         return FrontMatter(error="it holds no keys", error_line=first + 1, **known)

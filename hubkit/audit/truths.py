@@ -115,9 +115,9 @@ def bits(quantization: dict[str, Any]) -> int | None:
 
 def base_names(subject: Subject) -> set[str]:
     """The bases that the artifacts name: Hub ids and paths."""
-    named = {(subject.config or {}).get("base_model_name_or_path"), subject.base_id}
+    named = [(subject.config or {}).get("base_model_name_or_path"), subject.base_id]
     if subject.record and subject.record.base_model:
-        named.add(subject.record.base_model.id)
+        named.append(subject.record.base_model.id)
     names = {name for name in named if isinstance(name, str) and name.strip()}
     told = subject.document.metadata.get("base_model")
     if isinstance(told, str) and subject.base_id is None and any(same_model(told, one) for one in names):

@@ -168,7 +168,7 @@ def constructed(source: Source, entry: Entry) -> Any:
     """The value as YAML 1.1 reads it: numbers, booleans, dates."""
     try:
         return next(iter(yaml.load(source.text[entry.start : entry.end], Loader=Loader).values()))
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError):
+    except (yaml.YAMLError, *bounded_yaml.TRIPS):
         return entry.value
 
 

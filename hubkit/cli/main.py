@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from hubkit import __version__, interrupts
-from hubkit.errors import HubkitError, Interrupted
+from hubkit.errors import HubkitError, Interrupted, one_line
 
 INTERRUPTED = 128  # above it, an exit code says by which signal
 
@@ -150,7 +150,7 @@ def _named(arguments: list[str]) -> str:
 
 
 def _say(message: str, hint: str | None, code: int) -> int:
-    line = " ".join(message.split())
+    line = one_line(message)
     end = "" if line.endswith((".", "?", "!")) else "."
     click.echo(f"hubkit: {line}{end} Next: {hint}" if hint else f"hubkit: {line}", err=True)
     return code
