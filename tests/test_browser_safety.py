@@ -1,7 +1,7 @@
 """Strangers' cards in a real browser: nothing of them runs, loads, clobbers, or leaves its place.
 
 The hostile pages are visited with the browser told to ignore the Content-Security-Policy, so that what is
-built from a card must be harmless by itself; then the policy is tried alone, by putting hostile things past it.
+built from a card must be harmless by itself; then the policy is tried alone: hostile things are put past it.
 """
 
 import json
