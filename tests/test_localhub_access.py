@@ -29,6 +29,7 @@ TOKENS = {
     ),
     "hf_space": Token("alice", "fineGrained", scopes=(Scope("alice", ("repo.write",)),)),
     "hf_blind": Token("alice", "fineGrained"),
+    "hf_none": Token("alice", "fineGrained", scopes=(Scope("bob", ("repo.write",)),)),
     "hf_ungated": Token("bob", "fineGrained", reads_gated=False),
     "hf_late": Token("alice", expires=time.time() - 1, name="old"),
     "hf_soon": Token("alice", expires=time.time() + 1000),
@@ -41,6 +42,7 @@ def hub(tmp_path_factory):
         for name in ("alice/one", "alice/two", "acme/shared"):
             api(running).create_repo(name, private=True)
             add(api(running), name)
+        api(running).create_repo("alice/public")
         yield running
 
 
@@ -92,7 +94,7 @@ def test_a_token_for_one_repo_writes_there_and_sees_no_other(hub):
         with pytest.raises(RepositoryNotFoundError):
             add(one, repo)
     assert status(lambda: one.create_repo("alice/three")) == 403
-    assert [model.id for model in one.list_models(author="alice")] == ["alice/one"]
+    assert [model.id for model in one.list_models(author="alice")] == ["alice/one", "alice/public"]
 
 
 def test_what_other_scopes_allow(hub):
@@ -102,6 +104,11 @@ def test_what_other_scopes_allow(hub):
         assert status(lambda repo=repo: add(sees, repo)) == 403
         assert status(lambda repo=repo: sees.auth_check(repo, write=True)) == 403
         assert add(sees, repo, "new.txt", create_pr=True).pr_num  # discussion.write
+    pull = add(api(hub), "alice/one", "mine.txt", create_pr=True).pr_revision
+    assert status(lambda: add(api(hub, "hf_ungated"), "alice/one", revision=pull)) == 404
+    assert status(lambda: add(api(hub, "hf_none"), "alice/public", create_pr=True)) == 403
+    pull = add(api(hub), "alice/public", "mine.txt", create_pr=True).pr_revision
+    assert status(lambda: add(api(hub, "hf_none"), "alice/public", "more.txt", revision=pull)) == 403
     space = api(hub, "hf_space")
     space.create_repo("alice/made")
     add(space, "alice/made")

@@ -132,13 +132,16 @@ def ask(hub, method, path, body):
     return answer.status, data
 
 
-def test_bodies_and_lines_are_bounded(hub):
+def test_bodies_and_lines_are_bounded(hub, monkeypatch):
     assert ask(hub, "POST", "/api/repos/create", b'{"name":"' + b"x" * JSON_MAX)[0] == 413
     nested = b'{"a":' * 200_000 + b"1" + b"}" * 200_000
     assert ask(hub, "POST", "/api/repos/create", nested)[0] == 400
     header = json.dumps({"key": "header", "value": {"summary": "x"}}).encode() + b"\n"
     endless = header + b'{"key":"file","value":{"path":"a","content":"' + b"A" * (REGULAR_FILE_MAX * 2)
     assert ask(hub, "POST", "/api/models/alice/x/commit/main", endless)[0] == 413
+    monkeypatch.setattr("hubkit.localhub.commits.OPERATIONS_MAX", 3)
+    many = header + b'{"key":"deletedFile","value":{"path":"w.bin"}}\n' * 4
+    assert ask(hub, "POST", "/api/models/alice/x/commit/main", many)[0] == 413
     assert HfApi(endpoint=hub.endpoint, token=TOKEN).list_repo_files("alice/x") == [".gitattributes", "w.bin"]
 
 

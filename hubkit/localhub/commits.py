@@ -31,6 +31,7 @@ from hubkit.localhub.repo import NotThere, Repo, Tree, check_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 LINE_MAX = REGULAR_FILE_MAX * 4 // 3 + 65_536
+OPERATIONS_MAX = 50_000  # of one commit, as they are held until the last has come; the Hub advises 100 files
 
 Change = Callable[[Tree], None]
 
@@ -86,6 +87,8 @@ class Plan:
         if key == "header":
             self.header = value
             return
+        if len(self.changes) >= OPERATIONS_MAX:
+            raise Refusal(413, f"A commit may change {OPERATIONS_MAX:,} files at most")
         given = value.get("path")
         if key == "deletedFolder" and isinstance(given, str):
             given = given.removesuffix("/")

@@ -81,7 +81,10 @@ def writable(call: Call) -> Repo:
         check_open_to_discussion(repo)
         return repo
     pull = pull_request_of(call.repo(), call.param("rev"))
-    return call.repo(write=pull is None or pull.author != user.user)
+    if pull is None or pull.author != user.user:
+        return call.repo(write=True)
+    call.participant(repo := call.repo())
+    return repo
 
 
 def check_open_to_discussion(repo: Repo) -> None:
