@@ -225,6 +225,37 @@ def test_by_the_record_of_a_directory(adapter_dir: Path, tmp_path: Path, capsys:
     assert capsys.readouterr().err.endswith(f"See it with: hubkit serve {tmp_path / 'hub'}\n")
 
 
+def test_only_a_branch_can_go_back(
+    adapter_dir: Path, repo: str, served: RunningHub, capsys: Captured
+) -> None:
+    assert hubkit(served, repo, "--adapter", adapter_dir, "--tag", "v1") == 0
+    before = history(served, repo)
+    for revision, said in [
+        ("v1", "--revision v1 is a tag"),
+        ("f" * 40, "is a commit, and no push goes to one"),
+        ("none", "has no revision none"),
+        ("refs/pr/7", "there is no pull request 7"),
+    ]:
+        capsys.readouterr()
+        assert hubkit(served, repo, "--revert", "--revision", revision) == 2
+        assert said in capsys.readouterr().err
+    assert history(served, repo) == before
+
+
+def test_in_a_pull_request(adapter_dir: Path, repo: str, served: RunningHub) -> None:
+    HfApi(served.endpoint, ALICE).create_repo(repo)
+    for seed in (3000, 3100):
+        fake_adapter.write(adapter_dir, seed=seed + next(numbers))
+        assert hubkit(served, repo, "--adapter", adapter_dir, "--create-pr") == 0
+    assert hubkit(served, repo, "--revert", "--revision", "refs/pr/1") == 0
+    assert [title for title, _ in history(served, repo, "refs/pr/1")] == [
+        'Revert "Update adapter and model card"',
+        "Update adapter and model card",
+        "Add adapter and model card",
+        "initial commit",
+    ]
+
+
 def no_repo(hub: RunningHub, repo: str) -> None:
     del hub, repo
 

@@ -111,6 +111,7 @@ def take_back(
 def plan_revert(hub: Hub, repo_id: str, revision: str, title: str | None = None) -> Reversal:
     """Find the last publish of a branch and what it changed. Raises HubError where there is none."""
     repo = hub.repo(repo_id, revision)
+    revisions.check_on_hub(hub, repo, revision)
     if repo is None or repo.head is None:
         what = f"{repo_id} has no revision {revision}" if repo else f"there is no repo {repo_id} to be seen"
         raise RepoMissing(what, "check --repo-id, --revision and whose token it is")
