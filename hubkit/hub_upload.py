@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from hubkit import hub_rules
+from hubkit import hub_rules, interrupts
 from hubkit.errors import HubError, NoXet
 from hubkit.hub import Hub, LocalFile
 from hubkit.hub_sending import Sending, Streams, xet_told_to
@@ -113,11 +113,24 @@ def _xet_guard(to: Destination, additions: list[CommitOperationAdd]) -> Iterator
     patience = to.hub.patience
     size = sum(addition.upload_info.size for addition in additions)
     limit = 2 * patience.answer_seconds + size / patience.slowest_upload
-    timer = threading.Timer(limit, abort_xet_session)
+    expired = threading.Event()
+
+    abort: Callable[[], None] = abort_xet_session
+
+    def end() -> None:
+        expired.set()
+        abort()
+
+    timer = threading.Timer(limit, end)
     timer.daemon = True
     timer.start()
     try:
         yield
+    except KeyboardInterrupt as error:  # what an ended session raises, in each thread that uses it
+        ended = expired.is_set() or threading.current_thread() is not threading.main_thread()
+        if isinstance(error, interrupts.Signalled) or interrupts.came() or not ended:
+            raise
+        raise NoXet("Xet storage was too slow") from error
     except (HubError, HfHubHTTPError, HTTPError):
         raise  # of the Hub itself
     except Exception as error:

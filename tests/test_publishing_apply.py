@@ -305,7 +305,7 @@ def test_publishers_at_once_lose_nothing(tmp_path: Path, repo: str, alice_hub: R
     ends: dict[int, Published | errors.HubkitError] = {}
 
     def publisher(number: int) -> None:
-        directory = fake_adapter.write(tmp_path / str(number), card=card(number))
+        directory = fake_adapter.write(tmp_path / str(number), seed=100 + number, card=card(number))
         hub = Hub(alice_hub.endpoint, ALICE)
         made = plan(directory, repo, hub)
         start.wait(10)
@@ -412,6 +412,31 @@ def test_xet_that_fails_half_way(
     assert done.storage == "lfs"
     assert done.notes == ["Xet storage failed: the weights went by LFS"]
     assert_whole(alice_hub.endpoint, repo, adapter_dir)
+
+
+@pytest.mark.parametrize("fires", [True, False])
+def test_a_session_that_was_ended_for_slowness_is_no_ctrl_c(
+    fires: bool, adapter_dir: Path, repo: str, alice_hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hf_xet says KeyboardInterrupt then, in every thread that uses the session."""
+
+    class Timer(threading.Timer):
+        def start(self) -> None:
+            if fires:
+                self.function()
+
+    def fail(**_: object) -> None:
+        raise KeyboardInterrupt("Keyboard interrupt (SIGINT)")
+
+    monkeypatch.setattr("huggingface_hub._commit_api._upload_xet_files", fail)
+    monkeypatch.setattr(threading, "Timer", Timer)
+    hub = Hub(alice_hub.endpoint, ALICE)
+    if not fires:
+        with pytest.raises(KeyboardInterrupt):
+            push(adapter_dir, repo, hub)
+        return
+    done = push(adapter_dir, repo, hub)
+    assert (done.storage, done.notes) == ("lfs", ["Xet storage was too slow: the weights went by LFS"])
 
 
 def test_xet_that_falls_silent(
