@@ -284,7 +284,9 @@ def _text(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value is None else ", ".join(value) if isinstance(value, list) else str(value)
+    return (
+        "nothing" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    )
 
 
 def _check_meant(merging: Merging, now: Source) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import islice
 
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _CLOSING = re.compile(r" {0,3}(`{3,}|~{3,})[ \t]*$")
@@ -35,17 +34,33 @@ class Line:
         return not self.raw.strip()
 
 
+class Closings:
+    """The lines that can close a fence."""
+
+    def __init__(self, raw: list[str]) -> None:
+        self._all = [
+            (at, close[1]) for at, line in enumerate(raw) if (close := _CLOSING.match(line.rstrip("\r\n")))
+        ]
+        self._by_marks: dict[str, list[int]] = {}  # of those that close a fence of these marks
+
+    def after(self, start: int, marks: str) -> int | None:
+        """The first line behind `start` that closes a fence of these marks."""
+        if marks not in self._by_marks:
+            self._by_marks[marks] = [at for at, close in self._all if close.startswith(marks)]
+        fitting = self._by_marks[marks]
+        place = bisect_right(fitting, start)
+        return fitting[place] if place < len(fitting) else None
+
+
 def lines(text: str) -> list[Line]:
     """The lines of a text. A fence that is never closed is none; what is commented out is no heading."""
     raw = text.splitlines(keepends=True) if "\n" not in text else re.findall(r"[^\n]*\n|[^\n]+\Z", text)
     found: list[Line] = []
-    closings = [
-        (at, close[1]) for at, line in enumerate(raw) if (close := _CLOSING.match(line.rstrip("\r\n")))
-    ]
+    closings = Closings(raw)
     at = 0
     while at < len(raw):
         fence = _FENCE.match(raw[at].rstrip("\r\n"))
-        end = _end_of_fence(closings, at, fence[1]) if fence else None
+        end = closings.after(at, fence[1]) if fence else None
         if end is not None:
             found += [Line(line, is_code=True) for line in raw[at : end + 1]]
             at = end + 1
@@ -73,12 +88,6 @@ def inside_html(found: list[Line]) -> set[int]:
                 inside.update(range(opened[place][1] + 1, at + 1))
                 del opened[place:]
     return inside
-
-
-def _end_of_fence(closings: list[tuple[int, str]], start: int, marks: str) -> int | None:
-    """The first line behind `start` that closes a fence of these marks."""
-    first = bisect_right(closings, start, key=lambda closing: closing[0])
-    return next((at for at, close in islice(closings, first, None) if close.startswith(marks)), None)
 
 
 def _line(raw: list[str], at: int) -> Line:

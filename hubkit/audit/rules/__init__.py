@@ -144,7 +144,12 @@ def findings(subject: Subject, codes: frozenset[str] | None = None) -> list[Find
         if codes is None or rule.code in codes
         for fault in rule.check(subject)
     ]
-    unique = {(f.code, f.line, f.message, f.says): f for f in result if not _is_ignored(f, subject)}
+    ignored = _ignored(subject)
+    unique = {
+        (f.code, f.line, f.message, f.says): f
+        for f in result
+        if (None, f.code) not in ignored and (f.line is None or (f.line, f.code) not in ignored)
+    }
     return sorted(unique.values(), key=lambda f: (f.line or 0, f.code))
 
 
@@ -159,24 +164,22 @@ def _sentence(text: str) -> str:
 _IGNORE = re.compile(r"hubkit:(ignore|ignore-file)((?:[ ,]+HK\d{3})+)")
 
 
-def _is_ignored(finding: Finding, subject: Subject) -> bool:
-    """Whether a comment of the card's says so: `<!-- hubkit:ignore HK204 -->` on the line or before it.
+def _ignored(subject: Subject) -> set[tuple[int | None, str]]:
+    """What comments of the card's say to ignore: codes with their line, or with None in the whole card.
 
-    In the front matter it is a comment of YAML's. `hubkit:ignore-file` holds for the whole card.
+    `<!-- hubkit:ignore HK204 -->` stands on the line or before it; in the front matter it is a comment of
+    YAML's. `hubkit:ignore-file` holds for the whole card.
     """
     document = subject.document
     if "hubkit:ignore" not in document.text:
-        return False
+        return set()
     said = [(comment.line, comment.text) for comment in document.comments]
     if document.front.first and document.front.last:
         for number in range(document.front.first, document.front.last):
             said.append((number, document.line(number).partition("#")[2].strip()))
+    ignored: set[tuple[int | None, str]] = set()
     for line, text in said:
-        found = _IGNORE.match(text)
-        if (
-            found
-            and finding.code in found[2]
-            and (found[1] == "ignore-file" or finding.line in (line, line + 1))
-        ):
-            return True
-    return False
+        if found := _IGNORE.match(text):
+            places = (None,) if found[1] == "ignore-file" else (line, line + 1)
+            ignored.update((place, code) for place in places for code in re.findall(r"HK\d{3}", found[2]))
+    return ignored
