@@ -146,6 +146,7 @@ def test_images_come_from_this_hub_only():
 def test_headings_are_numbered():
     assert '<h2 id="a-b">A b</h2>' in render("## A b")
     assert '<h2 id="a-b-1">' in render("## A b\n## A b")
+    assert "<h1>hk main</h1>" in render("# hk main")  # an id of the pages' own
 
 
 def test_what_is_too_long_is_cut():

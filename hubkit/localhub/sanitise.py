@@ -40,7 +40,7 @@ _GONE = frozenset(
 _VERBATIM = frozenset(("a", "code", "pre"))
 _NUMBER = re.compile(r"[0-9]{1,4}")
 _ALIGN = re.compile(r"left|center|right")
-_SLUG = re.compile(r"[\w-]{1,200}")
+_SLUG = re.compile(r"(?!hk-)[\w-]{1,200}")  # the pages' own ids begin with hk-
 _CLASS = re.compile(r"language-[\w+#.-]{1,40}|h[a-z]|left|center|right|wide")
 _ATTRIBUTES = {
     "ol": {"start": _NUMBER},
