@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubkit.localhub import listing
@@ -75,6 +75,7 @@ def test_facts_are_read_once_a_commit_and_are_bounded(store, monkeypatch):
     assert entries([repo]) == []  # removed while the list was made
 
 
+SOME = settings(max_examples=min(settings.default.max_examples, 200))
 _TAGS = st.lists(st.sampled_from(["a", "b", "c"]), unique=True).map(tuple)
 
 
@@ -89,6 +90,7 @@ _ENTRIES = st.lists(st.tuples(_WORDS, _WORDS, _WORDS, _TAGS), max_size=12).map(
 )
 
 
+@SOME
 @given(
     _ENTRIES,
     st.dictionaries(st.sampled_from(["author", "method", "base_model"]), _WORDS.map(lambda w: (w,))),
@@ -118,6 +120,7 @@ def test_search_wants_every_word_in_the_name():
     assert choose(listed, wanted_of("search=m1+other"))[0] == []
 
 
+@SOME
 @given(
     st.text(max_size=80)
     | st.from_regex(r"(search|p|sort|other|method|author)=[^&]{0,9}(&(other|p)=.{0,9})*", fullmatch=True)

@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors import ATTACKS
 
@@ -85,12 +85,16 @@ _TEXTS = st.lists(_PIECES | st.sampled_from(list(ATTACKS.values())) | st.text(ma
     "".join
 )
 
+SOME = settings(max_examples=min(settings.default.max_examples, 200))
 
+
+@SOME
 @given(_TEXTS)
 def test_only_known_tags_and_addresses_come_out_of_any_markdown(text):
     read(render(text))
 
 
+@SOME
 @given(_TEXTS)
 def test_only_known_tags_and_addresses_come_out_of_any_html(html):
     once = sanitise(html, repo_address("user/name", "main", "docs"))
