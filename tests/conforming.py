@@ -58,7 +58,7 @@ class Answer(NamedTuple):
 
 
 def ask(
-    hub: RunningHub,
+    hub: RunningHub | str,
     method: str,
     path: str,
     body: Any = None,
@@ -66,15 +66,18 @@ def ask(
     token: str | None = ALICE,
     headers: dict[str, str] | None = None,
 ) -> Answer:
-    """One raw request: a dict or a list goes as JSON, bytes and text as they are."""
-    connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=20)
+    """One raw request to a Hub or an origin: a dict or a list goes as JSON, bytes and text as they are."""
+    origin = hub if isinstance(hub, str) else hub.endpoint
+    if path.startswith("http://"):  # a whole address, perhaps of another origin
+        origin = "/".join(path.split("/", 3)[:3])
+    connection = http.client.HTTPConnection(origin.removeprefix("http://"), timeout=20)
     given = {"Authorization": f"Bearer {token}"} if token else {}
     if isinstance(body, dict | list):
         body, given = json.dumps(body), given | {"Content-Type": "application/json"}
     if isinstance(body, str):
         body = body.encode("utf-8", "surrogatepass")
     try:
-        connection.request(method, path.removeprefix(hub.endpoint), body, given | (headers or {}))
+        connection.request(method, path.removeprefix(origin), body, given | (headers or {}))
         answer = connection.getresponse()
         return Answer(answer.status, answer.headers, answer.read())
     finally:
@@ -116,3 +119,12 @@ def created(hub: RunningHub, owner: str = "alice", **more: Any) -> str:
     answer = ask(hub, "POST", "/api/repos/create", body, token=BOB if owner == "bob" else ALICE)
     assert (answer.status, answer.json["name"], answer.json["url"]) == (200, name, f"{hub.endpoint}/{name}")
     return name
+
+
+def refused(answer: Answer, status: int, *words: str, code: str | None = None) -> Answer:
+    """A refusal in the Hub's form: the error in JSON, a line of it in a header, the code that clients map."""
+    assert answer.status == status, answer
+    for word in words:
+        assert word in answer.error, answer
+    assert answer.headers["X-Error-Code"] == code, answer
+    return answer

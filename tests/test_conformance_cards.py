@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conforming import ask, commit, created, running, text_file
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 TASK = "task: {type: text-generation}"
@@ -121,7 +121,7 @@ def verdicts(hub, repo, text, newline="\n"):
     return asked, pushed
 
 
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("newline", ["\n", pytest.param("\r\n", marks=pytest.mark.soak)])
 def test_what_is_wrong_is_refused_by_both_in_the_same_words(hub, repo, newline):
     before = ask(hub, "GET", f"/api/models/{repo}").json["sha"]
     for text, words in WRONG:
@@ -164,6 +164,7 @@ KEYS = ["license", "license_name", "license_link", "language", "tags", "metrics"
 KEYS += ["pipeline_tag", "library_name", "base_model", "base_model_relation", "model-index", "own"]
 
 
+@settings(max_examples=max(15, settings().max_examples // 4))
 @given(metadata=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3))
 def test_a_commit_and_validate_yaml_never_disagree(hub, repo, metadata):
     asked, pushed = verdicts(hub, repo, yaml.safe_dump(metadata, allow_unicode=True).rstrip("\n"))

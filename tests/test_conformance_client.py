@@ -347,7 +347,8 @@ def test_trees_and_paths(api, repo):
     assert [item.path for item in some] == ["a", "e.txt"]
 
 
-def test_pages_of_a_tree(hub, api, repo):
+@pytest.mark.soak
+def test_pages_of_a_tree(api, repo):
     add(api, repo, {f"f/{number:04}.txt": b"" for number in range(1005)})
     assert len(list(api.list_repo_tree(repo, "f"))) == 1005
     assert len(list(api.list_repo_tree(repo, recursive=True, expand=True))) == 1007
@@ -485,6 +486,7 @@ CARDS = """
 """
 
 
+@pytest.mark.soak
 def test_cards_and_lfs_with_xet_off(hub, tmp_path):
     environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": ALICE, "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", textwrap.dedent(CARDS), fresh(), str(tmp_path)]
@@ -495,3 +497,14 @@ def test_cards_and_lfs_with_xet_off(hub, tmp_path):
         "A card",
         "initial commit",
     ]
+
+
+@pytest.mark.soak
+def test_all_of_this_with_xet_off(tmp_path):
+    """The client reads whether Xet is off when it is imported, so a process of its own does it all again."""
+    command = [sys.executable, "-m", "pytest", "-m", "not soak", "-p", "no:cacheprovider", __file__]
+    environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=240, cwd=Path(__file__).parents[1]
+    )
+    assert done.returncode == 0, done.stdout[-3000:]

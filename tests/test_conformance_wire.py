@@ -11,8 +11,8 @@ import time
 from urllib.parse import quote
 
 import pytest
-from conforming import ALICE, BOB, READER, ask, commit, created, lines, running, text_file, upload
-from hypothesis import HealthCheck, example, given, settings
+from conforming import ALICE, BOB, READER, ask, commit, created, lines, refused, running, text_file, upload
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -27,15 +27,6 @@ def hub(tmp_path_factory):
 @pytest.fixture
 def repo(hub):
     return created(hub)
-
-
-def refused(answer, status, *words, code=None):
-    """A refusal in the Hub's form: the error in JSON, a line of it in a header, the code that clients map."""
-    assert answer.status == status, answer
-    for word in words:
-        assert word in answer.error, answer
-    assert answer.headers["X-Error-Code"] == code, answer
-    return answer
 
 
 def head(hub, repo, revision="main"):
@@ -191,6 +182,7 @@ def test_deleting_what_is_not_there(hub, repo):
     refused(commit(hub, repo, text_file("a", ""), revision="0" * 40), 404, code="RevisionNotFound")
 
 
+@pytest.mark.soak
 def test_what_is_too_large(hub, repo):
     content = {"path": "a", "content": "a" * 10_000_001, "encoding": "utf-8"}
     refused(commit(hub, repo, ("file", content)), 400, "LFS")
@@ -535,7 +527,7 @@ def target(hub):
     return name
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=max(20, settings().max_examples // 4))
 @given(place=st.sampled_from(PLACES), body=BODIES)
 def test_no_body_breaks_it(hub, target, place, body):
     method, path = place
@@ -544,6 +536,7 @@ def test_no_body_breaks_it(hub, target, place, body):
     assert answer.status < 400 or answer.error
 
 
+@settings(max_examples=max(20, settings().max_examples // 4))
 @given(
     items=st.lists(
         st.tuples(st.sampled_from(["header", "file", "lfsFile", "deletedFile", "x"]), BODIES), max_size=3
@@ -556,6 +549,7 @@ def test_no_commit_breaks_it(hub, target, items):
     assert answer.status < 400 or answer.error
 
 
+@pytest.mark.soak
 @given(path=st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), max_size=30))
 def test_no_address_breaks_it(hub, target, path):
     for before in ("/", f"/api/models/{target}/", f"/{target}/resolve/main/", f"/api/models/{target}/tree/"):
