@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -337,6 +338,81 @@ def test_a_lost_answer_makes_no_second_commit(
     titles = [title for title, _ in history(served, repo)]
     assert titles == ['Revert "Add adapter and model card"', "Add adapter and model card", "initial commit"]
     assert HfApi(served.endpoint, ALICE).model_info(repo).sha == done.commit
+
+
+def test_who_does_not_know_whether_it_landed_is_not_told_to_run_it_again(
+    adapter_dir: Path, repo: str, served: RunningHub, board: localhub.Switchboard, quick: Patience
+) -> None:
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    hub = Hub(served.endpoint, ALICE, patience=quick)
+    planned = plan_revert(hub, repo, "main")
+    board.order(
+        localhub.Fault("drop", "POST", "/commit/main", times=9),
+        localhub.Fault("status", "GET", "/commits/main", status=503, times=9),
+    )
+    with pytest.raises(errors.HubUnreachable) as caught:
+        revert(planned, hub)
+    assert "whether the commit landed is not known" in caught.value.message
+    assert "a second revert brings the publish back" in str(caught.value.hint)
+    board.clear()
+    assert len(history(served, repo)) == 3
+    planned = plan_revert(hub, repo, "main")
+    board.order(localhub.Fault("status", "GET", "/tree/", status=503, times=9))  # it cannot be verified
+    with pytest.raises(errors.HubUnreachable) as caught:
+        revert(planned, hub)
+    assert " landed" in caught.value.message
+    assert "a second revert brings the publish back" in str(caught.value.hint)
+    board.clear()
+    assert len(history(served, repo)) == 4
+
+
+FAULTS = {
+    "status": {"status": 503},
+    "reset": {},
+    "drop": {},
+    "cut": {"bytes": 10},
+    "hang": {},
+    "late": {},
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("times", [1, 99])
+def test_every_call_of_a_revert_fails_in_every_way(
+    times: int, adapter_dir: Path, repo: str, served: RunningHub, board: localhub.Switchboard
+) -> None:
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    fake_adapter.write(adapter_dir, seed=3200 + next(numbers))
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    patience = Patience(answer_seconds=0.5, attempts=3, sleep=lambda seconds: None)
+    hub = Hub(served.endpoint, ALICE, patience=patience)
+    states = [tree(served, repo)]
+    board.clear()
+    revert(plan_revert(hub, repo, "main"), hub)
+    calls = [(seen.method, seen.path) for seen in board.log]
+    assert [method for method, path in calls if "/commit/" in path] == ["POST"]
+    states.append(tree(served, repo))  # from here on each revert leads from one of them to the other
+    made = len(history(served, repo))
+    for number, kind in itertools.product(range(len(calls)), FAULTS):
+        board.clear()
+        method, path = calls[number]
+        where = re.sub("[0-9a-f]{40}", "[0-9a-f]{40}", re.escape(path.partition("?")[0]))
+        one = {"number": number} if times == 1 else {"method": method, "path": f"{where}(?:[?]|$)"}
+        board.order(localhub.Fault(kind, times=times, **one, **FAULTS[kind]))  # type: ignore[arg-type]
+        try:
+            done = revert(plan_revert(hub, repo, "main"), hub)
+        except errors.HubError:  # which is one line
+            assert times > 1, (calls[number], kind)
+            happened = 0
+        else:
+            happened = 1
+            assert done.commit == HfApi(served.endpoint, ALICE).model_info(repo).sha
+        assert any(seen.fault for seen in board.log), (calls[number], kind)
+        board.clear()
+        now = len(history(served, repo))
+        assert now - made in ((happened,) if times == 1 else (happened, 1)), (calls[number], kind)
+        assert tree(served, repo) == states[(now - 1) % 2]
+        made = now
 
 
 def test_somebody_commits_meanwhile(adapter_dir: Path, repo: str, served: RunningHub) -> None:

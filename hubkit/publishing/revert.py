@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from hubkit import record
-from hubkit.errors import HeadMoved, HubError, RepoMissing
+from hubkit.errors import HeadMoved, HubError, HubUnreachable, RepoMissing
 from hubkit.hub import Hub, RemoteFile
 from hubkit.hub_commit import Commit, OldFile, make_commit
-from hubkit.publishing import remote_card, revisions, traces
+from hubkit.publishing import remote_card, revisions, stopping, traces
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.options import PushOptions, check_revert
 from hubkit.publishing.target import StartLocalHub, open_target, resolve_repo_id
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from huggingface_hub import GitCommitInfo
 
 MOST_RETRIES = 3
+LOOK_FIRST = "--dry-run shows what another run would take back; a second revert brings the publish back"
 _UNDONE = re.compile(r'(Revert|Reapply) "(.*)"', re.DOTALL)
 _OTHER_WAY = {"Revert": "Reapply", "Reapply": "Revert"}
 
@@ -99,7 +100,8 @@ def take_back(
         planned = plan_revert(target.hub, repo_id, branch, options.commit_message)
         if options.dry_run:
             return msgspec.structs.replace(planned, endpoint=target.endpoint)
-        done = revert(planned, target.hub)
+        with stopping.told(target.hub, goes_on=LOOK_FIRST):
+            done = revert(planned, target.hub)
         for note in done.notes:
             say(f"Note: {note}")
         if target.stays:
@@ -151,6 +153,16 @@ def revert(plan: Reversal, hub: Hub) -> Reverted:
 
     Raises HubError for one that is refused, and HeadMoved when another publish came.
     """
+    try:
+        with stopping.standing(hub):
+            return _carried_out(plan, hub)
+    except HubError as error:
+        if hub.outcome.landed or isinstance(error, HubUnreachable):  # who runs it again may undo what landed
+            raise type(error)(error.message, LOOK_FIRST) from error
+        raise
+
+
+def _carried_out(plan: Reversal, hub: Hub) -> Reverted:
     started = time.monotonic()
     for retries_left in range(MOST_RETRIES, -1, -1):
         if plan.refused:
