@@ -96,9 +96,7 @@ def _explain(error: Exception, repo: str) -> HubError | None:
             "huggingface_hub is in offline mode", "unset HF_HUB_OFFLINE, or use --local-hub DIR"
         )
     if isinstance(error, hf.LocalTokenNotFoundError | hf.OIDCError):
-        return NotAuthorised(
-            f"no Hub token: {_first_line(error)}", "log in: hf auth login; or use --local-hub DIR"
-        )
+        return _no_token(error)
     if isinstance(error, hf.HFValidationError):
         return HubError(f"{repo} is not a repo id: {_first_line(error)}", "give it as user/name")
     if isinstance(error, hf.LocalEntryNotFoundError):
@@ -127,6 +125,17 @@ def _explain(error: Exception, repo: str) -> HubError | None:
     return None
 
 
+def _no_token(error: Exception) -> HubError:
+    if isinstance(error, hf.OIDCError):
+        return NotAuthorised(
+            f"this job has no identity to show: {_first_line(error)}",
+            "give it `permissions: id-token: write`, or unset HF_OIDC_RESOURCE and set HF_TOKEN",
+        )
+    return NotAuthorised(
+        f"no Hub token: {_first_line(error)}", "log in: hf auth login; or use --local-hub DIR"
+    )
+
+
 def _storage_full(repo: str, said: str) -> HubError | None:
     if not _STORAGE_FULL.search(said):
         return None
@@ -143,6 +152,11 @@ def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
     if isinstance(error, hf.DisabledRepoError):
         return HubError(f"{repo} was disabled by the Hub", "write to its support")
     said = _said(error)
+    if status == 400 and error.response.url.path == "/oauth/token":
+        return NotAuthorised(
+            f"the Hub gives this job no token for {repo}: {said}",
+            f"see the Trusted Publishers in the settings of {repo}: issuer, repository, branch and workflow",
+        )
     if refuses_token(error) and "is expired" in said:
         return NotAuthorised(f"this token has expired: {said}", f"make a new one at {TOKENS_PAGE}")
     if isinstance(error, hf.RepositoryNotFoundError) and not refuses_token(error):

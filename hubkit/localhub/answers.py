@@ -63,7 +63,9 @@ def count(text: str) -> int | None:
 def refusal_reply(refusal: Refusal) -> Response:
     """The answer to a refused request, in the Hub's form."""
     one_line = re.sub(r"[^ -~]", "?", " ".join(refusal.message.split()))
-    headers = {"X-Error-Message": one_line[:1000], **refusal.headers}
+    oauth = "error_description" in (refusal.body or {})  # which says all of it in the body
+    headers = {} if oauth else {"X-Error-Message": one_line[:1000]}
+    headers |= refusal.headers
     if refusal.code:
         headers["X-Error-Code"] = refusal.code
     return reply(refusal.body or {"error": refusal.message}, refusal.status, headers)
