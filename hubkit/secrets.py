@@ -11,7 +11,7 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 LONGEST = 4096  # bytes that a match, with what is looked at around it, may take
@@ -60,6 +60,16 @@ def scan(path: str, content: bytes) -> list[Secret]:
         line, at = line + content.count(b"\n", at, hit.start), hit.start
         found.append(Secret(path, line, hit.kind, identity(hit.kind, path, hit.value)))
     return found
+
+
+def masked(text: str, known: Iterable[str] = ()) -> str:
+    """The text with *** in the place of what looks like a secret, and of those that are known."""
+    for secret in sorted(filter(None, (one.strip() for one in known)), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    plain = text.encode("utf-8", "surrogatepass")
+    for hit in sorted(hits(plain), key=lambda hit: hit.start, reverse=True):
+        plain = plain[: hit.start] + b"***" + plain[hit.start + len(hit.value) :]
+    return plain.decode("utf-8", "replace")
 
 
 def identity(kind: str, path: str, value: bytes) -> str:

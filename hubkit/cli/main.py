@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import os
 import sys
 from typing import Any, NoReturn
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("hubkit.cli.serve", "Serve a local Hub from a directory."),
     "schema": ("hubkit.cli.schema", "Print the JSON Schema of settings or record."),
 }
+SHORTEST_TOKEN = 8  # characters; a shorter one would be found in many words
 
 
 class LazyGroup(click.Group):
@@ -116,30 +118,33 @@ def run(arguments: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except click.exceptions.Abort as error:
         stop = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
-        return _say("interrupted", None, interrupts.exit_code(stop))
+        return _say(arguments, "interrupted", None, interrupts.exit_code(stop))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else _named(arguments)
-        return _say(error.format_message(), f"{command} --help", 2)
+        return _say(arguments, error.format_message(), f"{command} --help", 2)
     except click.ClickException as error:
-        return _say(error.format_message(), None, 2)
+        return _say(arguments, error.format_message(), None, 2)
     except HubkitError as error:
-        _traceback()
-        return _say(error.message, error.hint, error.exit_code)
+        _traceback(arguments)
+        return _say(arguments, error.message, error.hint, error.exit_code)
     except KeyboardInterrupt as stop:
-        return _say("interrupted", None, interrupts.exit_code(stop))
+        return _say(arguments, "interrupted", None, interrupts.exit_code(stop))
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2 if error.code else 0
     except OSError as error:
-        _traceback()
+        _traceback(arguments)
         where = f" ({error.filename})" if error.filename else ""
-        return _say(f"{error.strerror or error}{where}", None, 2)
+        return _say(arguments, f"{error.strerror or error}{where}", None, 2)
     except Exception as error:
-        _traceback()
+        _traceback(arguments)
         return _say(
-            f"{type(error).__name__}: {error}", "this is a fault of hubkit; HF_DEBUG=1 shows where", 2
+            arguments,
+            f"{type(error).__name__}: {error}",
+            "this is a fault of hubkit; HF_DEBUG=1 shows where",
+            2,
         )
 
 
@@ -149,16 +154,26 @@ def _named(arguments: list[str]) -> str:
     return " ".join(["hubkit", *named])
 
 
-def _say(message: str, hint: str | None, code: int) -> int:
-    line = one_line(message)
+def _say(arguments: list[str], message: str, hint: str | None, code: int) -> int:
+    line, hint = one_line(_without_tokens(message, arguments)), hint and _without_tokens(hint, arguments)
     end = "" if line.endswith((".", "?", "!")) else "."
     click.echo(f"hubkit: {line}{end} Next: {hint}" if hint else f"hubkit: {line}", err=True)
     return code
 
 
-def _traceback() -> None:
+def _traceback(arguments: list[str]) -> None:
     """Show the traceback of the error at hand, for those who asked."""
     if os.environ.get("HF_DEBUG") == "1":
         import traceback
 
-        traceback.print_exc()
+        click.echo(_without_tokens(traceback.format_exc(), arguments), err=True)
+
+
+def _without_tokens(text: str, arguments: list[str]) -> str:
+    """The text without the tokens that are at hand, and without what looks like one."""
+    from hubkit import secrets
+
+    known = [os.environ.get(name, "") for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")]
+    known += [after for before, after in itertools.pairwise(arguments) if before == "--token"]
+    known += [word.partition("=")[2] for word in arguments if word.startswith("--token=")]
+    return secrets.masked(text, [token for token in known if len(token.strip()) >= SHORTEST_TOKEN])

@@ -27,6 +27,10 @@ def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> Pu
     said["create_pr"], said["verify_download"] = bool(said["create_pr"]), bool(said["verify_download"])
     said["local_hub"] = Path(said["local_hub"]) if said["local_hub"] else None
     watched = common.watched()
+    if flags.get("token") and watched:
+        common.hint(
+            "A token given as --token shows in the list of processes; in HF_TOKEN it does not.", quiet
+        )
     return PushOptions(**said, watched=watched, progress=watched and not quiet, insist=common.hint)
 
 

@@ -159,10 +159,14 @@ def _of_what(claim: Claim, label: str) -> tuple[object, ...]:
     return claim.section, claim.kind, claim.column, claim.row, line, *rest.split()
 
 
+MOST_COLUMNS = 1_000  # of a table that somebody reads
+
+
 def _one_of_each(subject: Subject, claim: Claim) -> bool:
     """Whether a table has one column of losses and one of perplexities."""
     table = sections.table_at(subject.document, claim.line)
-    heads = [cell.lower() for cell in table.header.cells] if table else []
+    cells = table.header.cells if table else ()
+    heads = [cell.lower() for cell in cells] if len(cells) < MOST_COLUMNS else []
     return (
         sum("loss" in head and "train" not in head for head in heads) == 1
         and sum(bool(_PERPLEXITY.search(head)) and not _NO_VALUE.search(head) for head in heads) == 1
