@@ -111,6 +111,8 @@ def test_the_same_words_changed_in_two_places_stop_the_push(plain: Path, repo: s
 
     proposed, _ = publish(hub, plain, repo, create_pr=True)
     assert isinstance(proposed, Published)
+    with pytest.raises(errors.CardError, match="was changed on the Hub and here"):
+        publish(hub, plain, repo)  # to propose a card is not to have seen the one that is there
     assert card_on_hub(hub, repo) == edited
     publish(hub, plain, repo, force=True)
     assert card_on_hub(hub, repo) == (plain / "README.md").read_bytes()

@@ -14,8 +14,6 @@ from conftest import ALICE
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from hubkit import errors, record
-from hubkit.card import facts
-from hubkit.card.render import render
 from hubkit.cli.main import run
 from hubkit.hub import Hub
 from hubkit.publishing import Plan, Published, PushOptions, Target, publish_to
@@ -53,7 +51,7 @@ def plain(tmp_path: Path) -> Path:
 def carded(tmp_path: Path) -> Path:
     """An adapter with a card of hubkit's."""
     directory = CASES["causal-lora"](tmp_path / "adapter")
-    (directory / "README.md").write_text(render(facts.gather(directory)), encoding="utf-8")
+    assert run(["card", "--adapter", str(directory), "--no-figures", "-q"]) == 0
     return directory
 
 
@@ -111,7 +109,6 @@ def assert_at_rest(hub: Hub, directory: Path, repo: str) -> None:
     assert there(hub, repo, "hubkit.json") == (directory / "hubkit.json").read_text(encoding="utf-8")
     if "hubkit:card" in there(hub, repo):
         assert run(["card", "--adapter", str(directory), "--check", "-q"]) == 0
-        assert run(["card", "--adapter", str(directory), "-q"]) == 0
     before = commits(hub, repo)
     done, said = publish(hub, directory, repo)
     assert (done.nothing_to_do, said) == (True, [])
@@ -227,6 +224,7 @@ def test_a_card_from_another_directory_is_not_overwritten(
     assert "Of another." in there(hub, repo)
 
 
+@pytest.mark.soak
 def test_copies_of_a_published_directory_are_joined(plain: Path, tmp_path: Path, repo: str, hub: Hub) -> None:
     publish(hub, plain, repo)
     copy = tmp_path / "copy"
@@ -338,6 +336,7 @@ def test_the_same_place_edited_meanwhile_stops_the_push(
     assert "Two, there." in there(hub, repo)
 
 
+@pytest.mark.soak
 def test_a_head_that_moves_at_each_try(
     plain: Path, repo: str, hub: Hub, meddle: Callable[..., list[int]]
 ) -> None:
@@ -380,3 +379,15 @@ def test_a_commit_right_after_ours_is_no_error(
     done, _ = publish(hub, plain, repo)
     assert hub.read(repo, "README.md", done.commit) == (plain / "README.md").read_bytes()
     assert "# Theirs" in there(hub, repo)
+
+
+def test_what_the_adapter_contradicts_gives_way_and_is_said(carded: Path, repo: str, hub: Hub) -> None:
+    publish(hub, carded, repo)
+    (line,) = [line for line in there(hub, repo).splitlines() if line.startswith("base_model: ")]
+    edit_there(hub, repo, (f"\n{line}\n", "\nbase_model: org/another\n"), ("- lora\n", "- lora\n- mine\n"))
+    done, said = publish(hub, carded, repo)
+    assert done.merged == "kept 1 edit made on the Hub: tags"
+    assert any(one.startswith("Note: base_model: ") and "in place of org/another" in one for one in said)
+    assert f"\n{line}\n" in there(hub, repo)
+    assert "\n- mine\n" in there(hub, repo)
+    assert_at_rest(hub, carded, repo)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hubkit.card import facts, regions, text, writing
+from hubkit.card import facts, regions, text, writing, yaml_spans
 from hubkit.card.joined import Clash, join
 from hubkit.errors import CardError, HeadMoved
 from hubkit.hub import Hub, RemoteFile
@@ -47,6 +47,7 @@ class Settled:
     notes: tuple[str, ...] = ()
     refusal: CardError | None = None
     base: bytes | None = None
+    accounts: bool = True  # for what is there: nothing of it is missing here, unless it was meant to go
 
     @property
     def line(self) -> str | None:
@@ -93,7 +94,7 @@ def settle(there: There, here: Here) -> Settled:
         no = CardError(f"the card of {there.repo_id} on the Hub is not UTF-8 text", remote_card.WAYS_OUT)
     except CardError as error:
         no = CardError(f"the card of {there.repo_id} on the Hub: {error.message}", remote_card.WAYS_OUT)
-    return Settled(here.overlay, base=base) if here.proposes else Settled(here.overlay, refusal=no)
+    return _beside(here) if here.proposes else Settled(here.overlay, refusal=no)
 
 
 def _base(there: There, here: Here) -> bytes | None:
@@ -104,10 +105,17 @@ def _base(there: There, here: Here) -> bytes | None:
 
 def _refused(there: There, here: Here) -> Settled:
     """The card here as it is, where the one there may be replaced or stays beside it."""
-    if here.proposes or here.force:
+    if here.force:
         return Settled(here.overlay)
+    if here.proposes:
+        return _beside(here)
     no = remote_card.refusal(there.hub, there.repo_id, there.commit, there.files, there.card)
     return Settled(here.overlay, refusal=no)
+
+
+def _beside(here: Here) -> Settled:
+    """The card here is proposed as it is, and whoever merges it decides."""
+    return Settled(here.overlay, accounts=False)
 
 
 def _joined(there: There, here: Here, base: bytes) -> Settled:
@@ -122,12 +130,13 @@ def _joined(there: There, here: Here, base: bytes) -> Settled:
         if here.since:
             raise _moved(there, made.clashes)
         if here.proposes:
-            return Settled(here.overlay, base=base)
+            return _beside(here)
         return Settled(here.overlay, refusal=_clashing(there, made.clashes), base=base)
     if made.text == ours:
         return Settled(here.overlay, base=base)
     overlay, notes = _over(here, made.text, ours)
-    return Settled(overlay, tuple(made.taken), notes, base=base)
+    taken = [one for one in made.taken if not _gave_way(one, made.text, overlay)]
+    return Settled(overlay, tuple(taken), notes, base=base)
 
 
 def _over(here: Here, card: str, ours: str) -> tuple[Overlay, tuple[str, ...]]:
@@ -139,7 +148,18 @@ def _over(here: Here, card: str, ours: str) -> tuple[Overlay, tuple[str, ...]]:
     merged = writing.prepare(known, overlay.record.written, instead=card).checked()
     told = msgspec.structs.replace(overlay.record, written=merged.written)
     overlay = overlay.put(CARD_NAME, merged.text.encode(errors="surrogateescape"), here.card)
-    return overlay.remember(told), tuple(merged.notes)
+    # Without those on regions: `taken` tells them, and the options that they name are those of `hubkit card`.
+    return overlay.remember(told), tuple(note for note in merged.notes if "; --" not in note)
+
+
+def _gave_way(key: str, joined: str, overlay: Overlay) -> bool:
+    """Whether this is a key of the front matter that the adapter contradicts; a note tells that."""
+    found = [
+        yaml_spans.read(regions.split(regions.normal(card)).yaml or "").entries.get(key)
+        for card in (joined, (overlay.card or b"").decode(errors="replace"))
+    ]
+    was, now = (entry.value if entry else None for entry in found)
+    return isinstance(was, str) and was != now
 
 
 def _clashing(there: There, clashes: list[Clash]) -> CardError:

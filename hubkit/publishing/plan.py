@@ -242,7 +242,8 @@ def _remembering(settled: Settled, place: _Place, ours: bytes, asked: Asked, con
         return over
     known = over.record.pushed.cards if over.record.pushed else []
     cards = list(dict.fromkeys([remote_card.digest(card), *known]))[:MOST_REMEMBERED]
-    pushed = record.Pushed(cards=cards, onto=place.head)
+    before = over.record.pushed.onto if over.record.pushed else None
+    pushed = record.Pushed(cards=cards, onto=place.head if settled.accounts else before)
     if pushed == over.record.pushed:
         return over
     return over.remember(msgspec.structs.replace(over.record, pushed=pushed))
