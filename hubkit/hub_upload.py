@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ def _send(to: Destination, additions: list[CommitOperationAdd], by_xet: bool) ->
     with Sending(total, to.hub.progress and not _bars_unwanted()) as sending, bars(False):
         try:
             if by_xet:
-                with to.hub.calling(to.repo_id), _xet_guard(to, additions), xet_told_to(sending):
+                guard = _xet_guard(to, additions)
+                with to.hub.calling(to.repo_id), guard, xet_told_to(sending), _loopback_without_proxy():
                     _preupload(to, additions)
             else:
                 with to.hub.calling(to.repo_id), _as_streams(additions, Streams(sending)):
@@ -137,6 +139,28 @@ def _xet_guard(to: Destination, additions: list[CommitOperationAdd]) -> Iterator
         raise NoXet("Xet storage failed") from error
     finally:
         timer.cancel()
+
+
+@contextlib.contextmanager
+def _loopback_without_proxy() -> Iterator[None]:
+    """Keep hf_xet, which goes by the environment, from asking a proxy for a Hub on this machine.
+
+    No proxy can reach that, and hf_xet would try for minutes.
+    """
+    from hubkit.hub_client import LOOPBACK
+
+    before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
+    said = before["NO_PROXY"] or before["no_proxy"]
+    value = ",".join([*([said] if said else []), *LOOPBACK])
+    os.environ.update(dict.fromkeys(before, value))
+    try:
+        yield
+    finally:
+        for name, old in before.items():
+            if old is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = old
 
 
 def _xet_switched_off() -> bool:

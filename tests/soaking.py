@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import resource
 import signal
 import struct
 import subprocess
@@ -92,6 +93,7 @@ class Process:
     command: list[str]
     env: Mapping[str, str]
     logs: Path
+    room: int | None = None  # bytes that a file may grow to
     peak: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -100,8 +102,15 @@ class Process:
         with (self.logs / "out").open("wb") as out, (self.logs / "err").open("wb") as err:
             self.popen = subprocess.Popen(
                 self.command, env=dict(self.env), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                preexec_fn=_heed_signals,
+                preexec_fn=self._prepare,
             )  # fmt: skip
+
+    def _prepare(self) -> None:
+        """A shell starts its background jobs with SIGINT ignored, and the tests may run in one."""
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        if self.room is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.room, self.room))
 
     @property
     def err(self) -> str:
@@ -135,12 +144,6 @@ class Process:
             time.sleep(0.002)
         seconds = time.monotonic() - self.started
         return Ended(self.popen.returncode, (self.logs / "out").read_text(), self.err, self.peak, seconds)
-
-
-def _heed_signals() -> None:
-    """A shell starts its background jobs with SIGINT ignored, and the tests may run in one."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def peak_of(pid: int) -> int:
