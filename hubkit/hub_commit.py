@@ -82,6 +82,7 @@ def make_commit(
     description: str = "",
     removed: Sequence[str] = (),
     restored: Sequence[OldFile] = (),
+    in_doubt: str = IN_DOUBT,
 ) -> Commit:
     """Make one commit on top of `parent`, or open one pull request with it.
 
@@ -96,7 +97,7 @@ def make_commit(
     )
     additions = [addition(file) for file in files]
     storage, notes = upload(Destination(hub, repo_id, revision, create_pr), files, additions)
-    made = _known(push, [*additions, *_copies(restored), *_deletions(removed)])
+    made = _known(push, [*additions, *_copies(restored), *_deletions(removed)], in_doubt)
     small = [file.size for file in files if not hub_rules.goes_to_lfs(file.path, file.size)]
     hub.outcome.sent += sum(small)  # they are in the commit itself
     return Commit(made.oid, made.url, made.pull_request, storage, notes)
@@ -130,9 +131,9 @@ def _deletions(paths: Sequence[str]) -> list[CommitOperationDelete]:
     return [CommitOperationDelete(path, is_folder=False) for path in paths]
 
 
-def _known(push: _Push, operations: Operations) -> Commit:
-    """Make the commit; a Ctrl-C waits until it is known whether it landed."""
-    with interrupts.held(IN_DOUBT):
+def _known(push: _Push, operations: Operations, in_doubt: str) -> Commit:
+    """Make the commit; a Ctrl-C waits until it is known whether it landed, a second one says `in_doubt`."""
+    with interrupts.held(in_doubt):
         made = _commit_once(push, operations)
         push.hub.outcome.landed = made.pull_request or f"commit {made.oid[:12]} of {push.repo_id}"
     return made

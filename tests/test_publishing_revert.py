@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
@@ -15,7 +16,7 @@ import pytest
 from conftest import ALICE
 from huggingface_hub import CommitOperationAdd, HfApi
 
-from hubkit import errors, localhub
+from hubkit import errors, interrupts, localhub
 from hubkit.cli.main import run
 from hubkit.hub import Hub
 from hubkit.hub_client import Patience
@@ -364,6 +365,24 @@ def test_who_does_not_know_whether_it_landed_is_not_told_to_run_it_again(
     assert "a second revert brings the publish back" in str(caught.value.hint)
     board.clear()
     assert len(history(served, repo)) == 4
+
+
+def test_who_stops_it_at_once_is_not_told_to_run_it_again(
+    adapter_dir: Path, repo: str, served: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+
+    @contextlib.contextmanager
+    def held(in_doubt: str) -> Iterator[None]:
+        said.append(in_doubt)
+        yield
+
+    monkeypatch.setattr(interrupts, "held", held)
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    assert hubkit(served, repo, "--revert") == 0
+    of_publish, of_revert = said
+    assert "it makes no second one" in of_publish
+    assert "a second revert brings the publish back" in of_revert
 
 
 FAULTS = {

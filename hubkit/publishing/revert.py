@@ -246,6 +246,7 @@ def _commit(plan: Reversal, hub: Hub) -> Commit:
         parent=plan.head,
         revision=plan.revision,
         description=plan.description,
+        in_doubt=f"the commit was sent, and may have landed. Next: {LOOK_FIRST}",
         removed=[file.path for file in plan.files if file.change == "removed"],
         restored=[
             OldFile(file.path, _remote(file), plan.before) for file in plan.files if file.change == "restored"
