@@ -161,6 +161,22 @@ def publishing(directory: Path, endpoint: str, token: str, repo: str, *more: str
     return [sys.executable, "-m", "hubkit", "publish", *where, *more]
 
 
+_CREATING_A_COMMIT = """\
+import sys
+from huggingface_hub import CommitOperationAdd, HfApi
+endpoint, token, directory, repo, *names = sys.argv[1:]
+api = HfApi(endpoint, token)
+api.create_repo(repo)
+added = [CommitOperationAdd(name, f"{directory}/{name}") for name in names]
+api.create_commit(repo, added, commit_message="bare")
+"""
+
+
+def creating_a_commit(directory: Path, endpoint: str, token: str, repo: str) -> list[str]:
+    """The command that sends the same files by the bare client."""
+    return [sys.executable, "-c", _CREATING_A_COMMIT, endpoint, token, str(directory), repo, *PUSHED]
+
+
 @contextlib.contextmanager
 def serving(directory: Path, logs: Path) -> Iterator[tuple[Process, str, str]]:
     """`hubkit serve` as a process of its own, with its address and its token."""

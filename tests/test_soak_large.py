@@ -12,10 +12,10 @@ from huggingface_hub import HfApi
 from soaking import (
     LONG,
     MB,
-    PUSHED,
     WEIGHTS,
     Ended,
     Process,
+    creating_a_commit,
     environment,
     peak_of,
     publishing,
@@ -28,15 +28,6 @@ pytestmark = pytest.mark.soak
 SIZE = 1_500 * MB if LONG else 200 * MB
 BY_LFS = 300 * MB  # of memory, for the client and for the server, whatever the size is
 ABOVE_BARE = 50 * MB  # of memory, for the client by Xet
-BARE = """\
-import sys
-from huggingface_hub import CommitOperationAdd, HfApi
-endpoint, token, directory, repo, *names = sys.argv[1:]
-api = HfApi(endpoint, token)
-api.create_repo(repo)
-added = [CommitOperationAdd(name, f"{directory}/{name}") for name in names]
-api.create_commit(repo, added, commit_message="bare")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +54,7 @@ def peaks(who: str, large: Path, place: Path, **env: str) -> tuple[int, int]:
     with serving(place / "hub", place / "server") as (server, endpoint, token):
         command = publishing(large, endpoint, token, "local/large")
         if who == "bare":
-            command = [sys.executable, "-c", BARE, endpoint, token, str(large), "local/large", *PUSHED]
+            command = creating_a_commit(large, endpoint, token, "local/large")
         client = push(command, place, large, endpoint, token, **env)
         found = client.peak, peak_of(server.popen.pid)
     shutil.rmtree(place)
