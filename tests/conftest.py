@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import hypothesis
 import pytest
@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "quick")
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from hubkit.localhub import RunningHub
+    from hubkit.localhub import RunningHub, Switchboard
 
 _home = tempfile.TemporaryDirectory(prefix="hubkit-tests-")  # removed when the process ends
 os.environ["HF_HOME"] = _home.name
@@ -42,8 +42,31 @@ for _name in (
 ALICE, READER, BOB = "hf_alice_may_write", "hf_alice_may_read", "hf_bob_may_write"
 
 
+class Broken(NamedTuple):
+    """A local Hub and the switchboard that makes requests to it fail."""
+
+    endpoint: str
+    board: Switchboard
+
+
 @pytest.fixture(scope="session")
-def alice_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+def alice_board() -> Switchboard:
+    """The switchboard before alice's Hub."""
+    from hubkit.localhub import Switchboard
+
+    return Switchboard()
+
+
+@pytest.fixture
+def broken(alice_hub: RunningHub, alice_board: Switchboard) -> Iterator[Broken]:
+    """alice's Hub, to be broken."""
+    alice_board.clear()
+    yield Broken(alice_hub.endpoint, alice_board)
+    alice_board.clear()
+
+
+@pytest.fixture(scope="session")
+def alice_hub(tmp_path_factory: pytest.TempPathFactory, alice_board: Switchboard) -> Iterator[RunningHub]:
     """A local Hub with Xet and, beside its own user, two users: alice (write and read tokens) and bob."""
     from hubkit import localhub
 
@@ -52,7 +75,7 @@ def alice_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         READER: localhub.Token("alice", "read"),
         BOB: localhub.Token("bob"),
     }
-    with localhub.start(tmp_path_factory.mktemp("hub"), tokens=tokens) as hub:
+    with localhub.start(tmp_path_factory.mktemp("hub"), tokens=tokens, switchboard=alice_board) as hub:
         yield hub
 
 

@@ -127,7 +127,8 @@ class Trial:
         created = State(whole.main[:1])
         published = State(whole.main, whole.pull_requests)
         tagged = State(whole.main, whole.pull_requests, whole.other_refs)
-        return [self.before, *([] if self.before.exists else [created]), published, tagged, whole]
+        collected = State(whole.main, whole.pull_requests, {}, whole.collected)
+        return [self.before, *([] if self.before.exists else [created]), published, tagged, collected, whole]
 
 
 class Bench:

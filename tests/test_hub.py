@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ALICE, BOB, READER
-from faulty import Fault, FaultyProxy
+from conftest import ALICE, BOB, READER, Broken
 
 from hubkit import errors
 from hubkit.hub import Hub, find_token
 from hubkit.hub_answers import redact
 from hubkit.hub_client import Patience
+from hubkit.localhub import Fault
 
 if TYPE_CHECKING:
     from hubkit.localhub import RunningHub
+    from hubkit.localhub.switchboard import Kind
 
 REPO = "alice/reads"
 CARD = b"---\nlicense: mit\n---\n# hello\n"
@@ -45,12 +45,6 @@ def head(alice_hub: RunningHub) -> str:
     files = {"README.md": CARD, "model.safetensors": b"\0" * 100}
     operations = [CommitOperationAdd(path, content) for path, content in files.items()]
     return api.create_commit(REPO, operations, commit_message="first").oid
-
-
-@pytest.fixture
-def proxy(alice_hub: RunningHub) -> Iterator[FaultyProxy]:
-    with FaultyProxy(alice_hub.endpoint) as proxy:
-        yield proxy
 
 
 def test_importing_it_costs_nothing() -> None:
@@ -174,53 +168,53 @@ def call(hub: Hub, name: str, head: str) -> object:
 
 
 @pytest.mark.parametrize("name", CALLS)
-@pytest.mark.parametrize("fault", [Fault.STATUS, Fault.RESET, Fault.DROP], ids=lambda f: f.name)
+@pytest.mark.parametrize("fault", ["status", "reset", "drop"])
 def test_a_stumble_is_asked_again(
-    name: str, fault: Fault, proxy: FaultyProxy, head: str, patience: Patience, pauses: list[float]
+    name: str, fault: Kind, broken: Broken, head: str, patience: Patience, pauses: list[float]
 ) -> None:
-    proxy.fail(*CALLS[name], fault, status=503)
-    call(Hub(proxy.endpoint, ALICE, patience=patience), name, head)
-    assert proxy.count(*CALLS[name]) == 2
+    broken.board.order(Fault(fault, *CALLS[name], status=503))
+    call(Hub(broken.endpoint, ALICE, patience=patience), name, head)
+    assert broken.board.count(*CALLS[name]) == 2
     assert pauses == [0.5]
 
 
 @pytest.mark.parametrize("name", ["whoami", "repo"])  # the second comes with a time limit of none at all
-def test_silence_is_asked_again(name: str, proxy: FaultyProxy, head: str, pauses: list[float]) -> None:
+def test_silence_is_asked_again(name: str, broken: Broken, head: str, pauses: list[float]) -> None:
     patience = Patience(answer_seconds=1.0, attempts=3, sleep=pauses.append)
-    proxy.fail(*CALLS[name], Fault.HANG)
-    call(Hub(proxy.endpoint, ALICE, patience=patience), name, head)
-    assert proxy.count(*CALLS[name]) == 2
+    broken.board.order(Fault("hang", *CALLS[name]))
+    call(Hub(broken.endpoint, ALICE, patience=patience), name, head)
+    assert broken.board.count(*CALLS[name]) == 2
     assert pauses == [0.5]
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_it_gives_up_after_its_attempts(
-    status: int, proxy: FaultyProxy, patience: Patience, pauses: list[float]
+    status: int, broken: Broken, patience: Patience, pauses: list[float]
 ) -> None:
-    proxy.fail("GET", "whoami", Fault.STATUS, times=9, status=status)
+    broken.board.order(Fault("status", "GET", "whoami", times=9, status=status))
     with pytest.raises(errors.HubUnreachable, match=f"answered {status}"):
-        Hub(proxy.endpoint, ALICE, patience=patience).user()
-    assert proxy.count("GET", "whoami") == 3
+        Hub(broken.endpoint, ALICE, patience=patience).user()
+    assert broken.board.count("GET", "whoami") == 3
     assert pauses == [0.5, 1.0]
 
 
-def test_a_silent_server_is_given_up(proxy: FaultyProxy, pauses: list[float]) -> None:
+def test_a_silent_server_is_given_up(broken: Broken, pauses: list[float]) -> None:
     patience = Patience(answer_seconds=0.2, attempts=2, sleep=pauses.append)
-    proxy.fail("GET", "/api/models", Fault.HANG, times=9)
+    broken.board.order(Fault("hang", "GET", "/api/models", times=9))
     with pytest.raises(errors.HubUnreachable, match="no answer within the time limit"):
-        Hub(proxy.endpoint, ALICE, patience=patience).repo(REPO)
+        Hub(broken.endpoint, ALICE, patience=patience).repo(REPO)
 
 
-def test_retry_after_is_kept(proxy: FaultyProxy, patience: Patience, pauses: list[float]) -> None:
-    proxy.fail("GET", "whoami", Fault.STATUS, status=429, headers={"Retry-After": "7"})
-    assert Hub(proxy.endpoint, ALICE, patience=patience).user() == "alice"
+def test_retry_after_is_kept(broken: Broken, patience: Patience, pauses: list[float]) -> None:
+    broken.board.order(Fault("status", "GET", "whoami", status=429, headers={"Retry-After": "7"}))
+    assert Hub(broken.endpoint, ALICE, patience=patience).user() == "alice"
     assert pauses == [7.0]
 
 
-def test_a_long_retry_after_is_told(proxy: FaultyProxy, patience: Patience, pauses: list[float]) -> None:
-    proxy.fail("GET", "whoami", Fault.STATUS, status=429, headers={"Retry-After": "3600"})
+def test_a_long_retry_after_is_told(broken: Broken, patience: Patience, pauses: list[float]) -> None:
+    broken.board.order(Fault("status", "GET", "whoami", status=429, headers={"Retry-After": "3600"}))
     with pytest.raises(errors.HubError, match="asked too often") as caught:
-        Hub(proxy.endpoint, ALICE, patience=patience).user()
+        Hub(broken.endpoint, ALICE, patience=patience).user()
     assert "3600 seconds" in str(caught.value)
     assert pauses == []
 
@@ -243,11 +237,11 @@ def test_nobody_listens(pauses: list[float]) -> None:
     ],
 )
 def test_each_refusal_has_its_line(
-    status: int, kind: type[errors.HubError], words: str, proxy: FaultyProxy, head: str, patience: Patience
+    status: int, kind: type[errors.HubError], words: str, broken: Broken, head: str, patience: Patience
 ) -> None:
-    proxy.fail("GET", "/tree/", Fault.STATUS, status=status)
+    broken.board.order(Fault("status", "GET", "/tree/", status=status))
     with pytest.raises(errors.HubError, match=words) as caught:
-        Hub(proxy.endpoint, ALICE, patience=patience).files(REPO, head)
+        Hub(broken.endpoint, ALICE, patience=patience).files(REPO, head)
     assert type(caught.value) is kind
     assert caught.value.hint
     assert "\n" not in str(caught.value)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ALICE
-from faulty import Fault, FaultyProxy
+from conftest import ALICE, Broken
 from huggingface_hub import HfApi
 
 from hubkit import errors
 from hubkit.hub import Hub, LocalFile
 from hubkit.hub_client import Patience
 from hubkit.hub_commit import Commit, make_commit
+from hubkit.localhub import Fault
 
 if TYPE_CHECKING:
-    from hubkit.localhub import RunningHub
+    from hubkit.localhub.switchboard import Kind
 
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
 IMPATIENT = Patience(answer_seconds=2.0, attempts=3, sleep=lambda seconds: None)
@@ -27,14 +26,8 @@ numbers = itertools.count()
 
 
 @pytest.fixture
-def proxy(alice_hub: RunningHub) -> Iterator[FaultyProxy]:
-    with FaultyProxy(alice_hub.endpoint) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def hub(proxy: FaultyProxy) -> Hub:
-    return Hub(proxy.endpoint, ALICE, patience=IMPATIENT)
+def hub(broken: Broken) -> Hub:
+    return Hub(broken.endpoint, ALICE, patience=IMPATIENT)
 
 
 @pytest.fixture
@@ -80,19 +73,19 @@ def test_files_are_removed_in_the_same_commit(hub: Hub, repo: str, tmp_path: Pat
     assert set(hub.files(repo, gone.oid)) == {".gitattributes"}
 
 
-@pytest.mark.parametrize("fault", [Fault.DROP, Fault.RESET], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", ["drop", "reset"])
 def test_a_removal_whose_answer_was_lost_is_known_by_what_is_gone(
-    fault: Fault, proxy: FaultyProxy, hub: Hub, repo: str, tmp_path: Path
+    fault: Kind, broken: Broken, hub: Hub, repo: str, tmp_path: Path
 ) -> None:
     parent = add(hub, repo, tmp_path, "a.txt", b"a").oid
-    proxy.fail("POST", "/commit/", fault)
+    broken.board.order(Fault(fault, "POST", "/commit/"))
     made = make_commit(hub, repo, [], title="gone", parent=parent, removed=["a.txt"])
     assert head(hub, repo) == made.oid
     assert titles(hub, repo).count("gone") == 1
 
 
 def test_a_commit_that_removed_something_else_is_not_ours(
-    proxy: FaultyProxy, hub: Hub, repo: str, tmp_path: Path
+    broken: Broken, hub: Hub, repo: str, tmp_path: Path
 ) -> None:
     """The answer is lost before the work, and somebody made a commit of the same title meanwhile."""
     add(hub, repo, tmp_path, "b.txt", b"b")
@@ -101,21 +94,21 @@ def test_a_commit_that_removed_something_else_is_not_ours(
     def meddle(_: float) -> None:
         HfApi(hub.endpoint, ALICE).delete_file("b.txt", repo, commit_message="gone")
 
-    other = Hub(proxy.endpoint, ALICE, patience=Patience(attempts=3, sleep=meddle))
-    proxy.fail("POST", "/commit/", Fault.RESET)
+    other = Hub(broken.endpoint, ALICE, patience=Patience(attempts=3, sleep=meddle))
+    broken.board.order(Fault("reset", "POST", "/commit/"))
     with pytest.raises(errors.HeadMoved):
         make_commit(other, repo, [], title="gone", parent=parent, removed=["a.txt"])
     assert "a.txt" in hub.files(repo, head(hub, repo))
 
 
-@pytest.mark.parametrize("fault", [None, Fault.DROP, Fault.RESET], ids=str)
+@pytest.mark.parametrize("fault", [None, "drop", "reset"], ids=str)
 def test_a_commit_is_added_to_a_pull_request(
-    fault: Fault | None, proxy: FaultyProxy, hub: Hub, repo: str, tmp_path: Path
+    fault: Kind | None, broken: Broken, hub: Hub, repo: str, tmp_path: Path
 ) -> None:
     first, second = local(tmp_path, "a.txt", b"a"), local(tmp_path, "b.txt", b"b")
     opened = make_commit(hub, repo, [first], title="one", parent=head(hub, repo), create_pr=True)
     if fault:
-        proxy.fail("POST", "/commit/refs", fault)
+        broken.board.order(Fault(fault, "POST", "/commit/refs"))
     ref = "refs/pr/1"
     made = make_commit(hub, repo, [second], title="two", parent=opened.oid, revision=ref, removed=["a.txt"])
     assert head(hub, repo, ref) == made.oid
@@ -124,3 +117,13 @@ def test_a_commit_is_added_to_a_pull_request(
     assert titles(hub, repo) == ["initial commit"]
     with pytest.raises(errors.HeadMoved):
         make_commit(hub, repo, [first], title="late", parent=opened.oid, revision=ref)
+
+
+def test_a_repo_whose_creation_is_never_answered_is_found(broken: Broken, hub: Hub) -> None:
+    broken.board.order(Fault("drop", "POST", "/repos/create", times=99))
+    hub.create_repo("alice/found", True)
+    assert hub.outcome.created == "alice/found"
+    broken.board.clear()
+    broken.board.order(Fault("reset", "POST", "/repos/create", times=99))
+    with pytest.raises(errors.HubUnreachable, match="broke the connection"):
+        hub.create_repo("alice/not-found", True)

@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING
 
 import fake_adapter
 import pytest
-from conftest import ALICE, BOB, READER
-from faulty import Fault, FaultyProxy
+from conftest import ALICE, BOB, READER, Broken
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from hubkit import errors, localhub
 from hubkit.hub import Hub
 from hubkit.hub_client import Patience
+from hubkit.localhub import Fault, Switchboard
 from hubkit.publishing import Published
 from hubkit.publishing.apply import apply
 from hubkit.publishing.plan import plan
 
 if TYPE_CHECKING:
     from hubkit.localhub import RunningHub
+    from hubkit.localhub.switchboard import Kind
 
 PUSHED = {"README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json"}
 # huggingface_hub hands files to httpx2 in a way that httpx2 will not take for ever.
@@ -50,20 +51,32 @@ def adapter_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lfs_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+def lfs_board() -> Switchboard:
+    return Switchboard()
+
+
+@pytest.fixture(scope="module")
+def lfs_hub(tmp_path_factory: pytest.TempPathFactory, lfs_board: Switchboard) -> Iterator[RunningHub]:
     """A Hub that offers no Xet."""
     tokens = {ALICE: localhub.Token("alice")}
-    with localhub.start(tmp_path_factory.mktemp("lfs"), tokens=tokens, xet=False) as hub:
+    place = tmp_path_factory.mktemp("lfs")
+    with localhub.start(place, tokens=tokens, xet=False, switchboard=lfs_board) as hub:
         yield hub
 
 
 @pytest.fixture(params=["xet", "lfs"])
-def proxy(
-    request: pytest.FixtureRequest, alice_hub: RunningHub, lfs_hub: RunningHub
-) -> Iterator[FaultyProxy]:
-    """A proxy before each of the two Hubs."""
-    with FaultyProxy((alice_hub if request.param == "xet" else lfs_hub).endpoint) as proxy:
-        yield proxy
+def broken(
+    request: pytest.FixtureRequest,
+    alice_hub: RunningHub,
+    alice_board: Switchboard,
+    lfs_hub: RunningHub,
+    lfs_board: Switchboard,
+) -> Iterator[Broken]:
+    """Each of the two Hubs, to be broken."""
+    hub, board = (alice_hub, alice_board) if request.param == "xet" else (lfs_hub, lfs_board)
+    board.clear()
+    yield Broken(hub.endpoint, board)
+    board.clear()
 
 
 @pytest.fixture
@@ -146,31 +159,31 @@ print(json.dumps(msgspec.to_builtins(apply(plan(Path({str(adapter_dir)!r}), {rep
     assert_whole(alice_hub.endpoint, repo, adapter_dir)
 
 
-def test_a_second_push_makes_no_commit(adapter_dir: Path, repo: str, proxy: FaultyProxy) -> None:
-    hub = Hub(proxy.endpoint, ALICE)
+def test_a_second_push_makes_no_commit(adapter_dir: Path, repo: str, broken: Broken) -> None:
+    hub = Hub(broken.endpoint, ALICE)
     first = push(adapter_dir, repo, hub)
-    proxy.seen.clear()
+    broken.board.clear()
     second = push(adapter_dir, repo, hub)
     assert second.nothing_to_do
     assert second.commit == first.commit
     assert second.new_bytes == 0
-    assert {method for method, _ in proxy.seen} == {"GET"}
+    assert {seen.method for seen in broken.board.log} == {"GET"}
 
 
-def test_a_changed_card_sends_the_card_alone(adapter_dir: Path, repo: str, proxy: FaultyProxy) -> None:
-    hub = Hub(proxy.endpoint, ALICE)
+def test_a_changed_card_sends_the_card_alone(adapter_dir: Path, repo: str, broken: Broken) -> None:
+    hub = Hub(broken.endpoint, ALICE)
     push(adapter_dir, repo, hub)
     (adapter_dir / "README.md").write_text(fake_adapter.CARD + "\nMore.\n")
-    proxy.seen.clear()
+    broken.board.clear()
     made = plan(adapter_dir, repo, hub)
     assert [file.path for file in made.changes] == ["README.md"]
     assert made.card_diff.splitlines()[-2:] == ["+", "+More."]
     done = apply(made, hub)
     assert done.new_bytes == len(fake_adapter.CARD) + 7
     assert done.storage is None
-    assert titles(proxy.upstream, repo)[-1] == "Update model card"
-    assert proxy.count("GET", "xet-write-token") == proxy.count("POST", "lfs/objects") == 0
-    assert proxy.count("GET", "safetensors") == 0  # verified without a download
+    assert titles(broken.endpoint, repo)[-1] == "Update model card"
+    assert broken.board.count("GET", "xet-write-token") == broken.board.count("POST", "lfs/objects") == 0
+    assert broken.board.count("GET", "safetensors") == 0  # verified without a download
 
 
 def test_the_users_title_and_branch(adapter_dir: Path, repo: str, alice_hub: RunningHub) -> None:
@@ -194,14 +207,14 @@ def test_a_pull_request(adapter_dir: Path, repo: str, alice_hub: RunningHub) -> 
 
 
 def test_a_lost_pull_request_is_found(
-    adapter_dir: Path, repo: str, proxy: FaultyProxy, impatient: Patience
+    adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
-    hub = Hub(proxy.endpoint, ALICE, patience=impatient)
+    hub = Hub(broken.endpoint, ALICE, patience=impatient)
     hub.create_repo(repo, False)
-    proxy.fail("POST", "/commit/", Fault.DROP)
+    broken.board.order(Fault("drop", "POST", "/commit/"))
     done = push(adapter_dir, repo, hub, create_pr=True)
-    assert done.pull_request == f"{proxy.endpoint}/{repo}/discussions/1"
-    assert proxy.count("POST", "/commit/") == 1
+    assert done.pull_request == f"{broken.endpoint}/{repo}/discussions/1"
+    assert broken.board.count("POST", "/commit/") == 1
 
 
 @pytest.mark.parametrize(
@@ -287,12 +300,11 @@ def test_a_commit_of_our_files_is_not_overwritten(
     assert titles(alice_hub.endpoint, repo)[-1] == "theirs"
 
 
-def test_a_head_that_never_rests(adapter_dir: Path, repo: str, alice_hub: RunningHub) -> None:
-    with FaultyProxy(alice_hub.endpoint) as proxy:
-        proxy.fail("POST", "/commit/", Fault.STATUS, times=99, status=412)
-        with pytest.raises(errors.HeadMoved):
-            push(adapter_dir, repo, Hub(proxy.endpoint, ALICE))
-        assert proxy.count("POST", "/commit/") == 4
+def test_a_head_that_never_rests(adapter_dir: Path, repo: str, broken: Broken) -> None:
+    broken.board.order(Fault("status", "POST", "/commit/", times=99, status=412))
+    with pytest.raises(errors.HeadMoved):
+        push(adapter_dir, repo, Hub(broken.endpoint, ALICE))
+    assert broken.board.count("POST", "/commit/") == 4
 
 
 def test_publishers_at_once_lose_nothing(tmp_path: Path, repo: str, alice_hub: RunningHub) -> None:
@@ -328,75 +340,71 @@ def test_publishers_at_once_lose_nothing(tmp_path: Path, repo: str, alice_hub: R
 # Faults
 
 
-@pytest.mark.parametrize("fault", [Fault.DROP, Fault.LATE], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", ["drop", "late"])
 def test_a_commit_whose_answer_was_lost_is_found(
-    fault: Fault, adapter_dir: Path, repo: str, proxy: FaultyProxy, impatient: Patience
+    fault: Kind, adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
-    proxy.fail("POST", "/commit/", fault)
-    done = push(adapter_dir, repo, Hub(proxy.endpoint, ALICE, patience=impatient))
-    assert proxy.count("POST", "/commit/") == 1
-    assert len(titles(proxy.upstream, repo)) == 2
-    assert HfApi(proxy.upstream, ALICE).model_info(repo).sha == done.commit
+    broken.board.order(Fault(fault, "POST", "/commit/"))
+    done = push(adapter_dir, repo, Hub(broken.endpoint, ALICE, patience=impatient))
+    assert broken.board.count("POST", "/commit/") == 1
+    assert len(titles(broken.endpoint, repo)) == 2
+    assert HfApi(broken.endpoint, ALICE).model_info(repo).sha == done.commit
 
 
 def test_a_commit_to_a_branch_with_a_slash_is_not_repeated_blindly(
-    adapter_dir: Path, repo: str, alice_hub: RunningHub, impatient: Patience
+    adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
-    with FaultyProxy(alice_hub.endpoint) as proxy:
-        proxy.fail("POST", "/commit/", Fault.DROP)
-        hub = Hub(proxy.endpoint, ALICE, patience=impatient)
-        push(adapter_dir, repo, hub, revision="feature/x")
-        assert proxy.count("POST", "/commit/") == 1
-    assert titles(alice_hub.endpoint, repo, "feature/x") == ["initial commit", "Add adapter and model card"]
+    broken.board.order(Fault("drop", "POST", "/commit/"))
+    hub = Hub(broken.endpoint, ALICE, patience=impatient)
+    push(adapter_dir, repo, hub, revision="feature/x")
+    assert broken.board.count("POST", "/commit/") == 1
+    assert titles(broken.endpoint, repo, "feature/x") == ["initial commit", "Add adapter and model card"]
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.STATUS, Fault.HANG], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", ["reset", "status", "hang"])
 def test_a_commit_that_did_not_land_is_made_again(
-    fault: Fault, adapter_dir: Path, repo: str, proxy: FaultyProxy, impatient: Patience
+    fault: Kind, adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
-    proxy.fail("POST", "/commit/", fault, status=503)
-    push(adapter_dir, repo, Hub(proxy.endpoint, ALICE, patience=impatient))
-    assert proxy.count("POST", "/commit/") == 2
-    assert len(titles(proxy.upstream, repo)) == 2
+    broken.board.order(Fault(fault, "POST", "/commit/", status=503))
+    push(adapter_dir, repo, Hub(broken.endpoint, ALICE, patience=impatient))
+    assert broken.board.count("POST", "/commit/") == 2
+    assert len(titles(broken.endpoint, repo)) == 2
 
 
-def test_a_commit_that_never_lands(
-    adapter_dir: Path, repo: str, proxy: FaultyProxy, impatient: Patience
-) -> None:
-    proxy.fail("POST", "/commit/", Fault.STATUS, times=99)
-    hub = Hub(proxy.endpoint, ALICE, patience=impatient)
+def test_a_commit_that_never_lands(adapter_dir: Path, repo: str, broken: Broken, impatient: Patience) -> None:
+    broken.board.order(Fault("status", "POST", "/commit/", times=99))
+    hub = Hub(broken.endpoint, ALICE, patience=impatient)
     with pytest.raises(errors.HubUnreachable, match="the commit did not land"):
         push(adapter_dir, repo, hub)
-    assert titles(proxy.upstream, repo) == ["initial commit"]
-    proxy.orders.clear()
+    assert titles(broken.endpoint, repo) == ["initial commit"]
+    broken.board.clear()
     push(adapter_dir, repo, hub)  # and the next run goes on from there
-    assert len(titles(proxy.upstream, repo)) == 2
+    assert len(titles(broken.endpoint, repo)) == 2
 
 
 def test_nobody_knows_whether_it_landed(
-    adapter_dir: Path, repo: str, proxy: FaultyProxy, impatient: Patience
+    adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
-    proxy.fail("POST", "/commit/", Fault.DROP)
-    proxy.fail("GET", "/commits/", Fault.RESET, times=99)
-    hub = Hub(proxy.endpoint, ALICE, patience=impatient)
+    broken.board.order(Fault("drop", "POST", "/commit/"))
+    broken.board.order(Fault("reset", "GET", "/commits/", times=99))
+    hub = Hub(broken.endpoint, ALICE, patience=impatient)
     with pytest.raises(errors.HubUnreachable, match="whether the commit landed is not known"):
         push(adapter_dir, repo, hub)
-    proxy.orders.clear()
+    broken.board.clear()
     assert push(adapter_dir, repo, hub).nothing_to_do
-    assert len(titles(proxy.upstream, repo)) == 2
+    assert len(titles(broken.endpoint, repo)) == 2
 
 
 def test_a_lost_commit_that_somebody_built_upon_is_found(
-    adapter_dir: Path, repo: str, alice_hub: RunningHub, impatient: Patience
+    adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
-    with FaultyProxy(alice_hub.endpoint) as proxy:
-        hub = Hub(proxy.endpoint, ALICE, patience=impatient)
-        meddle: Callable[[float], None] = lambda _: other_commit(alice_hub.endpoint, repo, "x.txt", b"x")  # noqa: E731
-        object.__setattr__(hub.patience, "sleep", meddle)  # before we look
-        proxy.fail("POST", "/commit/", Fault.DROP)
-        made = plan(adapter_dir, repo, hub)
-        apply(made, hub)
-    assert titles(alice_hub.endpoint, repo) == ["initial commit", made.title, "theirs"]
+    hub = Hub(broken.endpoint, ALICE, patience=impatient)
+    meddle: Callable[[float], None] = lambda _: other_commit(broken.endpoint, repo, "x.txt", b"x")  # noqa: E731
+    object.__setattr__(hub.patience, "sleep", meddle)  # before we look
+    broken.board.order(Fault("drop", "POST", "/commit/"))
+    made = plan(adapter_dir, repo, hub)
+    apply(made, hub)
+    assert titles(broken.endpoint, repo) == ["initial commit", made.title, "theirs"]
 
 
 def test_xet_that_fails_half_way(
@@ -439,35 +447,9 @@ def test_a_session_that_was_ended_for_slowness_is_no_ctrl_c(
     assert (done.storage, done.notes) == ("lfs", ["Xet storage was too slow: the weights went by LFS"])
 
 
-def test_xet_that_falls_silent(
-    adapter_dir: Path, repo: str, alice_hub: RunningHub, impatient: Patience
-) -> None:
+def test_xet_that_falls_silent(adapter_dir: Path, repo: str, broken: Broken, impatient: Patience) -> None:
     """The token that the client itself asks for never comes."""
-    with FaultyProxy(alice_hub.endpoint) as proxy:
-        proxy.fail("GET", "xet-write-token", Fault.HANG, times=99, after=1)
-        done = push(adapter_dir, repo, Hub(proxy.endpoint, ALICE, patience=impatient))
+    broken.board.order(Fault("hang", "GET", "xet-write-token", times=99, after=1))
+    done = push(adapter_dir, repo, Hub(broken.endpoint, ALICE, patience=impatient))
     assert done.storage == "lfs"
-    assert_whole(alice_hub.endpoint, repo, adapter_dir)
-
-
-def test_each_call_may_fail_once(
-    adapter_dir: Path, tmp_path: Path, proxy: FaultyProxy, impatient: Patience
-) -> None:
-    """Every call of a clean publish, in turn, is refused, cut before and cut after: the end is one commit."""
-    push(adapter_dir, f"alice/apply-{next(numbers)}", Hub(proxy.endpoint, ALICE, patience=impatient))
-    calls = len(proxy.seen)
-    assert calls >= 11
-    hub = Hub(proxy.endpoint, ALICE, patience=impatient)
-    faults = itertools.cycle([Fault.STATUS, Fault.RESET, Fault.DROP])
-    for number, fault in zip(range(calls), faults, strict=False):
-        name = f"alice/apply-{next(numbers)}"
-        directory = fake_adapter.write(tmp_path / str(number), seed=next(numbers))
-        proxy.seen.clear()
-        proxy.fail_call(number, fault)
-        push(directory, name, hub)
-        proxy.orders.clear()
-        assert titles(proxy.upstream, name) == ["initial commit", "Add adapter and model card"], (
-            number,
-            fault,
-        )
-        assert plan(directory, name, Hub(proxy.upstream, ALICE)).nothing_to_do
+    assert_whole(broken.endpoint, repo, adapter_dir)
