@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hubkit import __version__, hub_rules
-from hubkit.errors import HubError, NotAuthorised
+from hubkit.errors import HubError, HubUnreachable, NotAuthorised
 
 if TYPE_CHECKING:
     import httpx2
@@ -247,9 +247,16 @@ class Hub:
 
     def create_repo(self, repo_id: str, private: bool | None) -> None:
         """Create a model repo; one that is there already is left as it is. `None`: the Hub's default."""
-        with self.calling(repo_id):
-            self.api.create_repo(repo_id, private=private, repo_type="model", exist_ok=True)
-            self.outcome.created = repo_id
+        try:
+            with self.calling(repo_id):
+                self.api.create_repo(repo_id, private=private, repo_type="model", exist_ok=True)
+        except HubUnreachable as error:
+            with contextlib.suppress(HubError):
+                if self.repo(repo_id):  # the answers were lost, and not the work
+                    self.outcome.created = repo_id
+                    return
+            raise error from None
+        self.outcome.created = repo_id
 
     def create_branch(self, repo_id: str, branch: str, start: str) -> None:
         """Create a branch at a commit; one that is there already is left as it is."""
