@@ -29,6 +29,7 @@ IDLE = 120
 _WITH_VERIFICATION = 1 << 31
 _WITH_METADATA = 1 << 30
 _ENTRY = 48  # bytes of each record in a shard, and of its own header
+LATEST = 8  # directories that are looked at for what an uploader sent before
 NOTES = Path("shard-session", "xorb_metadata")  # where the client writes down, every 20 s, what it has sent
 _joining = threading.Lock()
 
@@ -82,9 +83,11 @@ def _offer(root: Path, place: Path, owner: str) -> None:
     """Link into a new directory what its user sent before, so that the client does not send it again.
 
     It finds chunks by the shards in its cache, and those of an upload that broke off by its notes on that.
+    Each directory was offered what the ones before it hold, so the latest are enough.
     """
     ours = place / "xet"
-    for other in root.glob("*/owner"):
+    latest = sorted(root.glob("*/owner"), key=lambda path: path.stat().st_mtime)[-LATEST:]
+    for other in latest:
         if other.read_text() == owner:
             theirs = other.parent / "xet"
             _link(theirs / "xorbs" / "xorbs", ours / "xorbs" / "xorbs", "default.*")
