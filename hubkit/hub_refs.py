@@ -41,14 +41,17 @@ def pull_request_status(hub: Hub, repo_id: str, num: int) -> str | None:
     return found.status if found.is_pull_request else None
 
 
-def create_tag(hub: Hub, repo_id: str, tag: str, commit: str) -> None:
-    """Tag a commit; may be done twice. Raises HubError when the tag is at another commit.
+def create_tag(hub: Hub, repo_id: str, tag: str, commit: str) -> bool:
+    """Tag a commit; whether that was new. Raises HubError when the tag is at another commit.
 
     A tag that is there already is no error for the Hub's client, wherever it points, so it is looked at.
     """
+    if refs(hub, repo_id).tags.get(tag) == commit:
+        return False
     with hub.calling(repo_id):
         hub.api.create_tag(repo_id, tag=tag, revision=commit, exist_ok=True)
     there = refs(hub, repo_id).tags.get(tag)
     if there != commit:
         where = f"is at commit {there[:12]}" if there else "is not there"
         raise HubError(f"the tag {tag} of {repo_id} {where}, not at {commit[:12]}", "choose another --tag")
+    return True

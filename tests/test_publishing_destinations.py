@@ -295,7 +295,9 @@ def test_a_tag_is_set_once(
     assert said["tag"] == "v1"
     assert tags(served, new_repo) == {"v1": said["commit"]} == {"v1": head(served, new_repo)}
     assert hubkit(served, new_repo, *publish) == 0
-    assert "Tag       v1" in capsys.readouterr().err
+    said_again = capsys.readouterr().err
+    assert "Note: the tag v1 was at this commit already" in said_again
+    assert "Tag       v1" in said_again
     fake_adapter.write(adapter_dir, seed=1500 + next(numbers))
     board.clear()
     assert hubkit(served, new_repo, *publish) == 2
@@ -372,7 +374,9 @@ def test_a_collection_is_found_or_made_and_filled_once(
     assert (made.title, made.private) == (title, True)  # as the repo is
     for name in (title, slug):
         assert hubkit(served, new_repo, *publish, "--collection", name) == 0
-        assert f"In        {served.endpoint}/collections/{slug}" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert f"In        {served.endpoint}/collections/{slug}" in err
+        assert f"Note: {new_repo} was in the collection {title!r} already" in err
     assert collections_of(served)[title] == [new_repo]
     second = f"{new_repo}-b"
     assert hubkit(served, second, "--adapter", adapter_dir, "--no-private", "--collection", slug) == 0

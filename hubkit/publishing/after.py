@@ -46,20 +46,18 @@ def finish(
         done = msgspec.structs.replace(done, verified=_verified(hub, done, digests))
     missing: list[tuple[str, HubError]] = []
 
-    def attempt(what: str, work: Callable[[], str]) -> str | None:
+    def attempt(what: str, done: Published, work: Callable[[], Published]) -> Published:
         try:
             return work()
         except HubError as error:
             missing.append((what, error))
-            return None
+            return done
 
-    if options.tag:
-        tag = options.tag
-        done = msgspec.structs.replace(done, tag=attempt(f"the tag {tag}", lambda: _tag(hub, done, tag)))
-    if options.collection:
-        name = options.collection
-        put = attempt(f"its place in the collection {name!r}", lambda: _collect(hub, done, name, private))
-        done = msgspec.structs.replace(done, collection=put)
+    if tag := options.tag:
+        done = attempt(f"the tag {tag}", done, lambda: _tag(hub, done, tag))
+    if name := options.collection:
+        what = f"its place in the collection {name!r}"
+        done = attempt(what, done, lambda: _collect(hub, done, name, private))
     if missing:
         what, first = " and ".join(what for what, _ in missing), missing[0][1]
         hint = f"{first.hint}; then {AGAIN}" if first.hint else AGAIN
@@ -112,9 +110,13 @@ def _tag_taken(hub: Hub, repo_id: str, head: str, tag: str, commits: bool) -> Hu
     )
 
 
-def _tag(hub: Hub, done: Published, tag: str) -> str:
-    create_tag(hub, done.repo_id, tag, done.commit)
-    return tag
+def _tag(hub: Hub, done: Published, tag: str) -> Published:
+    new = create_tag(hub, done.repo_id, tag, done.commit)
+    return _with(done, None if new else f"the tag {tag} was at this commit already", tag=tag)
+
+
+def _with(done: Published, note: str | None, **what: str) -> Published:
+    return msgspec.structs.replace(done, notes=[*done.notes, *([note] if note else [])], **what)
 
 
 def _no_such_collection(hub: Hub, slug: str) -> HubError | None:
@@ -130,12 +132,13 @@ def _no_such_collection(hub: Hub, slug: str) -> HubError | None:
     return None
 
 
-def _collect(hub: Hub, done: Published, name: str, private: bool) -> str:
-    """Put the repo into a collection, made for it where there is none of this title; its address."""
+def _collect(hub: Hub, done: Published, name: str, private: bool) -> Published:
+    """Put the repo into a collection, made for it where there is none of this title."""
     owner = "" if collections.SLUG.fullmatch(name) else hub.user()
     found = collections.find(hub, name, owner)
     if found is None and not owner:
         raise HubError(f"there is no collection {name}, or this token cannot see it", "check its slug")
     found = found or collections.create(hub, name, owner, private)
-    collections.add(hub, found, done.repo_id)
-    return found.url
+    new = collections.add(hub, found, done.repo_id)
+    note = None if new else f"{done.repo_id} was in the collection {found.title!r} already"
+    return _with(done, note, collection=found.url)
