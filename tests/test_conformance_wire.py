@@ -11,7 +11,20 @@ import time
 from urllib.parse import quote
 
 import pytest
-from conforming import ALICE, BOB, READER, ask, commit, created, lines, refused, running, text_file, upload
+from conforming import (
+    ALICE,
+    BOB,
+    READER,
+    ask,
+    commit,
+    created,
+    fresh,
+    lines,
+    refused,
+    running,
+    text_file,
+    upload,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -230,6 +243,25 @@ def test_lfs_by_the_letter(hub, repo):
     assert entry == {"type": "file", "oid": git, "size": 50, "path": "w.bin", "lfs": lfs}
 
 
+def test_large_files_belong_to_a_repo(tmp_path):
+    with running(tmp_path, xet=False) as hub:
+        mine, theirs = created(hub), created(hub)
+        file = ("lfsFile", {"path": "w.bin", **upload(hub, mine, b"large" * 9)})
+        assert commit(hub, mine, file).status == 200
+        wanted = [{"oid": file[1]["oid"], "size": 45}]
+        assert "actions" not in batch(hub, mine, wanted).json["objects"][0]
+        # To another repo the same bytes go again, and a commit that only names them is refused.
+        refused(commit(hub, theirs, file), 400, "never uploaded")
+        assert "actions" in batch(hub, theirs, wanted).json["objects"][0]
+        upload(hub, theirs, b"large" * 9)
+        assert "actions" not in batch(hub, theirs, wanted).json["objects"][0]
+        assert commit(hub, theirs, file).status == 200
+        # A repo keeps them under another name.
+        moved = fresh()
+        assert ask(hub, "POST", "/api/repos/move", {"fromRepo": mine, "toRepo": moved}).status == 200
+        assert "actions" not in batch(hub, moved, wanted).json["objects"][0]
+
+
 def test_signed_addresses_hold_for_one_thing(hub, repo):
     oid = hashlib.sha256(b"x" * 50).hexdigest()
     put = batch(hub, repo, [{"oid": oid, "size": 50}]).json["objects"][0]["actions"]["upload"]["href"]
@@ -240,6 +272,7 @@ def test_signed_addresses_hold_for_one_thing(hub, repo):
         put.replace(f"until={until}", f"until={int(until) + 1}"),
         put.replace(f"until={until}", f"until={int(time.time()) - 1}"),
         put.replace("/put?", "/part/1?"),
+        re.sub("repo=[0-9a-f]+", "repo=" + "0" * 24, put),
         re.sub(r"signature=.", "signature=", put),
         put.split("&signature")[0],
         put.split("?")[0],

@@ -26,6 +26,7 @@ from hubkit.localhub.auth import Token
 from hubkit.localhub.call import Call, Refusal, read_json, reply
 from hubkit.localhub.card import CARD_MAX, parse_card
 from hubkit.localhub.community import note_commit, open_pull_request, writable
+from hubkit.localhub.lfs import has_object
 from hubkit.localhub.objects import File, lfs_file
 from hubkit.localhub.repo import NotThere, Repo, Tree, check_path
 
@@ -133,6 +134,8 @@ class Plan:
         if self.repo.objects.lfs_size(sha256) is None and self.call.hub.xet:
             xet.receive(self.call.hub, sha256)
         size = self.repo.objects.lfs_size(sha256)
+        if not self.call.hub.xet and not has_object(self.repo, sha256):
+            size = None  # it is here, but another repo's
         if size is None:
             raise Refusal(400, f"{path} points to an LFS object that was never uploaded: {sha256}")
         if value.get("size", size) != size:

@@ -20,6 +20,7 @@ from hubkit.hub_rules import FILE_MAX
 from hubkit.localhub import quota
 from hubkit.localhub.call import Call, Hub, Refusal, reply
 from hubkit.localhub.objects import CHUNK
+from hubkit.localhub.repo import Repo
 from hubkit.localhub.signing import SHA256, checked, signed
 
 MEDIA_TYPE = "application/vnd.git-lfs+json"
@@ -43,9 +44,9 @@ def batch(call: Call) -> Response:
     answers = []
     for oid, size in named:
         answer: dict[str, Any] = {"oid": oid, "size": size, "authenticated": True}
-        if call.store.objects.lfs_size(oid) is None:
+        if not has_object(repo, oid):
             answer["actions"] = {
-                "upload": _upload_action(call.hub, oid, size, transfers),
+                "upload": _upload_action(call.hub, repo, oid, size, transfers),
                 "verify": {
                     "href": f"{call.hub.endpoint}/{repo.id}.git/info/lfs/objects/verify",
                     "header": {},
@@ -65,14 +66,28 @@ def _named_object(item: Any) -> tuple[str, int]:
     return str(oid), size
 
 
-def _upload_action(hub: Hub, oid: str, size: int, transfers: list[str]) -> dict[str, Any]:
-    origin = hub.storage or hub.endpoint
+def has_object(repo: Repo, oid: str) -> bool:
+    """Whether a large file is here and belongs to this repo: it was sent for it, or one of its heads has it.
+
+    Bytes that only another repo has must be sent again: huggingface_hub/hf_api.py (create_commit) duplicates
+    large files to a repo before it copies them there.
+    """
+    if repo.objects.lfs_size(oid) is None:
+        return False
+    if repo.objects.lent_path(repo.facts["key"], oid).exists():
+        return True
+    heads = {head for kind in ("heads", "tags", "pr") for head in repo.refs(kind).values()}
+    return any(file.sha256 == oid for head in heads for file in repo.tree(head).values())
+
+
+def _upload_action(hub: Hub, repo: Repo, oid: str, size: int, transfers: list[str]) -> dict[str, Any]:
+    origin, key = hub.storage or hub.endpoint, repo.facts["key"]
     if size <= hub.part_size or "multipart" not in transfers:
-        return {"href": signed(hub, origin, "put", oid, size), "header": {}}
+        return {"href": signed(hub, origin, "put", oid, size, key), "header": {}}
     parts = math.ceil(size / hub.part_size)
     header = {f"{n:05d}": signed(hub, origin, f"part/{n}", oid, size) for n in range(1, parts + 1)}
     return {
-        "href": signed(hub, hub.endpoint, "complete", oid, size),
+        "href": signed(hub, hub.endpoint, "complete", oid, size, key),
         "header": {"chunk_size": str(hub.part_size), **header},
     }
 
@@ -87,6 +102,7 @@ async def put(call: Call) -> Response:
                 raise Refusal(400, f"more than the {size} bytes that were announced")
             await run_in_threadpool(new.write, chunk)
         await run_in_threadpool(objects.keep, new, oid, size)
+    objects.lend(call.query("repo"), oid)
     return Response()
 
 
@@ -138,6 +154,7 @@ def complete(call: Call) -> Response:
                 while chunk := part.read(CHUNK):
                     new.write(chunk)
         objects.keep(new, oid, size)
+    objects.lend(call.query("repo"), oid)
     shutil.rmtree(folder, ignore_errors=True)
     return reply({})
 

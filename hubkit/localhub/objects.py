@@ -91,6 +91,7 @@ class Objects:
     def __init__(self, root: Path) -> None:
         self.blobs = root / "objects" / "blobs"
         self.lfs = root / "objects" / "lfs"
+        self.lent = root / "objects" / "lent"
         self.scratch = root / "tmp"
         # What is left here belongs to a process that died: the lock of the store says that none other lives.
         shutil.rmtree(self.scratch, ignore_errors=True)
@@ -104,6 +105,10 @@ class Objects:
     def lfs_path(self, sha256: str) -> Path:
         """Where an LFS object lies."""
         return self.lfs / sha256[:2] / sha256[2:]
+
+    def lent_path(self, key: str, sha256: str) -> Path:
+        """The mark that an LFS object was sent for the repo of this key."""
+        return self.lent / key / sha256
 
     def path(self, file: File) -> Path:
         """Where the bytes of a file lie; a link there would lead out of the store."""
@@ -140,6 +145,12 @@ class Objects:
         make_folder(place.parent)
         os.replace(new.path, place)
         sync_folder(place.parent)
+
+    def lend(self, key: str, sha256: str) -> None:
+        """Mark that an LFS object was sent for the repo of this key."""
+        if key:
+            make_folder(self.lent / key)
+            self.lent_path(key, sha256).touch()
 
     def lfs_size(self, sha256: str) -> int | None:
         """The size of an LFS object, or None when there is none."""
