@@ -3,10 +3,10 @@
     python benchmarks/publish.py                  50 MB and 200 MB, three runs each, in turn
     python benchmarks/publish.py --sizes 1500     in MB
 
-Each run has a local Hub of its own, as a process (`hubkit serve`), and an empty cache. Memory is the most that
-a process held at once (VmHWM of Linux); seconds are those of the whole command, the median of the runs. Bytes
-are those of the weights that came to the Hub. Some of what hubkit does more: it hashes the weights, looks for
-numbers that are none, holds the card to the audit, and sees afterwards that the Hub holds what was planned.
+Each run has a local Hub of its own, as a process (`hubkit serve`), and an empty cache. Memory is the most
+that a process held at once (VmHWM of Linux); seconds are those of the whole command, the median of the runs.
+Bytes are those of the weights that came to the Hub. What hubkit does more: it looks for numbers that are none
+in the weights, holds the card to the audit, and sees afterwards that the Hub holds what was planned.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def show(size: int, way: str, runs: dict[str, list[Run]]) -> None:
         peaks = sorted(run.client / MB for run in found)
         peak = f"{peaks[0]:.0f} to {peaks[-1]:.0f} MB"
         sent, server = found[-1].sent / MB, max(run.server for run in found) / MB
-        line = f"{size:4} MB  {way}  {who:6}  {seconds:8.2f}  {seconds / bare:5.2f}  {sent:7.1f}  {peak:30}  {server:.0f} MB"
-        print(line, flush=True)
+        first = f"{size:4} MB  {way}  {who:6}  {seconds:8.2f}  {seconds / bare:5.2f}"
+        print(f"{first}  {sent:7.1f}  {peak:30}  {server:.0f} MB", flush=True)
 
 
 if __name__ == "__main__":
