@@ -457,6 +457,12 @@ def test_another_publish_comes_meanwhile(adapter_dir: Path, repo: str, served: R
     fake_adapter.write(adapter_dir, seed=2900 + next(numbers))
     assert hubkit(served, repo, "--adapter", adapter_dir) == 0
     after = tree(served, repo)
-    with pytest.raises(errors.HeadMoved):
+    with pytest.raises(errors.HeadMoved, match="got another publish, or revert"):
         revert(planned, hub)
+    assert tree(served, repo) == after
+    planned = plan_revert(hub, repo, "main")
+    assert hubkit(served, repo, "--revert") == 0
+    after = tree(served, repo)
+    with pytest.raises(errors.HeadMoved, match="got another publish, or revert"):
+        revert(planned, hub)  # which would undo that one
     assert tree(served, repo) == after

@@ -171,7 +171,11 @@ def _carried_out(plan: Reversal, hub: Hub) -> Reverted:
             made = _commit(plan, hub)
         except HeadMoved:
             again = plan_revert(hub, plan.repo_id, plan.revision, plan.title)
-            if again.undone != plan.undone or not retries_left:
+            if again.undone != plan.undone:
+                raise HeadMoved(
+                    f"{plan.repo_id} got another publish, or revert, since this one was planned", LOOK_FIRST
+                ) from None
+            if not retries_left:
                 raise
             plan = again
         else:
