@@ -83,10 +83,15 @@ def read(path: Path, largest: int) -> bytes:
         return file.read()
 
 
+def changed_ns(status: os.stat_result) -> int:
+    """When a file was last written to or replaced; its time of writing can be set back, this cannot."""
+    return max(status.st_mtime_ns, status.st_ctime_ns)
+
+
 def seen(path: Path) -> Seen:
     """A file as it is now: equal to an earlier sight of it where nothing was written to it since."""
     status = os.stat(path)
-    return Seen(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, os.fspath(path))
+    return Seen(status.st_dev, status.st_ino, status.st_size, changed_ns(status), os.fspath(path))
 
 
 _SMALL = 1_000_000  # bytes

@@ -20,9 +20,13 @@ from hypothesis import strategies as st
 
 from hubkit import errors, paths
 from hubkit.cli.main import run
+from hubkit.hub import Hub
+from hubkit.localhub import RunningHub
 from hubkit.publishing import checks, leaks
+from hubkit.publishing.apply import apply
 from hubkit.publishing.contents import Choice, collect
 from hubkit.publishing.leaks import OVERLAP
+from hubkit.publishing.plan import plan
 
 TOKEN = b"hf_aB3dE9fG7hJ2kL5mN8pQ4rS6tU1vW0xYz"
 OTHER = b"hf_zY3dE9fG7hJ2kL5mN8pQ4rS6tU1vW0xBa"
@@ -316,3 +320,18 @@ def test_large_files_are_hashed_and_looked_at_in_pieces(plain: Path) -> None:
     shutil.rmtree(plain)
     with pytest.raises(errors.AdapterError, match="cannot read"):
         leaks.find("vocab.txt", plain / "vocab.txt")
+
+
+def test_a_file_that_was_replaced_after_it_was_looked_at_is_not_pushed(
+    plain: Path, alice_hub: RunningHub
+) -> None:
+    hub = Hub(alice_hub.endpoint, ALICE)
+    (plain / "vocab.txt").write_bytes(b"x" * len(TOKEN))
+    made = plan(plain, "alice/replaced", hub)
+    before = (plain / "vocab.txt").stat()
+    (plain / "new").write_bytes(TOKEN)
+    (plain / "new").replace(plain / "vocab.txt")
+    os.utime(plain / "vocab.txt", ns=(before.st_atime_ns, before.st_mtime_ns))  # as `cp -p` does
+    with pytest.raises(errors.HubkitError, match=r"vocab\.txt changed after the plan was made"):
+        apply(made, hub)
+    assert hub.repo("alice/replaced") is None

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hubkit.errors import CardError, HeadMoved, HubError, HubkitError, RepoMissing
+from hubkit.files import changed_ns
 from hubkit.hub import Hub, RemoteFile
 from hubkit.hub_commit import Commit, make_commit
 from hubkit.hub_rules import DEFAULT_BRANCH
@@ -118,7 +119,7 @@ def _check_unchanged(plan: Plan) -> None:
     """The files must still be those that were hashed for the plan."""
     for file in [one.local(plan.directory) for one in plan.pushed]:
         found = file.source.stat() if file.source.is_file() else None
-        if found is None or (found.st_size, found.st_mtime_ns) != (file.size, file.modified_ns):
+        if found is None or (found.st_size, changed_ns(found)) != (file.size, file.modified_ns):
             raise HubkitError(f"{file.source} changed after the plan was made", "run the command again")
 
 

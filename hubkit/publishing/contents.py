@@ -151,7 +151,7 @@ def local_file(name: str, path: Path) -> LocalFile:
             sha256, blob = _digests(file, status.st_size)
     except OSError as error:
         raise AdapterError(f"cannot read {path}: {error.strerror}") from error
-    return LocalFile(name, path, status.st_size, sha256, blob, status.st_mtime_ns)
+    return LocalFile(name, path, status.st_size, sha256, blob, files.changed_ns(status))
 
 
 @lru_cache(maxsize=16)

@@ -16,6 +16,7 @@ import msgspec
 
 from hubkit import adapter, hub_rules, record
 from hubkit.errors import CardError, HubError, RepoMissing
+from hubkit.files import changed_ns
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
 from hubkit.publishing import audited, checks, merging, proposals, remote_card, removing, revisions
 from hubkit.publishing.audited import Audited
@@ -269,7 +270,7 @@ def _removed(path: str, remote: RemoteFile) -> PlannedFile:
 
 
 def _modified(path: Path) -> int:
-    return path.stat().st_mtime_ns
+    return changed_ns(path.stat())
 
 
 def _visibility(repo: Repo | None, private: bool | None) -> str:
