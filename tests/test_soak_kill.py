@@ -31,7 +31,7 @@ from soaking import (
 )
 
 from hubkit import localhub
-from hubkit.localhub import Switchboard
+from hubkit.localhub import Fault, Switchboard
 
 pytestmark = pytest.mark.soak
 SIZE = 50 * MB
@@ -271,6 +271,23 @@ def test_killed_while_the_weights_are_sent(
         with trials() as trial:
             done.append(stop(trial, signal.SIGKILL, after_bytes(int(SIZE * share))))
     report(capsys, xet, "killed while the weights are sent", done)
+
+
+def test_a_second_ctrl_c_ends_at_once(trials: Callable[[], Trial]) -> None:
+    """The commit is in flight, its answer never comes, and the user has no patience left."""
+    with trials() as trial:
+        trial.board.order(Fault("late", "POST", "/commit/"))
+        process = trial.publish()
+        process.until(lambda: trial.board.count("POST", "/commit/") > 0)
+        process.signal(signal.SIGINT)
+        process.until(lambda: "once more stops at once" in process.err)
+        process.signal(signal.SIGINT)
+        ended = process.end()
+        assert ended.code == 130
+        assert ended.err.splitlines()[1].startswith("hubkit: interrupted; the commit was sent, and may have")
+        assert ended.err.count("\n") == 2
+        assert trial.publish().end().code == 0
+        trial.assert_right()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
