@@ -145,7 +145,17 @@ def test_a_gated_repo_shows_itself_and_keeps_its_files(hub, tmp_path):
         assert caught.value.response.status_code == code
     with pytest.raises(GatedRepoError):
         bob.auth_check("alice/gated")
-    assert ask(hub, "GET", "/alice/gated/raw/main/w.bin", token="hf_bob")[0] == 403
+    pull = add(bob, "alice/gated", "proposed.txt", create_pr=True).pr_num
+    for path in (
+        "/alice/gated/raw/main/w.bin",
+        "/api/resolve-cache/models/alice/gated/main/w.bin",
+        "/api/models/alice/gated/compare/main..refs%2Fpr%2F1",
+        f"/api/models/alice/gated/discussions/{pull}?diff=1",
+        "/alice/gated/blob/main/w.bin",
+        "/alice/gated/commit/main",
+    ):
+        assert ask(hub, "GET", path, token="hf_bob")[0] == 403, path
+        assert ask(hub, "GET", path)[0] == 200, path
     assert ask(hub, "GET", "/api/models/alice/gated/xet-read-token/main", token="hf_bob")[0] == 403
     download("hf_alice", "owner")
     alice.grant_access("alice/gated", "bob")

@@ -179,6 +179,7 @@ def details(call: Call) -> Response:
             changes["mergeCommitId"] = found.merged_as
         answer |= {"changes": changes, "filesWithConflicts": conflicts(repo, found)}
         if call.flag("diff"):
+            call.check_content(repo)
             answer["diff"] = "".join(pull_request_diff(repo, found))
     return reply(answer)
 

@@ -19,6 +19,7 @@ _NOTHING = "0" * 40
 def compare(call: Call) -> Response:
     """GET /api/models/ID/compare/A..B: the unified diff, or with `raw` the lines of git's `--raw`."""
     repo = call.repo()
+    call.check_content(repo)
     revisions = call.param("compare").replace("...", "..").split("..")
     if len(revisions) != 2 or not all(revisions):
         raise Refusal(400, "Compare two revisions, written A..B")
