@@ -111,7 +111,13 @@ def fill(hub, alice, bob):
     adapter(hers, "alice/first", "lora", base="alice/base", files=files)
     hers.create_tag("alice/first", tag="v1", revision="main")
     changed = card("lora", base="alice/base", title="A better adapter", extra="\nMore words.\n")
-    commit(hers, "alice/first", {"README.md": changed}, "Say more", commit_description="In two\nlines")
+    commit(
+        hers,
+        "alice/first",
+        {"README.md": changed},
+        "Say more",
+        commit_description=f"In two\nlines {'x' * 90}",
+    )
     hers.create_branch("alice/first", branch="dev")
     again = changed.replace("More words.", "Other words.")
     commit(hers, "alice/first", {"README.md": again}, "Change the words", create_pr=True)

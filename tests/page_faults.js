@@ -9,6 +9,11 @@
       && !e.closest('pre, .wide, .tabs'));
     faults.push(`wider than the window: ${root.scrollWidth} > ${root.clientWidth}, ${wide && name(wide)}`);
   }
+  for (const node of document.querySelectorAll('body *')) {
+    const style = getComputedStyle(node);
+    if (style.overflowX === 'hidden' && style.textOverflow !== 'ellipsis' && node.scrollWidth > node.clientWidth + 1
+      && !node.matches('.unseen')) faults.push(`cut off: ${name(node)}`);
+  }
   let level = 0;
   for (const head of document.querySelectorAll('h1, h2, h3, h4, h5, h6')) if (own(head)) {
     const now = Number(head.tagName[1]);

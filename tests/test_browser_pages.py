@@ -225,7 +225,7 @@ def test_a_gated_model_shows_its_card_and_not_its_files(visit, hub):
 def test_a_commit(visitor):
     page = visitor.open("/alice/first/commits")
     page.get_by_role("link", name="Say more", exact=True).click()
-    assert "In two\nlines" in page.inner_text("main")
+    assert "In two\nlines" in page.text_content("main")
     assert "+# A better adapter" in page.locator(".diff .a").all_inner_texts()
     assert "-# An adapter" in page.locator(".diff .d").all_inner_texts()
     page.get_by_role("link", name="Files at this commit").click()
