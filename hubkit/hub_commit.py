@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 IN_DOUBT = "the commit was sent, and may have landed. Next: run the command again; it makes no second one"
 SHORT = 5.0  # seconds that somebody who wants to stop waits for an answer
+_AGAIN = "run the command again"
 _SAFE = "run the command again when the Hub answers: it makes no second commit if the first one landed"
 MOST_PULL_REQUESTS = 20  # open ones that are looked at, the newest first
 
@@ -181,7 +182,15 @@ def _post(push: _Push, operations: Operations) -> Commit:
             parent_commit=push.parent,
             create_pr=push.create_pr,
         )
+    if _was_left_out(push, operations) and _find_landed(push) is None:
+        raise HeadMoved(f"somebody committed to {push.repo_id} since the plan was made", _AGAIN)
     return Commit(made.oid, made.commit_url, made.pr_url)
+
+
+def _was_left_out(push: _Push, operations: Operations) -> bool:
+    """Whether the client made no commit, for the head holds what was to be restored, and gave that head."""
+    same = [getattr(one, "_dest_oid", None) == getattr(one, "_src_oid", "") for one in operations]
+    return bool(push.restored) and all(same)
 
 
 def _look(push: _Push, lost: AnswerLost) -> Commit | None:

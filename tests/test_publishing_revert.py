@@ -14,7 +14,7 @@ import fake_adapter
 import httpx2
 import pytest
 from conftest import ALICE
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, HfApi
 
 from hubkit import errors, interrupts, localhub
 from hubkit.cli.main import run
@@ -460,9 +460,36 @@ def test_another_publish_comes_meanwhile(adapter_dir: Path, repo: str, served: R
     with pytest.raises(errors.HeadMoved, match="got another publish, or revert"):
         revert(planned, hub)
     assert tree(served, repo) == after
+
+
+def test_two_reverts_at_once_undo_one_publish(adapter_dir: Path, repo: str, served: RunningHub) -> None:
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    fake_adapter.write(adapter_dir, seed=3300 + next(numbers))
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    hub = Hub(served.endpoint, ALICE)
     planned = plan_revert(hub, repo, "main")
-    assert hubkit(served, repo, "--revert") == 0
+    first = revert(planned, hub)
     after = tree(served, repo)
+    assert revert(planned, hub).commit == first.commit  # it is done
+    other = plan_revert(hub, repo, "main")
+    assert hubkit(served, repo, "--revert", "--commit-message", "By another") == 0
     with pytest.raises(errors.HeadMoved, match="got another publish, or revert"):
-        revert(planned, hub)  # which would undo that one
+        revert(other, hub)
+    assert hubkit(served, repo, "--revert") == 0
     assert tree(served, repo) == after
+    assert len(history(served, repo)) == 6
+
+
+def test_files_that_somebody_put_back_meanwhile_are_not_claimed(
+    adapter_dir: Path, repo: str, served: RunningHub
+) -> None:
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    fake_adapter.write(adapter_dir, seed=3400 + next(numbers))
+    assert hubkit(served, repo, "--adapter", adapter_dir) == 0
+    hub = Hub(served.endpoint, ALICE)
+    planned = plan_revert(hub, repo, "main")
+    copies = [CommitOperationCopy(f.path, f.path, src_revision=planned.before) for f in planned.files]
+    HfApi(served.endpoint, ALICE).create_commit(repo, copies, commit_message="By hand")
+    with pytest.raises(errors.HubError, match="later commits changed"):
+        revert(planned, hub)
+    assert history(served, repo)[0][0] == "By hand"
