@@ -240,7 +240,8 @@ def test_the_schema_describes_every_key() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     kinds = {
         Record, Author, BaseModel, Dataset, Environment, HoldOut, LogPoint, Measures, Method, Overlap,
-        Parameters, Perplexity, Pushed, Rate, Size, Throughput, Training, Compared, Comparison, UsageRun, Written,
+        Parameters, Perplexity, Pushed, Rate, Size, Throughput, Training, Compared, Comparison, UsageRun,
+        Written,
     }  # fmt: skip
     assert set(schema["$defs"]) == {kind.__name__ for kind in kinds}
     for definition in schema["$defs"].values():
