@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import shutil
 import sys
 import time
@@ -59,8 +60,7 @@ class Sending:
             self.done = self.total
         if self._width:
             self._draw()
-            sys.stderr.write("\n")
-            sys.stderr.flush()
+            _write("\n")
             self._width = 0
 
     def _draw(self) -> None:
@@ -68,13 +68,27 @@ class Sending:
         share = self.done / self.total if self.total else 1.0
         speed = (self.sent or 0) / max(self._last - self._started, 0.001)
         text = f" {share:4.0%}  {size(self.done)} of {size(self.total)}, {size(int(speed))}/s"
-        columns = shutil.get_terminal_size().columns
-        if columns >= NARROW:
+        width = columns()
+        if width >= NARROW:
             text = f" [{'#' * round(share * 20):<20}]{text}"
-        text = f"Uploading{text}"[: columns - 1]
-        sys.stderr.write("\r" + text.ljust(self._width))
-        sys.stderr.flush()
+        text = f"Uploading{text}"[: width - 1]
+        _write("\r" + text.ljust(self._width))
         self._width = len(text)
+
+
+def columns() -> int:
+    """The width of the terminal that is drawn on, which stdout need not be."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if width := os.get_terminal_size(sys.stderr.fileno()).columns:
+            return width
+    return shutil.get_terminal_size().columns
+
+
+def _write(text: str) -> None:
+    """Draw; a terminal that has gone away is no reason to stop an upload."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 class Counted(io.BufferedReader):

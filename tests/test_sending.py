@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from hubkit.hub_sending import Sending, Streams, size
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal of 80 columns, and every state drawn."""
     monkeypatch.setattr(hub_sending, "REDRAWN", 0.0)
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    monkeypatch.setattr(hub_sending, "columns", lambda: 80)
     ticks = itertools.count()
     monkeypatch.setattr("hubkit.hub_sending.time.monotonic", lambda: float(next(ticks)))
 
@@ -68,7 +67,7 @@ def test_it_fits_into_any_terminal(columns: int, states: list[int], total: int) 
     with pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
         patch.setattr(hub_sending, "REDRAWN", 0.0)
-        patch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((columns, 24)))
+        patch.setattr(hub_sending, "columns", lambda: columns)
         patch.setattr("sys.stderr.write", lines.append)
         with Sending(total, drawn=True) as sending:
             for done in states:
