@@ -66,6 +66,7 @@ def train(
                 outcome.facts, adapter_sha256=adapter.read(outcome.adapter_dir).sha256()
             ),
             author=merge_authors(known.author, run.settings.card),
+            pushed=known.pushed,
         ),
     )
     fit.finish(job)

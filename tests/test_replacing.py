@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import tiny
 
@@ -27,8 +28,11 @@ def test_an_adapter_of_other_settings_is_not_replaced(tiny_llama: Path, tmp_path
         assert "--fresh" in (caught.value.hint or "")
     assert (first / adapter.WEIGHTS_NAME).read_bytes() == before
     assert stages.forecast(other, fresh=True)
+    pushed = record.Pushed(cards=["0" * 64])
+    record.write(first, msgspec.structs.replace(record.read(first), pushed=pushed))
     stages.train(other, tiny.quiet, fresh=True)
     known = record.read(first)
+    assert known.pushed == pushed  # the next push still knows what came before
     assert known.training is not None
     assert known.training.steps == 2
     assert (known.author.title, known.author.tags) == ("Two", ["a"])
