@@ -117,13 +117,17 @@ def test_names_titles_and_metadata_come_to_nothing(visitor):
 
 def test_a_picture_of_shapes_is_shown_and_runs_nothing(visitor):
     page = visitor.open("/bob/nasty")
-    page.locator(".md").evaluate("node => { node.innerHTML = '<img src=/bob/nasty/resolve/main/evil.svg>'; }")
-    page.wait_for_function("document.querySelector('.md img').complete")
+    width = page.evaluate(
+        """async () => {
+            const picture = document.createElement('img');
+            picture.src = '/bob/nasty/resolve/main/evil.svg';
+            document.querySelector('.md').append(picture);
+            await picture.decode();
+            return picture.naturalWidth;
+        }"""
+    )
     page.wait_for_timeout(300)
-    assert page.evaluate("[document.querySelector('.md img').naturalWidth > 0, window.__pwned]") == [
-        True,
-        None,
-    ]
+    assert (width > 0, page.evaluate("window.__pwned")) == (True, None)
 
 
 def test_what_a_pointer_touches_stays_quiet(visitor):
