@@ -16,7 +16,7 @@ from hubkit import errors
 from hubkit.hub import Hub, RemoteFile
 from hubkit.publishing.apply import apply
 from hubkit.publishing.plan import plan
-from hubkit.publishing.show import show_plan
+from hubkit.publishing.show import show_plan, show_published
 
 if TYPE_CHECKING:
     from hubkit.localhub import RunningHub
@@ -75,6 +75,7 @@ def test_a_figure_that_the_card_no_longer_links_goes_with_the_commit(
     before = len(HfApi(hub.endpoint, ALICE).list_repo_commits(repo))
     done, _ = publish(hub, figured, repo)
     assert done.removed == ["figures/b.png"]
+    assert show_published(done).endswith(" s; removed figures/b.png")
     assert len(HfApi(hub.endpoint, ALICE).list_repo_commits(repo)) == before + 1
     assert {"figures/a.png", "figures/theirs.png"} == {path for path in paths(hub, repo) if "png" in path}
     again, _ = publish(hub, figured, repo)

@@ -57,7 +57,8 @@ def _commit_line(done: Published) -> str:
     if done.nothing_to_do:
         return f"Nothing to change: {done.repo_id} holds all of it already {at}"
     way = {"xet": " by Xet", "lfs": " by LFS"}.get(done.storage or "", "")
-    sent = f"sent {size(done.sent_bytes)}{way} in {done.seconds:.1f} s"
+    gone = f"; removed {', '.join(done.removed)}" if done.removed else ""
+    sent = f"sent {size(done.sent_bytes)}{way} in {done.seconds:.1f} s{gone}"
     if done.pull_request:
         how = "Added to" if done.added_to else "Opened"
         return f"{how} {done.pull_request} in one commit ({done.commit[:12]}): {sent}"
