@@ -198,7 +198,7 @@ def _conversion(directory: Path) -> str:
     program = (
         "import sys, torch; from safetensors.torch import save_file; "
         "kept = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
-        "save_file({k: v.clone() for k, v in kept.items()}, sys.argv[2], {'format': 'pt'})"
+        "save_file({k: v.contiguous().clone() for k, v in kept.items()}, sys.argv[2], {'format': 'pt'})"
     )
     paths = (directory / PICKLE_NAME, directory / WEIGHTS_NAME)
     return f'python -c "{program}" {" ".join(shlex.quote(str(path)) for path in paths)}'
