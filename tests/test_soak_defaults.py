@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -15,6 +16,7 @@ from huggingface_hub import HfApi
 from soaking import MB, PUSHED, WEIGHTS, Ended, Process, environment, publishing, sha256, write_adapter
 
 from hubkit import localhub
+from hubkit.hub_rules import REGULAR_FILE_MAX
 from hubkit.localhub import RunningHub, Switchboard
 
 pytestmark = pytest.mark.soak
@@ -70,6 +72,10 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield Place(tmp_path, directory, hub, board)
 
 
+def size_of(place: Place, name: str) -> int:
+    return (place.directory / name).stat().st_size
+
+
 def test_with_the_defaults_of_the_client(place: Place) -> None:
     ended = place.publish()
     place.assert_published(ended)
@@ -87,6 +93,20 @@ def test_with_xet_switched_off(value: str, place: Place) -> None:
     assert ended.err.count("\n") == 1
     assert place.board.count("GET", "xet-write-token") == 0
     assert place.board.count("PUT") == 1
+
+
+@pytest.mark.parametrize("off", ["0", "1"])
+def test_with_two_large_files(off: str, place: Place) -> None:
+    """By LFS one after the other: huggingface_hub would send them in threads that outlive a Ctrl-C."""
+    tokenizer = place.directory / "tokenizer.json"
+    tokenizer.write_text(json.dumps({"vocab": {f"token {number}": number for number in range(700_000)}}))
+    assert tokenizer.stat().st_size > REGULAR_FILE_MAX
+    place.assert_published(place.publish(HF_HUB_DISABLE_XET=off))
+    found = HfApi(place.hub.endpoint, place.hub.token).get_paths_info("local/a", "tokenizer.json")[0]
+    assert found.lfs.sha256 == sha256(tokenizer)
+    if off == "1":
+        sent = [seen for seen in place.board.log if seen.method == "PUT"]
+        assert sum(seen.received for seen in sent) == size_of(place, WEIGHTS) + size_of(place, tokenizer.name)
 
 
 def test_with_xet_as_fast_as_it_can(place: Place) -> None:
