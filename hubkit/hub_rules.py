@@ -185,13 +185,18 @@ def _has_shape_of_id(text: str) -> bool:
     return not text.endswith(".git") and REPO_ID_PATTERN.fullmatch(text) is not None
 
 
+def is_large(size: int, sample: bytes = b"") -> bool:
+    """Whether the Hub stores a file by LFS whatever its name: it is big, or its first block is no text."""
+    return size > REGULAR_FILE_MAX or b"\0" in sample
+
+
 def goes_to_lfs(path: str, size: int, sample: bytes = b"") -> bool:
-    """Whether the Hub stores this file by LFS: by its name, its size, or a first block that is not text."""
+    """Whether the Hub stores this file by LFS in a new repo: by its name, or since it is large."""
     if size == 0:  # the client sends empty files as regular ones whatever it is told
         return False
     name = path.rsplit("/", 1)[-1]
     by_name = any(fnmatchcase(path if "/" in pattern else name, pattern) for pattern in LFS_PATTERNS)
-    return by_name or size > REGULAR_FILE_MAX or b"\0" in sample
+    return by_name or is_large(size, sample)
 
 
 def split_card(card: str) -> tuple[str | None, str]:

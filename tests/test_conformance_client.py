@@ -228,6 +228,23 @@ def test_folders(api, repo, tmp_path):
     assert api.file_exists(repo, "late.bin")
 
 
+def test_git_attributes_and_git_ignore(api, repo):
+    """A large file that no line of .gitattributes names gets one; what .gitignore names is left out."""
+    rules = api.hf_hub_download(repo, ".gitattributes")
+    before = Path(rules).read_text()
+    add(api, repo, {"loss of x.png": b"\x89PNG\0", "w.safetensors": b"\0w", "a.txt": b"text"})
+    after = Path(api.hf_hub_download(repo, ".gitattributes")).read_text()
+    assert after == before + "loss[[:space:]]of[[:space:]]x.png filter=lfs diff=lfs merge=lfs -text\n"
+    add(api, repo, {"loss of x.png": b"\x89PNG\0again", ".gitattributes": b"*.txt filter=lfs\n"})
+    add(api, repo, {"b.txt": b"by its name", "c.safetensors": b"text now"})
+    entries = {item.path: item for item in api.list_repo_tree(repo)}
+    assert (entries["b.txt"].lfs is None, entries["c.safetensors"].lfs) == (False, None)
+    add(api, repo, {".gitignore": b"*.log\nruns/\n!keep.log\n"})
+    add(api, repo, {"x.log": b"x", "keep.log": b"k", "runs/1/a.txt": b"a", "y.md": b"y"})
+    assert not {"x.log", "runs/1/a.txt"} & set(api.list_repo_files(repo))
+    assert {"keep.log", "y.md"} <= set(api.list_repo_files(repo))
+
+
 # --- references
 
 

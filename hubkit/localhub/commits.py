@@ -19,13 +19,14 @@ from hubkit.hub_rules import (
     FILES_PER_FOLDER_MAX,
     REGULAR_FILE_MAX,
     SHORT_OID_PATTERN,
-    goes_to_lfs,
+    is_large,
 )
 from hubkit.localhub import quota, xet
 from hubkit.localhub.auth import Token
 from hubkit.localhub.call import Call, Refusal, read_json, reply
 from hubkit.localhub.card import CARD_MAX, parse_card
 from hubkit.localhub.community import note_commit, open_pull_request, writable
+from hubkit.localhub.gitfiles import ATTRIBUTES, IGNORE, is_ignored, is_tracked, track
 from hubkit.localhub.lfs import has_object
 from hubkit.localhub.objects import File, lfs_file
 from hubkit.localhub.repo import NotThere, Repo, Tree, check_path
@@ -42,21 +43,36 @@ def preupload(call: Call) -> Response:
     repo = writable(call)
     oid = call.oid(repo)
     tree = repo.tree(oid)
+    attributes, ignore = (
+        call.text(key, text_of(repo, tree, path))
+        for key, path in (("gitAttributes", ATTRIBUTES), ("gitIgnore", IGNORE))
+    )
     answers = []
     for item in call.items("files"):
         path, size = check_path(item.get("path")), item.get("size")
         if isinstance(size, bool) or not isinstance(size, int | float) or not 0 <= size <= FILE_MAX:
             raise Refusal(400, f'"size" of {path} must be a number of bytes, {FILE_MAX:,} at most')
-        lfs = goes_to_lfs(path, int(size), _decoded(item.get("sample", "")))
+        # The client sends empty files as regular ones whatever it is told.
+        lfs = size > 0 and (
+            is_tracked(attributes, path) or is_large(int(size), _decoded(item.get("sample", "")))
+        )
         answer: dict[str, Any] = {
             "path": path,
             "uploadMode": "lfs" if lfs else "regular",
-            "shouldIgnore": False,
+            "shouldIgnore": is_ignored(ignore, path),
         }
         if path in tree:
             answer["oid"] = tree[path].digest
         answers.append(answer)
     return reply({"files": answers, "commitOid": oid})
+
+
+def text_of(repo: Repo, tree: Tree, path: str) -> str:
+    """A small text file of a commit, empty when there is none."""
+    file = tree.get(path)
+    if file is None or file.sha256 or file.size > CARD_MAX:
+        return ""
+    return repo.objects.path(file).read_text(encoding="utf-8", errors="replace")
 
 
 def _decoded(text: Any) -> bytes:
@@ -76,6 +92,7 @@ class Plan:
     changes: list[Change] = field(default_factory=list)
     card: bytes | None = None
     large: dict[str, int] = field(default_factory=dict)  # the large files that it adds, and their sizes
+    tracked: list[str] = field(default_factory=list)  # their paths
 
     def read(self, line: bytes) -> None:
         """Take in one line; the header comes first (huggingface_hub/_commit_api.py)."""
@@ -141,6 +158,7 @@ class Plan:
         if value.get("size", size) != size:
             raise Refusal(400, f"{path} has {size} bytes, not {value['size']}")
         self.large[sha256] = size
+        self.tracked.append(path)
         return lfs_file(sha256, size)
 
     def check(self) -> tuple[str, str, str | None]:
@@ -164,12 +182,24 @@ class Plan:
         tree = dict(before)
         for change in self.changes:
             change(tree)
+        self._track(tree)
         if len(tree) > FILES_PER_FOLDER_MAX:
             folder, files = Counter(path.rpartition("/")[0] for path in tree).most_common(1)[0]
             if files > FILES_PER_FOLDER_MAX:
                 most = f"{FILES_PER_FOLDER_MAX:,} files at most"
                 raise Refusal(400, f"A folder may hold {most}, and {folder or 'the top'} has {files:,}")
         return tree
+
+    def _track(self, tree: Tree) -> None:
+        """Name in .gitattributes each large file that no line of it names yet, in the same commit.
+
+        So says https://github.com/huggingface/huggingface.js (packages/hub/src/types/api/api-commit.ts).
+        """
+        attributes = text_of(self.repo, tree, ATTRIBUTES)
+        large = [path for path in self.tracked if path in tree and tree[path].sha256]
+        new = sorted({path for path in large if not is_tracked(attributes, path)})
+        if new:
+            tree[ATTRIBUTES] = self.repo.objects.add_blob(track(attributes, new).encode())
 
 
 def _parents(path: str) -> list[str]:
