@@ -1,5 +1,6 @@
 """Large files at another origin: the redirect says what they are, ranges work, and no token goes there."""
 
+import hashlib
 import http.client
 import json
 import os
@@ -9,11 +10,13 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import fake_adapter
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi, hf_hub_download, snapshot_download
 
 from hubkit import hub as hub_client
 from hubkit.localhub import Switchboard, Token, start
+from hubkit.publishing.download import verify
 
 TOKEN = "hf_alice"
 WEIGHTS = bytes(range(256)) * 400
@@ -93,6 +96,22 @@ def test_no_client_takes_its_token_there(hub, board, tmp_path):
     assert [seen.authorized for seen in there] == [False] * 4
     assert [seen.status for seen in there] == [200, 200, 200, 206]
     assert all(seen.authorized for seen in board.log if not seen.storage)
+
+
+def test_what_was_pushed_is_loaded_without_the_token_going_there(hub, board, tmp_path, monkeypatch):
+    monkeypatch.setattr("hubkit.publishing.download._has_peft", lambda: False)  # it would load torch
+    folder = fake_adapter.write(tmp_path / "adapter")
+    paths = ("README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json")
+    api = HfApi(endpoint=hub.endpoint, token=TOKEN)
+    api.create_repo("alice/adapter", private=True)
+    files = [CommitOperationAdd(path, (folder / path).read_bytes()) for path in paths]
+    commit = api.create_commit("alice/adapter", files, commit_message="add").oid
+    board.clear()
+    digests = {path: hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in paths}
+    assert "came from the Hub as they were sent" in verify(
+        hub_client.Hub(hub.endpoint, TOKEN), "alice/adapter", commit, digests
+    )
+    assert [(seen.method, seen.authorized) for seen in at_storage(board)] == [("GET", False)]
 
 
 def test_the_storage_refuses_a_token_and_an_address_that_is_not_signed(hub):
