@@ -190,3 +190,50 @@ def test_the_same_region_edited_twice_is_a_clash() -> None:
 def test_markers_that_are_broken_there_are_said() -> None:
     with pytest.raises(CardError, match="markers are broken"):
         join(SEALED, SEALED.replace("Mine.", "x"), SEALED.replace("<!-- hubkit:begin size -->\n", ""))
+
+
+NAMES = ["use", "size", "end"]
+
+
+@st.composite
+def sides(draw: st.DrawFn) -> tuple[str, str, str, set[str], dict[str, str]]:
+    """A card of regions with text between, as two sides have it; what each wrote, and edits of regions."""
+    words: set[str] = set()
+    edits: dict[str, str] = {}
+
+    def side(name: str) -> str:
+        parts = ["# Title\n", "\n"]
+        for place, of in enumerate(NAMES):
+            fate = draw(st.sampled_from(["left", "newer", "edited", "gone"])) if name else "left"
+            if fate == "edited" and name == "theirs":
+                edits[of] = f"Edited {of} there."
+                parts.append(region(of, "Text.").replace("Text.", edits[of]))
+            elif fate != "gone" or name == "ours":
+                parts.append(region(of, f"Newer {of}." if fate == "newer" and name == "ours" else "Text."))
+            parts += ["\n", f"Between {place}.\n", "\n"]
+            if name and draw(st.booleans()):
+                words.add(line := f"{name} wrote {place}.")
+                parts += [f"{line}\n", "\n"]
+        return "".join(parts) + regions.card_marker("")
+
+    return side(""), side("ours"), side("theirs"), words, edits
+
+
+@given(sides())
+def test_no_word_of_either_side_is_lost_around_regions(
+    card: tuple[str, str, str, set[str], dict[str, str]],
+) -> None:
+    base, ours, theirs, words, edits = card
+    made = join(base, ours, theirs)
+    if made.clashes:
+        return
+    found = regions.pieces(made.text)
+    assert words <= set(made.text.splitlines())
+    named = {piece.name: piece for piece in found if piece.kind == "region"}
+    for name, text in edits.items():
+        assert (named[name].content, named[name].kept) == (f"{text}\n", True)
+    for name in NAMES:
+        there = f"<!-- hubkit:begin {name} -->" in theirs
+        assert (name in named) == there
+        if there and name not in edits:
+            assert named[name].raw in ours
