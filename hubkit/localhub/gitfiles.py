@@ -66,7 +66,8 @@ def is_tracked(attributes: str, path: str) -> bool:
 
 def track(attributes: str, paths: list[str]) -> str:
     """`.gitattributes` that send these paths to LFS too, one line each, as the Hub adds them."""
-    names = [re.sub(r"([*?[])", r"[\1]", path).replace(" ", "[[:space:]]") for path in paths]
+    names = [re.sub(r'([*?["])', r"[\1]", path).replace(" ", "[[:space:]]") for path in paths]
+    names = [f"\\{name}" if name.startswith(("#", "!")) else name for name in names]
     lines = [f"{name} {_TRACKED}\n" for name in names]
     ended = attributes if attributes.endswith("\n") or not attributes else f"{attributes}\n"
     return ended + "".join(lines)
