@@ -13,8 +13,9 @@ from hubkit.localhub.sanitise import sanitise
 
 # Written out anew, so that a tag that finds its way into the module's list by mistake is found here.
 TAGS = set(
-    "a b blockquote br caption cite code dd del details dl dt em h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark ol p pre"
-    " q s samp section small span strong sub summary sup table tbody td tfoot th thead tr u ul var".split()
+    "a b blockquote br caption cite code dd del details dl dt em h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark"
+    " ol p pre q s samp section small span strong sub summary sup table tbody td tfoot th thead tr u ul"
+    " var".split()
 )
 ATTRIBUTES = {"href", "rel", "src", "alt", "loading", "width", "height", "class", "id", "start", "open"} | {
     "colspan",
@@ -77,10 +78,13 @@ def test_a_card_cannot_run_anything(attack):
 
 # Pieces that mean something to a parser, put together as they come, between any other text.
 _PIECES = st.sampled_from(
-    [*"<>&\"'`=/\\![]()#|*_~-:\n\t \0", "<a", "<img", "</", "/>", " href=", " src=", " onclick=", "javascript:", "data:"]
-    + ["<div>", "</div>", "<!--", "-->", "<![CDATA[", "<?", "<script", "</script>", "<svg>", "<style>", "<b>", "</td>"]
-    + ["&lt;", "&#106;", "&colon;", "http://a.b", "//c.d", "```", "| - |\n", "    ", "> ", "- ", "\u202e", "[x]: "]
-)  # fmt: skip
+    [
+        *"<>&\"'`=/\\![]()#|*_~-:\n\t \0",
+        *"<a <img </ /> <div> </div> <!-- --> <![CDATA[ <? <script </script>".split(),
+        *"<svg> <style> <b> </td> &lt; &#106; &colon; javascript: data: http://a.b //c.d ``` [x]:".split(),
+        *(" href=", " src=", " onclick=", " style=", "| - |\n", "    ", "> ", "- ", "\u202e"),
+    ]
+)
 _TEXTS = st.lists(_PIECES | st.sampled_from(list(ATTACKS.values())) | st.text(max_size=8), max_size=40).map(
     "".join
 )
@@ -132,9 +136,9 @@ def test_links_lead_into_the_repo():
     assert 'rel="noopener nofollow noreferrer"' in render("[x](https://example.org)")
     assert 'href="/other/repo"' in render("[x](/other/repo)")
     assert 'href="//' not in render("[x](//evil.example/x)")
-    assert '<a href="https://example.org/a_(b)" rel="noopener nofollow noreferrer">https://example.org/a_(b)</a>.' in render(
-        "See https://example.org/a_(b)."
-    )  # fmt: skip
+    bare = render("See https://example.org/a_(b).")
+    assert '<a href="https://example.org/a_(b)" rel="noopener nofollow noreferrer">' in bare
+    assert "https://example.org/a_(b)</a>." in bare
     assert "<a" not in render("`https://example.org`")
 
 
