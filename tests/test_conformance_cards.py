@@ -164,6 +164,7 @@ KEYS = ["license", "license_name", "license_link", "language", "tags", "metrics"
 KEYS += ["pipeline_tag", "library_name", "base_model", "base_model_relation", "model-index", "own"]
 
 
+@pytest.mark.soak
 @settings(max_examples=max(15, settings().max_examples // 4))
 @given(metadata=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3))
 def test_a_commit_and_validate_yaml_never_disagree(hub, repo, metadata):
