@@ -15,7 +15,7 @@ from hubkit.cli import common
     "--adapter",
     "adapter_dir",
     type=click.Path(path_type=Path),
-    help="Adapter directory (adapter_config.json, adapter_model.safetensors).  [required, but for --revert]",
+    help="Adapter directory (adapter_config.json, adapter_model.safetensors). Required, but for --revert.",
 )
 @common.push_options
 @click.option(
