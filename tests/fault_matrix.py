@@ -31,7 +31,8 @@ from hubkit.publishing.target import Target
 
 PUSHED = ("README.md", "adapter_config.json", "adapter_model.safetensors", "hubkit.json")
 WEIGHTS = "adapter_model.safetensors"
-SILENCE = 0.5  # seconds after which a silent server is given up
+# Seconds after which a silent server is given up: few where it will be silent, more where it is only busy.
+SHORT_SILENCE, LONG_SILENCE = 1.0, 4.0
 numbers = itertools.count()
 
 
@@ -146,11 +147,14 @@ class Bench:
             part_size=1024,  # the weights go in three parts, by LFS
             switchboard=self.board,
         )
-        patience = Patience(answer_seconds=SILENCE, attempts=3, sleep=self.pauses.append)
-        self.hub = Hub(self.running.endpoint, ALICE, patience=patience)
+        self.hub = Hub(self.running.endpoint, ALICE, patience=self.patience(LONG_SILENCE))
         self.api = HfApi(self.running.endpoint, ALICE)
         self.api.create_repo("alice/first")
         self.attributes = self.state("alice/first", "").main[0][".gitattributes"]
+
+    def patience(self, silence: float) -> Patience:
+        """No pauses, but for a list of them."""
+        return Patience(answer_seconds=silence, attempts=3, sleep=self.pauses.append)
 
     def close(self) -> None:
         self.running.close()
