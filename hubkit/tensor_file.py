@@ -26,7 +26,7 @@ from hubkit.errors import AdapterError
 # there are (256 experts in 61 layers: 14 MB).
 MAX_HEADER_BYTES = 16_000_000
 MAX_OTHER_SIGNS = 4_000_000  # bytes of a header that is not ASCII: one such sign makes all take four bytes
-MAX_VALUES = 1_000_000
+MAX_VALUES = 850_000  # 94,000 tensors
 MAX_DIMENSIONS = 64  # as many as torch has
 MAX_NAME = 1_000  # characters; a module's full name has some hundred
 DTYPE_BITS = {
