@@ -219,7 +219,7 @@ class Written(Part):
 
 
 class Pushed(Part):
-    """What was published from a directory, so that the next push can tell what was changed on the Hub since."""
+    """What was published from a directory: so the next push can tell what was changed on the Hub since."""
 
     cards: Annotated[list[str], Meta(description="SHA-256 of README.md, the newest first.")] = []
     onto: Annotated[
