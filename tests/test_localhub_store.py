@@ -13,9 +13,12 @@ import urllib.request
 
 import pytest
 
+from hubkit.errors import HubError
+from hubkit.localhub import repo as repo_module
+from hubkit.localhub import start
 from hubkit.localhub.objects import Damaged, blob_oid, lfs_file
 from hubkit.localhub.repo import Exists, NotThere, Refused, Stale, check_path, check_ref_name
-from hubkit.localhub.store import Busy, Store
+from hubkit.localhub.store import Busy, Foreign, Store
 
 
 @pytest.fixture
@@ -255,3 +258,74 @@ def test_a_server_killed_between_commits_and_in_them_leaves_the_store_whole(tmp_
             assert set(oids) <= history  # what was acknowledged is there
             assert len(history) - 1 - len(oids) in (0, 1)  # and at most the one whose answer was lost
         store.close()
+
+
+def test_a_directory_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "tmp").mkdir()
+    dear = tmp_path / "tmp" / "thesis.txt"
+    dear.write_text("all of it")
+    with pytest.raises(Foreign, match="no local Hub"):
+        Store(tmp_path)
+    with pytest.raises(HubError, match="no local Hub"):
+        start(tmp_path)
+    assert dear.read_text() == "all of it"
+    assert [place.name for place in tmp_path.iterdir()] == ["tmp"]
+
+
+def test_a_repo_that_cannot_be_read_is_not_overwritten(tmp_path):
+    first = Store(tmp_path)
+    add(first.create("user/name", private=False, author="user"), "weights", b"dear")
+    first.create("user/other", private=False, author="user")
+    first.close()
+    facts = tmp_path / "repos" / "user" / "name" / "repo.json"
+    facts.write_text("{")
+    again = Store(tmp_path)
+    commits = sorted((facts.parent / "commits").iterdir())
+    with pytest.raises(Refused, match="move it away"):
+        again.create("user/name", private=False, author="user")
+    with pytest.raises(Refused, match="move it away"):
+        again.move("user/other", "user/name")
+    assert sorted((facts.parent / "commits").iterdir()) == commits
+    again.close()
+
+
+def test_no_repo_is_made_through_a_link(tmp_path):
+    (tmp_path / "away").mkdir()
+    opened = Store(tmp_path / "hub")
+    (tmp_path / "hub" / "repos").mkdir()
+    (tmp_path / "hub" / "repos" / "user").symlink_to(tmp_path / "away")
+    with pytest.raises(Refused, match="move it away"):
+        opened.create("user/name", private=False, author="user")
+    assert list((tmp_path / "away").iterdir()) == []
+    opened.close()
+
+
+def test_a_repo_that_is_renamed_in_the_middle_of_a_commit_keeps_it(store, monkeypatch):
+    repo = store.create("user/name", private=False, author="user")
+    mover = threading.Thread(target=store.move, args=("user/name", "user/new"))
+    write = repo_module.write_atomically
+
+    def slowly(place, data, scratch):
+        if place.parent.name == "heads":
+            mover.start()
+            mover.join(0.2)
+        write(place, data, scratch)
+
+    monkeypatch.setattr(repo_module, "write_atomically", slowly)
+    oid = add(repo, "a", b"1")
+    mover.join()
+    assert store.repo("user/new").resolve("main") == oid
+    assert store.repo("user/new").file(oid, "a").size == 1
+    assert not (store.root / "repos" / "user" / "name").exists()
+
+
+def test_who_still_holds_a_deleted_repo_writes_nothing_into_the_next_one(store):
+    old = store.create("user/name", private=True, author="user")
+    store.delete("user/name")
+    new = store.create("user/name", private=True, author="user")
+    head = new.resolve("main")
+    with pytest.raises(NotThere):
+        add(old, "a", b"1")
+    old.update(private=False)
+    assert new.resolve("main") == head
+    assert json.loads((store.root / "repos" / "user" / "name" / "repo.json").read_bytes())["private"]

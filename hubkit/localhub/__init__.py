@@ -111,7 +111,7 @@ def collect(directory: Path) -> tuple[int, int]:
 def _store(directory: Path) -> Iterator[Store]:
     from hubkit.localhub.store import Busy, Store
 
-    if not (directory / "objects").is_dir():
+    if not (directory / "objects" / "blobs").is_dir():
         raise HubError(f"there is no local Hub in {directory}", "name the directory of one")
     try:
         with contextlib.closing(Store(directory)) as store:

@@ -29,7 +29,7 @@ from hubkit.localhub.objects import write_json
 from hubkit.localhub.options import Options
 from hubkit.localhub.origins import by_port, storage_application
 from hubkit.localhub.server import application
-from hubkit.localhub.store import Busy, Store
+from hubkit.localhub.store import Busy, Foreign, Store
 from hubkit.localhub.wire import CONNECTIONS_MAX, Protocol
 
 HOST = "127.0.0.1"
@@ -165,6 +165,8 @@ def _take(directory: Path) -> Store | RunningHub:
             if time.monotonic() > deadline:
                 raise HubError(f"another process holds {directory} and does not answer", "stop it") from None
             time.sleep(0.05)
+        except Foreign as error:
+            raise HubError(str(error), "choose a new directory or an empty one") from None
         except OSError as error:
             raise _unusable(directory, error) from None
 

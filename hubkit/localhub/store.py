@@ -41,11 +41,23 @@ class Busy(StoreError):
     """Another process serves the directory."""
 
 
+class Foreign(StoreError):
+    """The directory holds something else, and what is there is not ours to tidy."""
+
+
+def _check_ours(root: Path) -> None:
+    """Refuse a directory with files of another kind: a store clears its `tmp`, and theirs may be dear."""
+    ours = (root / "lock").exists() or (root / "objects" / "blobs").is_dir()
+    if not ours and any(not place.name.startswith(".") for place in root.iterdir()):
+        raise Foreign(f"{root} holds other files, and no local Hub")
+
+
 class Store:
     """All repos below a directory, owned by this process until `close`."""
 
     def __init__(self, root: Path) -> None:
         root.mkdir(parents=True, exist_ok=True)
+        _check_ours(root)
         self.root = root
         self._lock_file = (root / "lock").open("ab")
         try:
@@ -105,13 +117,23 @@ class Store:
             raise Refused(f"invalid repo id: {repo_id!r}")
         return self.root / "repos" / repo_id
 
+    def _free_folder(self, repo_id: str) -> Path:
+        """Where a repo of a new id goes. Commits that lie there, of a repo that cannot be read, stay."""
+        folder = self._folder(repo_id)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        holds = folder.is_dir() and any(folder.glob("commits/*"))
+        if folder.parent.is_symlink() or folder.is_symlink() or holds:
+            where = f"repos/{repo_id} of the local Hub's directory"
+            raise Refused(f"{where} holds what cannot be read as a repo: move it away")
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
     def create(self, repo_id: str, *, private: bool, author: str) -> Repo:
         """A new repo with its first commit; built beside its place: it is there whole or not at all."""
         with self._lock:
-            folder = self._folder(repo_id)
             if repo_id in self._repos:
                 raise Exists("You already created this model repo")
-            shutil.rmtree(folder, ignore_errors=True)
+            folder = self._free_folder(repo_id)
             new = self.objects.scratch / uuid.uuid4().hex
             facts = {"private": private, "created": now(), "gated": False, "key": uuid.uuid4().hex[:24]}
             write_json(new / "repo.json", facts, self.objects.scratch)
@@ -119,7 +141,6 @@ class Store:
             rules = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS)
             first = {".gitattributes": self.objects.add_blob(rules.encode())}
             repo.write_ref(DEFAULT_BRANCH, repo.write_commit(first, None, "initial commit", "", author))
-            folder.parent.mkdir(parents=True, exist_ok=True)
             os.replace(new, folder)
             repo.folder = folder
             self._repos[repo_id] = repo
@@ -133,17 +154,19 @@ class Store:
             grave = self.objects.scratch / uuid.uuid4().hex
             with repo.lock:
                 os.replace(repo.folder, grave)
+                repo.folder = grave  # who still holds it must not write into a new repo of the same id
             del self._repos[repo_id]
-            shutil.rmtree(grave)
+            shutil.rmtree(grave, ignore_errors=True)
 
     def move(self, old_id: str, new_id: str) -> None:
         """Give a repo another id."""
         with self._lock:
-            repo, folder = self.repo(old_id), self._folder(new_id)
+            repo = self.repo(old_id)
             if new_id in self._repos:
                 raise Exists("A repo of that name exists already")
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(repo.folder, folder)
-            repo.folder, repo.id = folder, new_id
+            folder = self._free_folder(new_id)
+            with repo.lock:  # no commit is half written
+                os.replace(repo.folder, folder)
+                repo.folder, repo.id = folder, new_id
             self._repos[new_id] = self._repos.pop(old_id)
             self._note_move(old_id, new_id, repo.facts["key"])
