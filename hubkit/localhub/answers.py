@@ -41,7 +41,7 @@ class Refusal(Exception):
 def reply(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer; dates that YAML made of a card's text go out as text again."""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return Response(text.encode(), status, headers, "application/json")
+    return Response(text.encode(errors="replace"), status, headers, "application/json")
 
 
 def read_json(data: bytes) -> Any:

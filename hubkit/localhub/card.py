@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import re
 import struct
-from collections import Counter
+import threading
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from hubkit.localhub.repo import Repo, Tree
 CARD_MAX = 10_000_000
 HEADER_MAX = 25_000_000  # huggingface_hub/constants.py, SAFETENSORS_MAX_HEADER_LENGTH
 VALUES_MAX = 50_000
+_DTYPE = re.compile(r"[A-Z0-9_]{1,20}")
+PARAMETERS_MAX = 10**18  # more than that, and a shape is a joke
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,41 @@ def parse_card(text: str) -> Card:
         return Card({}, body, ("the front matter must be a mapping of keys to values",), True)
     if _too_large(metadata):
         return Card({}, body, ("the front matter holds too many values",), True)
-    return Card(metadata, body, tuple(front_matter_problems(metadata)), True)
+    return Card(_as_json(metadata), body, tuple(front_matter_problems(metadata)), True)
+
+
+def _as_json(value: Any, shared: dict[int, Any] | None = None) -> Any:
+    """A value of YAML as JSON can tell it: keys are text, text is whole, numbers finite and not endless.
+
+    What an alias repeats is one object, here too.
+    """
+    shared = {} if shared is None else shared
+    if id(value) in shared:
+        return shared[id(value)]
+    if isinstance(value, dict):
+        told: Any = {_key(key): _as_json(part, shared) for key, part in value.items()}
+    elif isinstance(value, list | tuple | set):
+        told = [_as_json(part, shared) for part in value]
+    elif isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) < 10**100 else None
+    elif isinstance(value, float):
+        return value if math.isfinite(value) else None
+    else:
+        return _whole(value) if isinstance(value, str) else value
+    shared[id(value)] = told
+    return told
+
+
+def _key(key: Any) -> str:
+    """A key as JavaScript has it."""
+    if key is None or isinstance(key, bool):
+        return json.dumps(key)
+    return _whole(str(key)) if not isinstance(key, int) or abs(key) < 10**100 else "Infinity"
+
+
+def _whole(text: str) -> str:
+    """A text without halves of characters, which an escape can bring and no file could hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _too_large(value: Any) -> bool:
@@ -107,7 +145,7 @@ def read_json(repo: Repo, tree: Tree, path: str) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(repo.objects.path(file).read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -124,9 +162,18 @@ def safetensors_counts(path: Path) -> dict[str, int]:
             if name != "__metadata__":
                 size = 1
                 for dimension in tensor["shape"]:
-                    size *= int(dimension)
-                counts[str(tensor["dtype"])] += size
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError):
+                    size = min(size * int(dimension), PARAMETERS_MAX)
+                if _DTYPE.fullmatch(tensor["dtype"]) and size >= 0:
+                    counts[tensor["dtype"]] += size
+    except (
+        struct.error,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ):
         return {}
     return dict(counts)
 
@@ -183,27 +230,58 @@ def _sibling(path: str, file: File, blobs: bool) -> dict[str, Any]:
     return entry
 
 
-def model_info(repo: Repo, oid: str, *, blobs: bool = False) -> dict[str, Any]:
-    """Everything the Hub tells of a model at a commit."""
-    tree = repo.tree(oid)
+class Remembered:
+    """Values that cost some work, the latest of them, together of no more than `most` bytes as estimated."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.weight = 0
+        self._held: OrderedDict[Any, tuple[dict[str, Any], int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Any) -> dict[str, Any] | None:
+        """What is remembered under a key; not to be changed."""
+        with self._lock:
+            if key not in self._held:
+                return None
+            self._held.move_to_end(key)
+            return self._held[key][0]
+
+    def put(self, key: Any, value: dict[str, Any], weight: int) -> None:
+        """Remember a value, and forget the oldest that do not fit beside it; none is worth a tenth."""
+        if weight > self.most // 10:
+            return
+        with self._lock:
+            self.weight += weight - self._held.pop(key, ({}, 0))[1]
+            self._held[key] = value, weight
+            while self.weight > self.most:
+                self.weight -= self._held.popitem(last=False)[1][1]
+
+
+_KNOWN = Remembered(100_000_000)
+
+
+def _at(repo: Repo, oid: str) -> dict[str, Any]:
+    """What is told of a model by the files of a commit alone; it never changes, so it is read once."""
+    key = (repo.objects.blobs, oid)
+    known = _KNOWN.get(key)
+    if known is None:
+        tree = repo.tree(oid)
+        known = _read_at(repo, oid, tree)
+        read = [tree[path].size for path in ("README.md", "adapter_config.json") if path in tree]
+        _KNOWN.put(key, known, 50 * sum(read) + 500 * len(tree) + 2000)  # objects are larger than their text
+    return known
+
+
+def _read_at(repo: Repo, oid: str, tree: Tree) -> dict[str, Any]:
     metadata = card_of(repo, tree).metadata
     adapter = read_json(repo, tree, "adapter_config.json")
     counts = parameters(repo, tree)
     info: dict[str, Any] = {
-        "_id": repo.facts["key"],
-        "id": repo.id,
-        "modelId": repo.id,
-        "author": repo.id.split("/")[0],
         "sha": oid,
         "lastModified": repo.commit(oid).date,
-        "createdAt": repo.facts["created"],
-        "private": repo.private,
-        "gated": repo.facts["gated"],
-        "disabled": bool(repo.facts.get("disabled")),
-        "downloads": 0,
-        "likes": 0,
         "tags": tags_of(metadata, tree),
-        "siblings": [_sibling(path, file, blobs) for path, file in tree.items()],
+        "siblings": [_sibling(path, file, False) for path, file in tree.items()],
         "usedStorage": sum(file.size for file in tree.values()),
     }
     for key in ("pipeline_tag", "library_name", "model-index"):
@@ -216,4 +294,24 @@ def model_info(repo: Repo, oid: str, *, blobs: bool = False) -> dict[str, Any]:
         info["config"] = {"peft": facts}
     if counts:
         info["safetensors"] = {"parameters": counts, "total": sum(counts.values())}
+    return info
+
+
+def model_info(repo: Repo, oid: str, *, blobs: bool = False) -> dict[str, Any]:
+    """Everything the Hub tells of a model at a commit."""
+    info = {
+        "_id": repo.facts["key"],
+        "id": repo.id,
+        "modelId": repo.id,
+        "author": repo.id.split("/")[0],
+        "createdAt": repo.facts["created"],
+        "private": repo.private,
+        "gated": repo.facts["gated"],
+        "disabled": bool(repo.facts.get("disabled")),
+        "downloads": 0,
+        "likes": 0,
+        **_at(repo, oid),
+    }
+    if blobs:
+        info["siblings"] = [_sibling(path, file, True) for path, file in repo.tree(oid).items()]
     return info

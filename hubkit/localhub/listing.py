@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.localhub.card import as_list, card_of, parameters, read_json, tags_of
+from hubkit.localhub.objects import Damaged
 from hubkit.localhub.repo import NotThere, Repo, Tree
 
 PAGE = 50
@@ -146,7 +147,7 @@ def entries(repos: Iterable[Repo]) -> list[Entry]:
                     facts_at(repo, repo.resolve(DEFAULT_BRANCH)),
                 )
             )
-        except (NotThere, FileNotFoundError):  # it was removed while the list was made
+        except (NotThere, FileNotFoundError, Damaged):  # removed while the list was made, or damaged
             continue
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from starlette.responses import Response
@@ -11,7 +11,9 @@ from starlette.responses import Response
 from hubkit.hub_rules import LICENSES, MODEL_PROPERTIES, PIPELINE_TAGS
 from hubkit.localhub.call import Call, Refusal, reply
 from hubkit.localhub.card import model_info
+from hubkit.localhub.objects import Damaged
 from hubkit.localhub.paging import page_of, page_size
+from hubkit.localhub.repo import NotThere
 
 LIST_PAGE = 1000
 LIST_PAGE_FULL = 100
@@ -56,8 +58,7 @@ def info(call: Call) -> Response:
 def list_models(call: Call) -> Response:
     """GET /api/models."""
     expanded, wanted = _expanded(call), _filters(call)
-    found = [model_info(repo, repo.resolve("main")) for repo in call.store.repos() if call.sees(repo)]
-    found = [model for model in found if all(fits(model) for fits in wanted)]
+    found = [model for model in _listed(call) if all(fits(model) for fits in wanted)]
     _sort(call, found)
     if expanded:
         names = [*_ALWAYS, *expanded]
@@ -67,6 +68,15 @@ def list_models(call: Call) -> Response:
         names += ["config"] if call.flag("config") else []
     most = LIST_PAGE_FULL if expanded or call.flag("full") else LIST_PAGE
     return page_of(call, [_told(model, names) for model in found], page_size(call, most, most))
+
+
+def _listed(call: Call) -> Iterator[dict[str, Any]]:
+    """Every model that the caller may know of."""
+    for repo in filter(call.sees, call.store.repos()):
+        try:
+            yield model_info(repo, repo.resolve("main"))
+        except (NotThere, FileNotFoundError, Damaged):
+            continue  # it was removed while the list was made, or is damaged; the others are told
 
 
 def _filters(call: Call) -> list[Callable[[dict[str, Any]], bool]]:
@@ -117,7 +127,7 @@ def tags_by_type(call: Call) -> Response:
         "language": [],
         "other": [],
     }
-    seen = {tag for repo in call.store.repos() if call.sees(repo) for tag in _tags_in(repo)}
+    seen = {tag for model in _listed(call) for tag in model["tags"]}
     for tag in sorted(seen):
         if tag.startswith("dataset:"):
             tags["dataset"].append(_tag(tag, "dataset"))
@@ -125,10 +135,6 @@ def tags_by_type(call: Call) -> Response:
             tags["other"].append(_tag(tag, "other"))
     wanted = call.query("type")
     return reply({wanted: tags.get(wanted, [])} if wanted else tags)
-
-
-def _tags_in(repo: Any) -> list[str]:
-    return list(model_info(repo, repo.resolve("main"))["tags"])
 
 
 def _tag(name: str, kind: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ def html(call: Call, template: str, status: int = 200, **values: Any) -> Respons
     """A page made of a template."""
     token = call.token
     text = _templates().get_template(template).render(user=token.user if token else None, **values)
-    return Response(text.encode(), status, HEADERS, "text/html")
+    return Response(text.encode(errors="replace"), status, HEADERS, "text/html")
 
 
 def page(function: Callable[[Call], Response]) -> Callable[[Call], Response]:
