@@ -53,7 +53,7 @@ LINES = (
 careful = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     deadline=None,
-    max_examples=50,
+    max_examples=min(settings.default.max_examples, 200),
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a card is too slow to shrink by
 )
 SETTINGS = (

@@ -298,6 +298,7 @@ def test_a_checkpoint_that_was_cut_off_is_passed_over(
     assert said[0].endswith("checkpoint-2")
 
 
+@pytest.mark.real
 def test_checkpoints_of_other_settings_are_an_error_and_not_lost(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,7 @@ def test_what_a_failure_left_of_the_same_training_is_gone_on_with(
     assert facts.steps == 2
 
 
+@pytest.mark.real
 def test_training_anew_that_was_stopped_is_gone_on_with(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

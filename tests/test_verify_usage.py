@@ -448,6 +448,7 @@ def pushed(run: Any, hub_dir: Path, said: list[str]) -> Any:
     return pipeline.run_and_publish(run, PushOptions(local_hub=hub_dir), localhub.start, said.append)
 
 
+@pytest.mark.real
 def test_a_run_is_published_with_what_its_code_printed_or_not_at_all(
     tiny_llama: Path, tmp_path: Path
 ) -> None:
@@ -489,7 +490,6 @@ def test_a_run_is_published_with_what_its_code_printed_or_not_at_all(
 
 
 @pytest.mark.real
-@pytest.mark.real
 def test_a_4_bit_base_with_a_head_of_the_adapters_runs_from_its_folder_and_prints_the_same_again(
     tiny_bert: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -517,6 +517,7 @@ def test_a_4_bit_base_with_a_head_of_the_adapters_runs_from_its_folder_and_print
     assert "--verify-usage writes the card, and --check does not" in capfd.readouterr().err
 
 
+@pytest.mark.real
 def test_an_adapter_of_another_base_fails(
     tiny_llama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
