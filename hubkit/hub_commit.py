@@ -182,15 +182,24 @@ def _post(push: _Push, operations: Operations) -> Commit:
             parent_commit=push.parent,
             create_pr=push.create_pr,
         )
-    if _was_left_out(push, operations) and _find_landed(push) is None:
+    # Another revert of the same publish is as good as ours; a publish of somebody else's is theirs.
+    if _was_left_out(operations) and not (push.restored and _find_landed(push)):
         raise HeadMoved(f"somebody committed to {push.repo_id} since the plan was made", _AGAIN)
     return Commit(made.oid, made.commit_url, made.pr_url)
 
 
-def _was_left_out(push: _Push, operations: Operations) -> bool:
-    """Whether the client made no commit, for the head holds what was to be restored, and gave that head."""
-    same = [getattr(one, "_dest_oid", None) == getattr(one, "_src_oid", "") for one in operations]
-    return bool(push.restored) and all(same)
+def _was_left_out(operations: Operations) -> bool:
+    """Whether the client made no commit, for the head holds all of it already, and gave that head as ours."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationCopy
+
+    def same(one: object) -> bool:
+        if isinstance(one, CommitOperationAdd):
+            return one._remote_oid is not None and one._remote_oid == one._local_oid
+        if isinstance(one, CommitOperationCopy):
+            return one._dest_oid is not None and one._dest_oid == one._src_oid
+        return False
+
+    return all(same(one) for one in operations)
 
 
 def _look(push: _Push, lost: AnswerLost) -> Commit | None:
