@@ -14,6 +14,7 @@ HubkitError                 exit code 2: something is wrong and one line says wh
 ├── HubError                the Hub said no, or nothing
 │   ├── NotAuthorised       no token, or one that may not do this
 │   ├── RepoMissing         no such repo, or not visible with this token
+│   ├── RevisionMissing     the repo has no such branch, tag or commit
 │   ├── HeadMoved           somebody committed since the plan was made
 │   ├── NoXet               the server offers no Xet storage; LFS is the way
 │   └── HubUnreachable      no answer within the limits, after the retries
@@ -97,6 +98,10 @@ class NotAuthorised(HubError):
 
 class RepoMissing(HubError):
     """The repo does not exist, or this token cannot see it."""
+
+
+class RevisionMissing(HubError):
+    """The repo has no such branch, tag or commit."""
 
 
 class HeadMoved(HubError):

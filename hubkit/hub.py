@@ -101,6 +101,7 @@ class Hub:
         self.progress = progress  # whether uploads may draw bars on stderr
         self.outcome = Outcome()
         self._token = token.strip() if token else None
+        self._messages: dict[tuple[str, str], dict[str, str]] = {}
         self.api: HfApi = HfApi(endpoint, self._token, library_name="hubkit", library_version=__version__)
 
     @property
@@ -172,9 +173,11 @@ class Hub:
 
     def messages(self, repo_id: str, commit: str) -> dict[str, str]:
         """The commits up to this one, the newest first, and what each says below its title."""
-        with self.calling(repo_id):
-            made = self.api.list_repo_commits(repo_id, revision=commit)
-        return {one.commit_id: one.message for one in made}
+        if (repo_id, commit) not in self._messages:  # what a commit comes from never changes
+            with self.calling(repo_id):
+                made = self.api.list_repo_commits(repo_id, revision=commit)
+            self._messages[repo_id, commit] = {one.commit_id: one.message for one in made}
+        return self._messages[repo_id, commit]
 
     def last_commits(self, repo_id: str, commit: str, paths: Sequence[str]) -> dict[str, str]:
         """For files of a commit, the commit that last changed each."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 from huggingface_hub import errors as hf
 
-from hubkit.errors import HeadMoved, HubError, HubUnreachable, NotAuthorised, RepoMissing
+from hubkit.errors import HeadMoved, HubError, HubUnreachable, NotAuthorised, RepoMissing, RevisionMissing
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 AGAIN = "run the command again"
@@ -164,7 +164,7 @@ def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
             f"there is no repo {repo}, or this token cannot see it", "check --repo-id and whose token it is"
         )
     if isinstance(error, hf.RevisionNotFoundError):
-        return HubError(f"{repo} has no such revision", "check --revision")
+        return RevisionMissing(f"{repo} has no such revision", "check --revision")
     if isinstance(error, hf.EntryNotFoundError):
         return HubError(f"{repo} has no such file: {error.response.url.path}", "check its id and revision")
     if status in (400, 402, 403, 413) and (full := _storage_full(repo, said)):

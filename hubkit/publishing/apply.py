@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit.errors import CardError, HeadMoved, HubError, HubkitError, RepoMissing
+from hubkit.errors import CardError, HeadMoved, HubError, HubkitError, RepoMissing, RevisionMissing
 from hubkit.files import changed_ns
 from hubkit.hub import Hub, RemoteFile
 from hubkit.hub_commit import Commit, make_commit
 from hubkit.hub_rules import DEFAULT_BRANCH
 from hubkit.hub_upload import Storage
-from hubkit.publishing import remote_card, stopping
+from hubkit.publishing import jobs, remote_card, stopping
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.plan import check_visibility, planned
 from hubkit.publishing.planned import Plan, PlannedFile
@@ -83,6 +83,7 @@ def _commit(plan: Plan, hub: Hub) -> Commit:
     files = [file.local(plan.directory) for file in plan.pushed if file.change != "unchanged"]
     card = next(file.sha256 for file in plan.pushed if file.path == CARD_NAME)
     assert plan.head is not None
+    opens, told = plan.create_pr and plan.onto is None, remote_card.description(card)
     return make_commit(
         hub,
         plan.repo_id,
@@ -90,8 +91,8 @@ def _commit(plan: Plan, hub: Hub) -> Commit:
         title=plan.title,
         parent=plan.head,
         revision=plan.target,
-        create_pr=plan.create_pr and plan.onto is None,
-        description=remote_card.description(card),
+        create_pr=opens,
+        description=jobs.signed(hub, told) if opens else told,
         removed=plan.removed,
     )
 
@@ -127,7 +128,7 @@ def _on(head: str, plan: Plan, hub: Hub, again: Again | None) -> Plan:
     """The plan on another head: as it is where nobody touched its files since, else made again."""
     if head == plan.head:
         return plan
-    before = hub.files(plan.repo_id, plan.head) if plan.head else {}
+    before = planned_on(plan, hub)
     now = hub.files(plan.repo_id, head)
     if touched := touched_since(plan, before, now):
         if again is None:
@@ -138,6 +139,16 @@ def _on(head: str, plan: Plan, hub: Hub, again: Again | None) -> Plan:
         _check_unchanged(made)
         return made
     return msgspec.structs.replace(plan, head=head, files=[_against(file, now) for file in plan.files])
+
+
+def planned_on(plan: Plan, hub: Hub) -> dict[str, RemoteFile]:
+    """The files of the commit that a plan was made on. Raises HeadMoved where that is gone."""
+    try:
+        return hub.files(plan.repo_id, plan.head) if plan.head else {}
+    except RevisionMissing as error:
+        raise HeadMoved(
+            f"the history of {plan.repo_id} was written anew since the plan was made", "run the command again"
+        ) from error
 
 
 def _against(file: PlannedFile, now: Mapping[str, RemoteFile]) -> PlannedFile:

@@ -74,9 +74,10 @@ def settle(there: There, here: Here) -> Settled:
 
     Raises HeadMoved where it was edited since the plan was made, in the same place.
     """
-    as_it_is = Settled(here.overlay)
-    if there.card == here.card or (here.force and here.since is None):
-        return as_it_is
+    if there.card == here.card:
+        return Settled(here.overlay)
+    if here.force and here.since is None:
+        return _beside(here)
     if there.card is None and here.since:
         raise _moved(there, [])
     if there.card is None or remote_card.is_blank(there.card):
@@ -100,21 +101,19 @@ def settle(there: There, here: Here) -> Settled:
 def _base(there: There, here: Here) -> bytes | None:
     assert there.card is not None
     pushed = here.overlay.record.pushed
-    return remote_card.base(there.hub, there.repo_id, there.commit, there.files, there.card, pushed)
+    return remote_card.base(there.hub, there.repo_id, there.commit, there.card, pushed)
 
 
 def _refused(there: There, here: Here) -> Settled:
     """The card here as it is, where the one there may be replaced or stays beside it."""
-    if here.force:
-        return Settled(here.overlay)
-    if here.proposes:
+    if here.force or here.proposes:
         return _beside(here)
     no = remote_card.refusal(there.hub, there.repo_id, there.commit, there.files, there.card)
     return Settled(here.overlay, refusal=no)
 
 
 def _beside(here: Here) -> Settled:
-    """The card here is proposed as it is, and whoever merges it decides."""
+    """The card here as it is, proposed or put by force: neither is to have seen the one there."""
     return Settled(here.overlay, accounts=False)
 
 

@@ -18,7 +18,7 @@ from hubkit import adapter, hub_rules, record
 from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.files import changed_ns
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
-from hubkit.publishing import audited, checks, merging, proposals, remote_card, removing, revisions
+from hubkit.publishing import audited, checks, merging, others, proposals, remote_card, removing, revisions
 from hubkit.publishing.audited import Audited
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents
 from hubkit.publishing.draft import Draft, Overlay, overlay
@@ -111,7 +111,8 @@ def prepare(
     ours = contents.read(CARD_NAME)
     theirs = _their_card(place, contents)
     settled = _settled(place, Here(over, ours, draft, asked.force, asked.create_pr, since), theirs)
-    settled = replace(settled, overlay=_remembering(settled, place, ours, asked, contents))
+    settled = _beside_others(settled, place, theirs, asked, contents, since)
+    settled = replace(settled, overlay=_remembering(settled, place, ours, asked))
     if settled.overlay is not over:
         contents = checks.read(directory, settled.overlay, asked.choice)
     files = [planned(file, place.files.get(file.path)) for file in contents.files]
@@ -232,12 +233,34 @@ def _settled(place: _Place, here: Here, theirs: bytes | None) -> Settled:
     return merging.settle(There(place.hub, place.repo_id, place.head, place.files, theirs), here)
 
 
-def _remembering(settled: Settled, place: _Place, ours: bytes, asked: Asked, contents: Contents) -> Overlay:
+def _beside_others(
+    settled: Settled,
+    place: _Place,
+    theirs: bytes | None,
+    asked: Asked,
+    contents: Contents,
+    since: Since | None,
+) -> Settled:
+    """The same, refused where a push would lose what others changed beside the card."""
+    if place.head is None or settled.refusal or asked.force or since:
+        return settled
+    there = There(place.hub, place.repo_id, place.head, place.files, theirs)
+    files = [planned(file, place.files.get(file.path)) for file in contents.files]
+    lost = others.changed(there, files, contents, settled.overlay.record.pushed)
+    if not lost:
+        return settled
+    if not asked.create_pr:
+        return replace(settled, refusal=others.refusal(place.repo_id, lost))
+    note = f"{', '.join(lost)} of {place.repo_id} changed there since; whoever merges this replaces that"
+    return replace(settled, accounts=False, notes=(*settled.notes, note))
+
+
+def _remembering(settled: Settled, place: _Place, ours: bytes, asked: Asked) -> Overlay:
     """The overlay with a record that tells which card is published, where another is."""
     over = settled.overlay
     card = over.card or ours
     there = place.files.get(CARD_NAME)
-    if not asked.remember or record.RECORD_NAME not in contents.names:
+    if not asked.remember:
         return over
     if remote_card.is_same(card, there) and not settled.taken:
         return over

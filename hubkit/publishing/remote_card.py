@@ -8,8 +8,8 @@ published from here, and every commit of hubkit's tells the digest of its card, 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -32,7 +32,6 @@ class _Recorded(msgspec.Struct):
 
 LARGEST = 1_000_000  # bytes of a card that is looked at
 WAYS_OUT = "--create-pr proposes this one instead; --force replaces it, and the history keeps it"
-_PUSHED = re.compile(r"\bREADME\.md sha256:([0-9a-f]{64})\b")
 
 
 def description(card_sha256: str) -> str:
@@ -48,25 +47,45 @@ def fetch(hub: Hub, repo_id: str, commit: str | None, remote: Mapping[str, Remot
     return hub.read(repo_id, CARD_NAME, commit)
 
 
-def base(
-    hub: Hub, repo_id: str, commit: str, remote: Mapping[str, RemoteFile], card: bytes, pushed: Pushed | None
-) -> bytes | None:
-    """The card that the one on the Hub and the one here both come from; None where that is not known.
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A commit on the Hub that the directory here takes account of, and the digest of its card if told."""
 
-    `pushed` is what was published from here. Where nothing is known, it is the one that hubkit published
-    last, unless that came from another directory that keeps count.
+    commit: str
+    told: str | None = None
+
+
+def ancestor(
+    hub: Hub, repo_id: str, commit: str, card: bytes | None, pushed: Pushed | None
+) -> Ancestor | None:
+    """The newest commit of a history that the directory here takes account of; None where none is known.
+
+    `card` is the one at `commit`, and `pushed` what was published from here. Where an old card of ours lies
+    there, somebody may have put it back, so it is the history that tells. Only one that is newer than what
+    the history tells is believed: a proposal of ours that was merged. Where nothing is known of what was
+    published from here, it is the commit that hubkit made last, unless that directory keeps count.
     """
-    if pushed is None and _recorded(hub, repo_id, commit, remote).pushed:
-        return None
-    if pushed and digest(card) in pushed.cards:
-        return card
+    cards = pushed.cards if pushed else []
+    now = digest(card) if card is not None and digest(card) in cards else None
     for made, message in traces.standing(hub.messages(repo_id, commit)):
-        told = _PUSHED.search(message) if traces.is_hubkits(message) else None
-        if told and (pushed is None or told[1] in pushed.cards):
-            return _card_of(hub, repo_id, made, told[1])
-        if pushed and made == pushed.onto and (found := _card_of(hub, repo_id, made)):
-            return found
-    return None
+        told = traces.card(message)
+        if pushed is None and told:
+            counts = _recorded(hub, repo_id, made, hub.files(repo_id, made)).pushed
+            return None if counts else Ancestor(made, told)
+        if pushed and told in cards:
+            merged = now and cards.index(now) < cards.index(str(told))
+            return Ancestor(commit, now) if merged else Ancestor(made, told)
+        if pushed and made == pushed.onto:
+            return Ancestor(commit, now) if cards[:1] == [now] else Ancestor(made)
+    return Ancestor(commit, now) if cards[:1] == [now] else None
+
+
+def base(hub: Hub, repo_id: str, commit: str, card: bytes, pushed: Pushed | None) -> bytes | None:
+    """The card that the one on the Hub and the one here both come from; None where that is not known."""
+    if pushed and pushed.cards[:1] == [digest(card)]:
+        return card
+    found = ancestor(hub, repo_id, commit, card, pushed)
+    return _card_of(hub, repo_id, found.commit, found.told) if found else None
 
 
 def refusal(

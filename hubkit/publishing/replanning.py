@@ -7,17 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from hubkit import record
 from hubkit.hub import Hub, RemoteFile
-from hubkit.publishing.apply import overwriting, touched_since
+from hubkit.publishing import others
+from hubkit.publishing.apply import overwriting, planned_on, touched_since
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.merging import Since
 from hubkit.publishing.plan import Asked, Prepared, prepare
 from hubkit.publishing.planned import Plan
-
-BOOKKEEPING = ("pushed", "written")  # keys of a record that tell of the card and not of the adapter
 
 
 def replan(plan: Plan, hub: Hub, asked: Asked) -> Prepared:
@@ -25,7 +22,7 @@ def replan(plan: Plan, hub: Hub, asked: Asked) -> Prepared:
 
     Raises HeadMoved where they changed another file of the plan: that is never overwritten.
     """
-    before = hub.files(plan.repo_id, plan.head) if plan.head else {}
+    before = planned_on(plan, hub)
     card = hub.read(plan.repo_id, CARD_NAME, plan.head) if plan.head and CARD_NAME in before else None
     if plan.private is not None:  # what was to be created is there now, and must not be public
         asked = replace(asked, private=plan.private)
@@ -52,18 +49,7 @@ def _tells_the_same(plan: Plan, made: Prepared, hub: Hub, before: Mapping[str, R
     """Whether theirs is a record that says of the adapter what ours does, or what the Hub's did before."""
     name, head = record.RECORD_NAME, made.plan.head
     ours = made.overlay.files.get(name) or (Path(plan.directory) / name).read_bytes()
-    known = [_facts(ours)]
+    known = [others.facts(ours)]
     if plan.head and name in before:
-        known.append(_facts(hub.read(plan.repo_id, name, plan.head)))
-    return head is not None and _facts(hub.read(plan.repo_id, name, head)) in known
-
-
-def _facts(content: bytes) -> Any:
-    """What a record says of the adapter; of one that cannot be read, its bytes."""
-    try:
-        known = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return content
-    if not isinstance(known, dict):
-        return content
-    return {key: value for key, value in known.items() if key not in BOOKKEEPING}
+        known.append(others.facts(hub.read(plan.repo_id, name, plan.head)))
+    return head is not None and others.facts(hub.read(plan.repo_id, name, head)) in known
