@@ -15,8 +15,10 @@ from fake_issuer import FakeIssuer
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
+from hubkit.cli.main import run
 from hubkit.localhub import Publisher, Token, start
 from hubkit.localhub.oidc import GRANT, ID_TOKEN
+from hubkit.publishing import jobs
 
 CLAIMS = {"repository": "alice/training", "ref": "refs/heads/main"}
 
@@ -30,7 +32,7 @@ def issuer():
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory, issuer):
     trusted = [Publisher("alice/x", issuer.address, CLAIMS), Publisher("alice", issuer.address, CLAIMS)]
-    tokens = {"hf_alice": Token("alice")}
+    tokens = {"hf_alice": Token("alice"), "hf_bob": Token("bob")}
     with start(tmp_path_factory.mktemp("hub"), tokens=tokens, publishers=trusted) as running:
         client = HfApi(endpoint=running.endpoint, token="hf_alice")
         for name in ("alice/x", "alice/other", "alice/gated"):
@@ -189,3 +191,102 @@ def test_a_job_that_is_not_trusted_is_told_so_in_one_line(hub, issuer, adapter, 
     )
     assert told in done.stderr
     assert HfApi(endpoint=hub.endpoint, token="hf_alice").model_info(resource).sha == before
+
+
+WORKFLOW = {
+    "GITHUB_REPOSITORY": "alice/training",
+    "GITHUB_WORKFLOW_REF": "alice/training/.github/workflows/publish.yml@refs/heads/main",
+}
+
+
+class Job:
+    """hubkit as it runs in a job: with the token that the Hub gave for an identity, and whose no user is."""
+
+    def __init__(self, hub, issuer, monkeypatch, **workflow):
+        for name in os.environ:
+            if name.startswith(("HF_OIDC", "HF_TOKEN", "GITHUB", "CI_")):
+                monkeypatch.delenv(name)
+        for name, value in {**WORKFLOW, **workflow}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("HF_OIDC_RESOURCE", "alice/x")
+        token = exchange(hub, issuer.token(hub.endpoint))[1]["access_token"]
+        monkeypatch.setattr("huggingface_hub.utils._headers.get_token", lambda: token)
+        self.hub, self.client = hub, HfApi(endpoint=hub.endpoint, token="hf_alice")
+
+    def publish(self, adapter, *options, repo="alice/x"):
+        command = ["publish", "--adapter", str(adapter), "--repo-id", repo, "--endpoint", self.hub.endpoint]
+        return run([*command, *options])
+
+    def pulls(self):
+        found = self.client.get_repo_discussions(
+            "alice/x", discussion_type="pull_request", discussion_status="open"
+        )
+        return {
+            pull.num: len(self.client.list_repo_commits("alice/x", revision=pull.git_reference))
+            for pull in found
+        }
+
+
+def test_a_job_adds_to_the_pull_request_that_its_workflow_opened(hub, issuer, adapter, monkeypatch, capsys):
+    job = Job(hub, issuer, monkeypatch)
+    assert job.publish(adapter, "--create-pr") == 0
+    [(number, commits)] = job.pulls().items()
+    description = job.client.get_discussion_details("alice/x", number).events[0].content
+    assert "; by the job " in description
+    assert "training" not in description  # where it runs may be nobody's business
+
+    # Somebody else opens one that says the same of itself: it is never touched.
+    bob = HfApi(endpoint=hub.endpoint, token="hf_bob")
+    made = bob.create_commit(
+        "alice/x",
+        [CommitOperationAdd("evil.txt", b"x")],
+        commit_message="Publish",
+        commit_description=description,
+        create_pr=True,
+    )
+    theirs = int(made.pr_url.rpartition("/")[2])
+    (adapter / "tokenizer.json").write_text("{}")
+    assert job.publish(adapter, "--create-pr") == 0
+    assert job.pulls() == {number: commits + 1, theirs: commits}
+    assert job.publish(adapter, "--create-pr") == 0  # nothing new
+    assert job.pulls() == {number: commits + 1, theirs: commits}
+
+    other = Job(hub, issuer, monkeypatch, GITHUB_REPOSITORY="alice/else")
+    assert other.publish(adapter, "--create-pr") == 0
+    assert len(other.pulls()) == 3
+    again = Job(hub, issuer, monkeypatch, GITHUB_WORKFLOW_REF=WORKFLOW["GITHUB_WORKFLOW_REF"] + "-2")
+    (adapter / "tokenizer.json").write_text("{ }")
+    assert again.publish(adapter, "--create-pr") == 0  # of another branch, it is the same workflow
+    assert again.pulls()[number] == commits + 2
+    capsys.readouterr()
+    for number in again.pulls():
+        again.client.change_discussion_status("alice/x", number, "closed")
+
+
+def test_a_job_is_told_what_its_token_cannot_do(hub, issuer, adapter, monkeypatch, capsys):
+    job = Job(hub, issuer, monkeypatch)
+    before = job.client.model_info("alice/x").sha
+    for options, repo, told in (
+        ([], "x", "Next: give --repo-id alice/x"),
+        (["--collection", "Mine"], "alice/x", "Next: leave --collection out, or unset HF_OIDC_RESOURCE"),
+        (
+            ["--collection", "alice/mine-64f9a55bb3115b4f513ec026"],
+            "alice/x",
+            "Next: leave --collection out, or unset HF_OIDC_RESOURCE",
+        ),
+    ):
+        assert job.publish(adapter, *options, repo=repo) == 2
+        said = capsys.readouterr().err
+        assert told in said
+        assert (len(said.splitlines()), "log in" in said) == (1, False)
+    assert job.client.model_info("alice/x").sha == before  # it is told before anything is pushed
+
+
+def test_a_job_without_a_known_workflow_takes_no_pull_request_for_its_own():
+    assert jobs.mark({"GITHUB_REPOSITORY": "alice/training"}) is None
+    assert jobs.mark(WORKFLOW) == jobs.mark(
+        WORKFLOW | {"GITHUB_WORKFLOW_REF": WORKFLOW["GITHUB_WORKFLOW_REF"].replace("main", "other")}
+    )
+    assert jobs.mark(WORKFLOW) != jobs.mark({"CI_PROJECT_PATH": "alice/training", "CI_JOB_NAME": "publish"})
+    assert jobs.could_be_ours("[OIDC]")
+    assert not jobs.could_be_ours("alice")

@@ -6,7 +6,6 @@ found before anything is pushed, as far as the Hub can tell by then.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -15,7 +14,7 @@ from hubkit import hub_collections as collections
 from hubkit.errors import CheckFailed, HubError, NotAuthorised
 from hubkit.hub import Hub
 from hubkit.hub_refs import create_tag, refs
-from hubkit.publishing import download, proposals
+from hubkit.publishing import download, jobs, proposals
 from hubkit.publishing.apply import Published
 from hubkit.publishing.options import PushOptions
 
@@ -32,6 +31,11 @@ def refusal(
     """
     if options.tag and head and (why := _tag_taken(hub, repo_id, head, options.tag, commits)):
         return why
+    if options.collection and (repo := jobs.resource(hub)):
+        return NotAuthorised(
+            f"the token of a Trusted Publisher writes to {repo} alone, and to no collection",
+            f"leave --collection out, or {jobs.INSTEAD}",
+        )
     if options.collection and collections.SLUG.fullmatch(options.collection):
         return _no_such_collection(hub, options.collection)
     return None
@@ -126,9 +130,8 @@ def _no_such_collection(hub: Hub, slug: str) -> HubError | None:
             "check its slug; a title makes a new one",
         )
     owner = slug.partition("/")[0]
-    with contextlib.suppress(NotAuthorised):  # the token of a Trusted Publisher is no user's
-        if owner not in collections.owners(hub):
-            return NotAuthorised(f"the collection {slug} is of {owner}, not of this token's user", _OTHER)
+    if owner not in collections.owners(hub):
+        return NotAuthorised(f"the collection {slug} is of {owner}, not of this token's user", _OTHER)
     return None
 
 

@@ -1,7 +1,8 @@
 """The pull request that hubkit opened for a repo: a later proposal is a commit to it, not a second one.
 
 It is hubkit's when this token's user opened it with a commit of hubkit's, and ours to add to as long as it is
-open. What other people opened is never touched.
+open. What other people opened is never touched. A job of CI has no user: its own is the one that no user
+opened, and that carries the mark of its workflow.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hubkit.errors import NotAuthorised
 from hubkit.hub import Hub
-from hubkit.publishing import traces
+from hubkit.publishing import jobs, traces
 
 if TYPE_CHECKING:
     from huggingface_hub import DiscussionWithDetails
@@ -35,32 +35,37 @@ class Proposal:
 
 
 def find(hub: Hub, repo_id: str) -> Proposal | None:
-    """The newest open pull request that hubkit opened for a repo with this token's user."""
-    try:
-        user = hub.user()
-    except NotAuthorised:
-        return None  # the token of a Trusted Publisher is no user's, so nothing can be known to be its own
+    """The newest open pull request that hubkit opened for a repo with this token's user, or in this job."""
+    job = jobs.mark() if (in_job := jobs.resource(hub) is not None) else None
+    if in_job and job is None:
+        return None  # nothing can be known to be its own
+    user = None if in_job else hub.user()
     with hub.calling(repo_id):
         listed = hub.api.get_repo_discussions(
             repo_id, author=user, discussion_type="pull_request", discussion_status="open"
         )
-        newest = [pull.num for pull in itertools.islice(listed, MOST) if pull.author == user]
+        ours = (p.num for p in listed if (p.author == user if user else jobs.could_be_ours(p.author)))
+        newest = list(itertools.islice(ours, MOST))
     for num in newest:
-        if found := look(hub, repo_id, num, opened_by_hubkit=True):
+        if found := look(hub, repo_id, num, opened_by_hubkit=True, job=job):
             return found
     return None
 
 
-def look(hub: Hub, repo_id: str, num: int, *, opened_by_hubkit: bool = False) -> Proposal | None:
-    """A pull request as it is now; None when it is not open, or not hubkit's where that is asked for."""
+def look(
+    hub: Hub, repo_id: str, num: int, *, opened_by_hubkit: bool = False, job: str | None = None
+) -> Proposal | None:
+    """A pull request as it is now; None when it is not open, or not hubkit's, or this job's, if asked for."""
     ref = f"refs/pr/{num}"
     with hub.calling(repo_id):
         details = hub.api.get_discussion_details(repo_id, num)
         if details.status not in ("open", "draft"):
             return None
         history = hub.api.list_repo_commits(repo_id, revision=ref)
-    if opened_by_hubkit and not _opened_by_hubkit(details, {c.commit_id: c.message for c in history}):
-        return None
+    if opened_by_hubkit:
+        said = _opened_with(details, {c.commit_id: c.message for c in history})
+        if not traces.is_hubkits(said) or (job and traces.job(said) != job):
+            return None
     clashing = details.conflicting_files
     names = tuple(clashing) if isinstance(clashing, list) else ("some files",) if clashing else ()
     url = f"{hub.endpoint}/{repo_id}/discussions/{num}"
@@ -78,13 +83,13 @@ def conflict_note(proposal: Proposal | None) -> tuple[str, ...]:
     )
 
 
-def _opened_by_hubkit(details: DiscussionWithDetails, messages: dict[str, str]) -> bool:
-    """Whether the first thing in a pull request is hubkit's: its comment, or its commit."""
+def _opened_with(details: DiscussionWithDetails, messages: dict[str, str]) -> str:
+    """What the first thing in a pull request says: hubkit's comment, or else its commit."""
     from huggingface_hub import DiscussionComment, DiscussionCommit
 
     for event in details.events:
         if isinstance(event, DiscussionComment) and traces.is_hubkits(event.content):
-            return True
+            return event.content
         if isinstance(event, DiscussionCommit):
-            return traces.is_hubkits(messages.get(event.oid, ""))
-    return False
+            return messages.get(event.oid, "")
+    return ""

@@ -21,7 +21,7 @@ from typing import Protocol
 from hubkit import hub_rules
 from hubkit.errors import HubError, MissingExtra, NotAuthorised, RepoMissing
 from hubkit.hub import Hub, find_token
-from hubkit.publishing import after, remote_card, revisions, stopping
+from hubkit.publishing import after, jobs, remote_card, revisions, stopping
 from hubkit.publishing.options import PushOptions
 from hubkit.publishing.plan import check_visibility, full_repo_id
 
@@ -63,7 +63,7 @@ class Target:
 
     def user(self) -> str:
         """The user whom the token belongs to."""
-        return self.local_user or self.hub.user()
+        return self.local_user or jobs.user(self.hub)
 
     def announce(self, options: PushOptions, say: Callable[[str], None]) -> None:
         """Say, before any work, that a local Hub takes the place of the Hub, where it does."""

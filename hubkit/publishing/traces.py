@@ -2,6 +2,7 @@
 
     Published with hubkit; README.md sha256:<digest of the card>
     Published with hubkit; README.md sha256:<digest of the card>; reverts <commit>
+    Published with hubkit; README.md sha256:<digest of the card>; by the job <mark of a workflow>
 
 So the history tells which card hubkit wrote last, which publish can be undone, which pull request is ours.
 """
@@ -12,8 +13,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 MARK = "Published with hubkit"
+OF_JOB = "; by the job "
 _MARKED = re.compile(rf"\A\s*{MARK}(?:;|\s|\Z)")
 _CARD = re.compile(r"; README\.md sha256:([0-9a-f]{64})\b")
+_JOB = re.compile(rf"{OF_JOB}([0-9a-f]{{16}})\b")
 _REVERTS = re.compile(r"; reverts ([0-9a-f]{40})\b")
 
 
@@ -50,4 +53,10 @@ def card(message: str) -> str | None:
 def reverts(message: str) -> str | None:
     """The commit that this one of hubkit's undoes, if it does."""
     found = _REVERTS.search(message) if is_hubkits(message) else None
+    return found[1] if found else None
+
+
+def job(message: str) -> str | None:
+    """The mark of the job of CI that opened a pull request with this, if one did."""
+    found = _JOB.search(message) if is_hubkits(message) else None
     return found[1] if found else None
