@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from hubkit.hub_rules import FILE_MAX
-from hubkit.localhub import quota
+from hubkit.localhub import quota, xet
 from hubkit.localhub.call import Call, Hub, Refusal, reply
 from hubkit.localhub.objects import CHUNK
 from hubkit.localhub.repo import Repo
@@ -30,7 +30,7 @@ def batch(call: Call) -> Response:
     """POST /ID.git/info/lfs/objects/batch: where to send each object that is not here yet."""
     # Whoever may open a pull request may send its files; the commit itself asks for more.
     repo = call.repo()
-    call.participant(repo)
+    user = call.participant(repo).user
     wanted = call.json()
     if wanted.get("operation") != "upload":
         raise Refusal(422, "The local Hub serves files by resolve; its batch takes uploads only")
@@ -44,7 +44,7 @@ def batch(call: Call) -> Response:
     answers = []
     for oid, size in named:
         answer: dict[str, Any] = {"oid": oid, "size": size, "authenticated": True}
-        if not has_object(repo, oid):
+        if not (has_object(repo, oid) or _came_by_xet(call, repo, oid, size, user)):
             answer["actions"] = {
                 "upload": _upload_action(call.hub, repo, oid, size, transfers),
                 "verify": {
@@ -78,6 +78,14 @@ def has_object(repo: Repo, oid: str) -> bool:
         return True
     heads = {head for kind in ("heads", "tags", "pr") for head in repo.refs(kind).values()}
     return any(file.sha256 == oid for head in heads for file in repo.tree(head).values())
+
+
+def _came_by_xet(call: Call, repo: Repo, oid: str, size: int, user: str) -> bool:
+    """Whether this user sent it by Xet, and no commit has named it yet: it is this repo's from now on."""
+    if not call.hub.xet or not xet.has_from(call.hub, oid, size, user):
+        return False
+    repo.objects.lend(repo.facts["key"], oid)
+    return True
 
 
 def _upload_action(hub: Hub, repo: Repo, oid: str, size: int, transfers: list[str]) -> dict[str, Any]:

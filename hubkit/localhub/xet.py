@@ -1,8 +1,9 @@
 """Xet uploads by hf_xet's own store in a directory (`local://`), and their way into the LFS objects.
 
 Each write token opens a fresh directory, since one process at a time can use such a store. The client puts
-chunks and shards there; a shard says which files of which sha256 they make up. When a commit names one, the
-file is put together, checked, and kept as an LFS object.
+chunks and shards there; a shard says which files of which sha256 they make up. When a commit names one, or
+its sender asks by the LFS batch whether it is here, the file is put together, checked, and kept as an LFS
+object. The sender may be at it still: what is not whole by then is left alone.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _WITH_METADATA = 1 << 30
 _ENTRY = 48  # bytes of each record in a shard, and of its own header
 LATEST = 8  # directories that are looked at for what an uploader sent before
 NOTES = Path("shard-session", "xorb_metadata")  # where the client writes down, every 20 s, what it has sent
+AT_REST = 0.02  # seconds without a write; the clock that stamps files goes by 4 ms, or 10
+TRIES = 100
 _joining = threading.Lock()
 
 # Left alone, hf_xet reads gigabytes ahead, and reports to its server.
@@ -88,7 +91,7 @@ def _offer(root: Path, place: Path, owner: str) -> None:
     ours = place / "xet"
     latest = sorted(root.glob("*/owner"), key=lambda path: path.stat().st_mtime)[-LATEST:]
     for other in latest:
-        if other.read_text() == owner:
+        if _owner(other.parent) == owner:
             theirs = other.parent / "xet"
             _link(theirs / "xorbs" / "xorbs", ours / "xorbs" / "xorbs", "default.*")
             _link(theirs / "xorbs" / "shards", ours / "xorbs" / "shards", "*.mdb*")
@@ -107,11 +110,34 @@ def _link(source: Path, target: Path, pattern: str) -> None:
 def tidy(hub: Hub) -> None:
     """Drop the directories whose files are all kept, once they are idle, and the old ones."""
     for place in hub.xet_root.glob("*"):
-        idle = time.time() - max(path.stat().st_mtime for path in (place, *place.glob("xet/xorbs/shards")))
+        idle = time.time() - max(path.stat().st_mtime for path in (place, *place.glob("xet/xorbs/*/")))
         files = list(_files(hub.xet_root, place.name))
         kept = bool(files) and all(hub.store.objects.lfs_size(file.sha256) is not None for file in files)
         if idle > (IDLE if kept else 2 * LIFETIME):
             shutil.rmtree(place, ignore_errors=True)
+
+
+def has_from(hub: Hub, sha256: str, size: int, owner: str) -> bool:
+    """Whether this user sent the whole of a file by Xet; it is an LFS object then."""
+    with _joining:
+        for file in _files(hub.xet_root):
+            if (file.sha256, file.size) != (sha256, size) or _owner(file.store) != owner:
+                continue
+            if hub.store.objects.lfs_size(sha256) == size:
+                return True
+            try:
+                _join(hub, file)
+                return True
+            except Refusal:  # it is not whole, or its client is at it: it comes again
+                continue
+    return False
+
+
+def _owner(place: Path) -> str:
+    """Who sends to a directory."""
+    with contextlib.suppress(OSError):
+        return (place / "owner").read_text()
+    return ""
 
 
 def receive(hub: Hub, sha256: str) -> None:
@@ -132,7 +158,8 @@ def receive(hub: Hub, sha256: str) -> None:
 
 def _files(root: Path, name: str = "*") -> Iterator[XetFile]:
     for shard in sorted(root.glob(f"{name}/xet/xorbs/shards/*.mdb")):
-        yield from parse_shard(shard.read_bytes(), shard.parents[3])
+        with contextlib.suppress(FileNotFoundError):  # its client has just renamed it
+            yield from parse_shard(shard.read_bytes(), shard.parents[3])
 
 
 def parse_shard(data: bytes, store: Path) -> Iterator[XetFile]:
@@ -182,6 +209,10 @@ def _join(hub: Hub, file: XetFile) -> None:
             hub.store.objects.keep(new, file.sha256, file.size)
     except Damaged as error:
         raise Refusal(400, f"The Xet upload is damaged: {error}") from None
+    except (RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise  # of this machine; those of hf_xet have no number
+        raise Refusal(400, f"The Xet upload is not whole: {error}") from None
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -191,8 +222,23 @@ def _view(store: Path, view: Path) -> Path:
     for folder in ("xorbs", "shards"):
         place = view / "xet" / "xorbs" / folder
         place.mkdir(parents=True)
-        for path in (store / "xet" / "xorbs" / folder).iterdir():
-            os.link(path, place / path.name)
+        _link(store / "xet" / "xorbs" / folder, place, "*")
     for index in (store / "xet" / "xorbs").glob("*.redb"):
-        shutil.copy(index, view / "xet" / "xorbs")
+        _copy_at_rest(index, view / "xet" / "xorbs" / index.name)
     return view
+
+
+def _copy_at_rest(index: Path, copy: Path) -> None:
+    """Copy an index while its client does not write to it: with half a change hf_xet fails, for good.
+
+    Between two writes it is what a client that was killed there leaves, which it can read.
+    """
+    for _ in range(TRIES):
+        before = index.stat()
+        if time.time() - before.st_mtime > AT_REST:
+            shutil.copy(index, copy)
+            after = index.stat()
+            if (after.st_mtime_ns, after.st_size) == (before.st_mtime_ns, before.st_size):
+                return
+        time.sleep(AT_REST)
+    raise Refusal(400, "The Xet upload is still under way")
