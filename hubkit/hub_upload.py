@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from hubkit import hub_rules, interrupts
+from hubkit import __version__, hub_rules, interrupts
 from hubkit.errors import HubError, NoXet
 from hubkit.hub import Hub, LocalFile
 from hubkit.hub_sending import Sending, Streams, xet_told_to
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd
 
 Storage = Literal["xet", "lfs"]
+MOST_ASKED = 256  # large files in one question, as many as the client asks for at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +55,53 @@ def upload(
     try:
         if switched_off or (large and (refused := _xet_refusal(to))):
             raise NoXet("Xet storage is switched off" if switched_off else refused)
+        _leave_out_what_is_there(to, additions)
+        sent = _to_send(additions)
         _send(to, additions, by_xet=True)
-        return "xet" if large else None, ()
+        return "xet" if sent else None, ()
     except NoXet as reason:
         _send_by_lfs(to, additions)
         note = () if switched_off else (f"{reason.message}: the weights went by LFS",)
         return ("lfs", note) if large else (None, ())
+
+
+def _to_send(additions: list[CommitOperationAdd]) -> list[CommitOperationAdd]:
+    """The large ones of the files that are not known to be on the Hub."""
+    return [
+        one
+        for one in additions
+        if hub_rules.goes_to_lfs(one.path_in_repo, one.upload_info.size) and not one._is_uploaded
+    ]
+
+
+def _leave_out_what_is_there(to: Destination, additions: list[CommitOperationAdd]) -> None:
+    """Ask the Hub which large files it has as a whole, and mark them as the client's own upload by LFS does.
+
+    By Xet the client does not ask: it goes by its notes of what it sent, and those of a process that was
+    killed lack the last of it. Where the Hub does not say, all of them go.
+    """
+    from huggingface_hub.lfs import post_lfs_batch_info
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    large = _to_send(additions)
+    if not large:
+        return
+    headers = build_hf_headers(token=to.hub.api.token, library_name="hubkit", library_version=__version__)
+    with contextlib.suppress(HubError, ValueError, AttributeError), to.hub.calling(to.repo_id):
+        known, _, _ = post_lfs_batch_info(
+            [one.upload_info for one in large[:MOST_ASKED]],
+            token=None,  # it is in the headers
+            repo_type="model",
+            repo_id=to.repo_id,
+            revision=None if to.create_pr else quote(to.revision, safe=""),
+            endpoint=to.hub.endpoint,
+            headers=headers,
+            transfers=["basic", "multipart"],
+        )
+        there = {one["oid"] for one in known if one.get("actions") is None}
+        for one in large:
+            if one.upload_info.sha256.hex() in there:
+                one._upload_mode, one._is_uploaded = "lfs", True
 
 
 def _send_by_lfs(to: Destination, additions: list[CommitOperationAdd]) -> None:
@@ -77,7 +119,7 @@ def _send_by_lfs(to: Destination, additions: list[CommitOperationAdd]) -> None:
 
 def _send(to: Destination, additions: list[CommitOperationAdd], by_xet: bool) -> None:
     """Upload the large ones of the files. What the Hub has already is not sent again."""
-    large = [one for one in additions if hub_rules.goes_to_lfs(one.path_in_repo, one.upload_info.size)]
+    large = _to_send(additions)
     total = sum(one.upload_info.size for one in large)
     with Sending(total, to.hub.progress and not _bars_unwanted()) as sending, bars(False):
         try:

@@ -196,12 +196,8 @@ def lfs_objects(hub: Path) -> set[str]:
 
 
 def xet_files(hub: Path) -> set[str]:
-    """The digests of the files that came by Xet as a whole, and of which the client has noted so.
-
-    It does that right after the last of a file was taken; killed in between, it sends the file again.
-    """
-    noted = [cache.parent for cache in (hub / "xet").glob("*/xet/shard-cache") if any(cache.glob("*.mdb"))]
-    shards = [shard for store in noted for shard in store.glob("xorbs/shards/*.mdb")]
+    """The digests of the files that came by Xet as a whole."""
+    shards = (hub / "xet").glob("*/xet/xorbs/shards/*.mdb")
     return {file.sha256 for shard in shards for file in parse_shard(shard.read_bytes(), shard)}
 
 
