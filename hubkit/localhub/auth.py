@@ -62,6 +62,11 @@ class Token:
         """Whether its time is over."""
         return self.expires is not None and self.expires <= time.time()
 
+    @property
+    def sender(self) -> str:
+        """Whose files these are while they are on their way: one job's are not another's."""
+        return f"{self.user} {self.name} {self.scopes}" if self.user == OIDC_USER else self.user
+
     def owns(self, namespace: str) -> bool:
         """Whether a namespace belongs to this user."""
         return namespace == self.user or namespace in self.organizations

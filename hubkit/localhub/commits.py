@@ -21,13 +21,13 @@ from hubkit.hub_rules import (
     SHORT_OID_PATTERN,
     is_large,
 )
-from hubkit.localhub import quota, xet
+from hubkit.localhub import quota
 from hubkit.localhub.auth import Token
 from hubkit.localhub.call import Call, Refusal, read_json, reply
 from hubkit.localhub.card import CARD_MAX, parse_card
 from hubkit.localhub.community import note_commit, open_pull_request, writable
 from hubkit.localhub.gitfiles import ATTRIBUTES, IGNORE, is_ignored, is_tracked, track
-from hubkit.localhub.lfs import has_object
+from hubkit.localhub.lfs import has_object, take_in
 from hubkit.localhub.objects import File, lfs_file
 from hubkit.localhub.repo import NotThere, Repo, Tree, check_path
 
@@ -148,12 +148,9 @@ class Plan:
         sha256 = str(value.get("oid"))
         if not _SHA256.fullmatch(sha256) or value.get("algo", "sha256") != "sha256":
             raise Refusal(400, f"{path} needs its sha256")
-        if self.repo.objects.lfs_size(sha256) is None and self.call.hub.xet:
-            xet.receive(self.call.hub, sha256)
+        here = has_object(self.repo, sha256) or take_in(self.call, self.repo, sha256, self.call.user().sender)
         size = self.repo.objects.lfs_size(sha256)
-        if not self.call.hub.xet and not has_object(self.repo, sha256):
-            size = None  # it is here, but another repo's
-        if size is None:
+        if not here or size is None:  # it may be another repo's
             raise Refusal(400, f"{path} points to an LFS object that was never uploaded: {sha256}")
         if value.get("size", size) != size:
             raise Refusal(400, f"{path} has {size} bytes, not {value['size']}")

@@ -30,7 +30,7 @@ def batch(call: Call) -> Response:
     """POST /ID.git/info/lfs/objects/batch: where to send each object that is not here yet."""
     # Whoever may open a pull request may send its files; the commit itself asks for more.
     repo = call.repo()
-    user = call.participant(repo).user
+    sender = call.participant(repo).sender
     wanted = call.json()
     if wanted.get("operation") != "upload":
         raise Refusal(422, "The local Hub serves files by resolve; its batch takes uploads only")
@@ -44,7 +44,7 @@ def batch(call: Call) -> Response:
     answers = []
     for oid, size in named:
         answer: dict[str, Any] = {"oid": oid, "size": size, "authenticated": True}
-        if not (has_object(repo, oid) or _came_by_xet(call, repo, oid, size, user)):
+        if not (has_object(repo, oid) or _came_by_xet(call, repo, oid, sender)):
             answer["actions"] = {
                 "upload": _upload_action(call.hub, repo, oid, size, transfers),
                 "verify": {
@@ -67,7 +67,7 @@ def _named_object(item: Any) -> tuple[str, int]:
 
 
 def has_object(repo: Repo, oid: str) -> bool:
-    """Whether a large file is here and belongs to this repo: it was sent for it, or one of its heads has it.
+    """Whether a large file is here and belongs to this repo: it was sent for it, or is in its history.
 
     Bytes that only another repo has must be sent again: huggingface_hub/hf_api.py (create_commit) duplicates
     large files to a repo before it copies them there.
@@ -76,13 +76,20 @@ def has_object(repo: Repo, oid: str) -> bool:
         return False
     if repo.objects.lent_path(repo.facts["key"], oid).exists():
         return True
-    heads = {head for kind in ("heads", "tags", "pr") for head in repo.refs(kind).values()}
-    return any(file.sha256 == oid for head in heads for file in repo.tree(head).values())
+    return repo.ever_held(oid)
 
 
-def _came_by_xet(call: Call, repo: Repo, oid: str, size: int, user: str) -> bool:
+def _came_by_xet(call: Call, repo: Repo, oid: str, sender: str) -> bool:
     """Whether this user sent it by Xet, and no commit has named it yet: it is this repo's from now on."""
-    if not call.hub.xet or not xet.has_from(call.hub, oid, size, user):
+    try:
+        return take_in(call, repo, oid, sender)
+    except Refusal:  # it is not whole, or its client is at it: it comes again
+        return False
+
+
+def take_in(call: Call, repo: Repo, oid: str, sender: str) -> bool:
+    """Make a large file that this user sent by Xet an object of this repo; Refusal where it is damaged."""
+    if not call.hub.xet or not xet.receive(call.hub, oid, sender):
         return False
     repo.objects.lend(repo.facts["key"], oid)
     return True
@@ -169,8 +176,9 @@ def complete(call: Call) -> Response:
 
 def verify(call: Call) -> Response:
     """POST /ID.git/info/lfs/objects/verify."""
-    call.repo()
+    repo = call.repo()
+    call.participant(repo)
     oid, size = _named_object(call.json())
-    if call.store.objects.lfs_size(oid) != size:
+    if not has_object(repo, oid) or call.store.objects.lfs_size(oid) != size:
         raise Refusal(404, "The object is not here, or not of that size")
     return reply({})

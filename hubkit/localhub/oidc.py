@@ -92,8 +92,8 @@ def _fetch(address: str) -> dict[str, Any]:
 def _mint(call: Call, publisher: Publisher, subject: str) -> dict[str, Any]:
     """A token for the resource, kept until its time is over."""
     now, resource = time.time(), publisher.resource
-    for secret in [known for known, token in call.hub.minted.items() if token.expired]:
-        del call.hub.minted[secret]
+    for secret in [known for known, token in list(call.hub.minted.items()) if token.expired]:
+        call.hub.minted.pop(secret, None)  # another exchange may be at it
     kind, user, scopes = "hf_oauth_", resource, tuple[Scope, ...]()
     if "/" in resource:
         kind, user = "hf_jwt_", OIDC_USER

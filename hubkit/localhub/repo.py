@@ -179,6 +179,14 @@ class Repo:
         except KeyError:
             raise NotThere("entry", "Entry not found") from None
 
+    def ever_held(self, sha256: str) -> bool:
+        """Whether any commit of this repo, also one that no reference leads to, holds this large file."""
+        for place in (self.folder / "trees").iterdir():
+            data = place.read_bytes()
+            if sha256.encode() in data and any(File(*f).sha256 == sha256 for f in json.loads(data).values()):
+                return True
+        return False
+
     def history(self, oid: str | None) -> Iterator[Commit]:
         """A commit and its ancestors, newest first."""
         while oid:
@@ -212,7 +220,7 @@ class Repo:
         """Commit to a branch what `change` makes of its files; Stale unless its head is still `parent`."""
         with self.lock:
             head = self.read_ref(branch)
-            if head is None:
+            if head is None or branch.startswith("refs/tags/"):  # a tag stays where it is
                 raise NotThere("revision", f"Invalid rev id: {branch}")
             if parent and not head.startswith(parent):
                 raise Stale("A commit has happened since. Please refresh and try again.")

@@ -62,7 +62,7 @@ def token(call: Call) -> Response:
     """GET /api/models/ID/xet-write-token/REV, and xet-read-token."""
     owner = None
     if call.param("kind") == "write":
-        owner = call.participant(writable(call)).user
+        owner = call.participant(writable(call)).sender
     else:
         call.check_content(call.repo())
     if not call.hub.xet:
@@ -117,22 +117,6 @@ def tidy(hub: Hub) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def has_from(hub: Hub, sha256: str, size: int, owner: str) -> bool:
-    """Whether this user sent the whole of a file by Xet; it is an LFS object then."""
-    with _joining:
-        for file in _files(hub.xet_root):
-            if (file.sha256, file.size) != (sha256, size) or _owner(file.store) != owner:
-                continue
-            if hub.store.objects.lfs_size(sha256) == size:
-                return True
-            try:
-                _join(hub, file)
-                return True
-            except Refusal:  # it is not whole, or its client is at it: it comes again
-                continue
-    return False
-
-
 def _owner(place: Path) -> str:
     """Who sends to a directory."""
     with contextlib.suppress(OSError):
@@ -140,20 +124,24 @@ def _owner(place: Path) -> str:
     return ""
 
 
-def receive(hub: Hub, sha256: str) -> None:
-    """Make an LFS object of a file that came by Xet; nothing happens when none did."""
+def receive(hub: Hub, sha256: str, owner: str) -> bool:
+    """Whether this user sent a file by Xet; it is an LFS object then. Refusal where all of it is damaged.
+
+    It is put together also where the object is here: it may be another's, and naming it is not sending it.
+    """
+    damaged: Refusal | None = None
     with _joining:
-        if hub.store.objects.lfs_size(sha256) is None:
-            damaged: Refusal | None = None
-            # A shard is linked into the directories of later uploads, which may not have their index yet.
-            for file in (found for found in _files(hub.xet_root) if found.sha256 == sha256):
+        # A shard is linked into the directories of later uploads, which may not have their index yet.
+        for file in _files(hub.xet_root):
+            if file.sha256 == sha256 and _owner(file.store) == owner:
                 try:
                     _join(hub, file)
-                    return
+                    return True
                 except Refusal as error:
                     damaged = error
-            if damaged:
-                raise damaged
+    if damaged:
+        raise damaged
+    return False
 
 
 def _files(root: Path, name: str = "*") -> Iterator[XetFile]:
