@@ -6,6 +6,7 @@ draft, a card that was joined with the Hub's, a record that remembers what was p
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -97,6 +98,16 @@ class Overlay:
         """The card, where it is another than the one that lies there."""
         return self.files.get(regions.CARD_NAME)
 
+    @property
+    def changes(self) -> list[str]:
+        """The names of the files that are other than what lies there."""
+        return [name for name, content in self.files.items() if content != self.before[name]]
+
+    @property
+    def can_be_written(self) -> bool:
+        """Whether files may be made in the directory: it can be another's, or mounted to be read only."""
+        return os.access(self.directory, os.W_OK | os.X_OK)
+
     def put(self, name: str, content: bytes, over: bytes | None = None) -> Overlay:
         """The same with one file more, or another in its place; `over` is what lay there when it was read."""
         before = self.before if name in self.before else {**self.before, name: over or self._there(name)}
@@ -114,7 +125,7 @@ class Overlay:
         for name in self.files:
             if self._there(name) != self.before[name]:
                 raise HubkitError(f"{self.directory / name} changed meanwhile", "run the command again")
-        new = {name: content for name, content in self.files.items() if content != self.before[name]}
+        new = {name: self.files[name] for name in self.changes}
         ours = (regions.CARD_NAME, record.RECORD_NAME)
         figures.write(self.directory, {name: content for name, content in new.items() if name not in ours})
         if self.loses and regions.CARD_NAME in new and self.before[regions.CARD_NAME]:

@@ -18,15 +18,23 @@ from hubkit import adapter, hub_rules, record
 from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.files import changed_ns
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
-from hubkit.publishing import audited, checks, merging, others, proposals, remote_card, removing, revisions
+from hubkit.publishing import (
+    audited,
+    checks,
+    merging,
+    others,
+    proposals,
+    remembering,
+    remote_card,
+    removing,
+    revisions,
+)
 from hubkit.publishing.audited import Audited
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents
 from hubkit.publishing.draft import Draft, Overlay, overlay
 from hubkit.publishing.merging import Here, Settled, Since, There
 from hubkit.publishing.planned import Change, Plan, PlannedFile
 from hubkit.publishing.proposals import Proposal
-
-MOST_REMEMBERED = 4  # cards that were published from a directory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +120,8 @@ def prepare(
     theirs = _their_card(place, contents)
     settled = _settled(place, Here(over, ours, draft, asked.force, asked.create_pr, since), theirs)
     settled = _beside_others(settled, place, theirs, asked, contents, since)
-    settled = replace(settled, overlay=_remembering(settled, place, ours, asked))
+    if asked.remember:
+        settled = remembering.remember(settled, place.head, place.files.get(CARD_NAME), ours)
     if settled.overlay is not over:
         contents = checks.read(directory, settled.overlay, asked.choice)
     files = [planned(file, place.files.get(file.path)) for file in contents.files]
@@ -253,24 +262,6 @@ def _beside_others(
         return replace(settled, refusal=others.refusal(place.repo_id, lost))
     note = f"{', '.join(lost)} of {place.repo_id} changed there since; whoever merges this replaces that"
     return replace(settled, accounts=False, notes=(*settled.notes, note))
-
-
-def _remembering(settled: Settled, place: _Place, ours: bytes, asked: Asked) -> Overlay:
-    """The overlay with a record that tells which card is published, where another is."""
-    over = settled.overlay
-    card = over.card or ours
-    there = place.files.get(CARD_NAME)
-    if not asked.remember:
-        return over
-    if remote_card.is_same(card, there) and not settled.taken:
-        return over
-    known = over.record.pushed.cards if over.record.pushed else []
-    cards = list(dict.fromkeys([remote_card.digest(card), *known]))[:MOST_REMEMBERED]
-    before = over.record.pushed.onto if over.record.pushed else None
-    pushed = record.Pushed(cards=cards, onto=place.head if settled.accounts else before)
-    if pushed == over.record.pushed:
-        return over
-    return over.remember(msgspec.structs.replace(over.record, pushed=pushed))
 
 
 def planned(file: LocalFile, remote: RemoteFile | None) -> PlannedFile:
