@@ -81,6 +81,13 @@ DAMAGE = {
     "a discussion cut short": ("repos/user/name/discussions/1", lambda place: place.write_text("{")),
     "a collection cut short": ("collections/*", lambda place: place.write_text("{")),
     "old ids that are none": ("moved.json", lambda place: place.write_text("[")),
+    "old ids of another kind": ("moved.json", lambda place: place.write_text("[1]")),
+    "facts of another kind": ("repos/user/name/repo.json", lambda place: place.write_text("[]")),
+    "a fact that lacks": ("repos/user/name/repo.json", lambda place: place.write_text('{"private": true}')),
+    "a folder among the tags": (
+        "repos/user/name/refs/tags/*",
+        lambda place: (place.unlink(), place.mkdir()),
+    ),
     "an object that is a link": (
         "objects/lfs/*/*",
         lambda place: (place.unlink(), place.symlink_to("/etc/passwd")),

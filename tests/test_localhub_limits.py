@@ -1,15 +1,20 @@
 """What the local Hub is not led to, and what it does not hold: paths, other machines, memory, time."""
 
 import http.client
+import http.server
 import json
 import socket
 import sys
+import threading
+from typing import ClassVar
 
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 
+from hubkit.errors import HubError
 from hubkit.hub_rules import REGULAR_FILE_MAX
 from hubkit.localhub import Token, start, wire
+from hubkit.localhub.auth import default_secret
 from hubkit.localhub.call import JSON_MAX
 
 TOKEN = "hf_alice"
@@ -186,3 +191,46 @@ def test_more_connections_than_there_may_be_are_told_so(tmp_path, monkeypatch):
         while get(hub.endpoint, "/api/models").startswith(b"HTTP/1.1 503"):
             pass
         assert get(hub.endpoint, "/api/models").startswith(b"HTTP/1.1 200")
+
+
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Somebody who listens at the port that a killed Hub had."""
+
+    seen: ClassVar[list[str | None]] = []
+
+    def do_GET(self):
+        self.seen.append(self.headers.get("Authorization"))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_the_address_that_a_dead_hub_left_is_shown_no_token(tmp_path):
+    with http.server.HTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        with start(tmp_path):
+            pass
+        address = {"endpoint": f"http://127.0.0.1:{server.server_port}", "pid": 1}
+        (tmp_path / "address").write_text(json.dumps(address))
+        with pytest.raises(HubError, match="cannot listen on"):
+            start(tmp_path, port=server.server_port)
+        assert Stranger.seen == []
+        with start(tmp_path) as hub:
+            assert hub.endpoint != address["endpoint"]
+        server.shutdown()
+        thread.join()
+    assert Stranger.seen == []
+
+
+@pytest.mark.parametrize("left", [b"", b"\n", b"\xff\xfe", b"two words"])
+def test_a_token_that_is_none_is_made_anew(tmp_path, left):
+    first = default_secret(tmp_path)
+    assert default_secret(tmp_path) == first
+    (tmp_path / "token").write_bytes(left)
+    new = default_secret(tmp_path)
+    assert new.startswith("hf_")
+    assert new not in (first, left.decode("latin-1"))
+    assert (tmp_path / "token").stat().st_mode & 0o077 == 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 TOKEN_FILE = "token"
+_SECRET = re.compile(r"[!-~]+")
 DEFAULT_USER = "local"
 OIDC_USER = "[OIDC]"  # whom the Hub names as the author of what a Trusted Publisher pushed
 
@@ -124,13 +127,16 @@ def find_token(tokens: Mapping[str, Token], secret: str) -> Token | None:
 def default_secret(root: Path) -> str:
     """The secret of the default user's token: made once for a directory, readable by its owner alone."""
     place = root / TOKEN_FILE
-    try:
-        return place.read_text().strip()
-    except FileNotFoundError:
-        secret = "hf_" + secrets.token_urlsafe(24).replace("-", "x").replace("_", "y")
-        new = root / f".{TOKEN_FILE}"
-        new.unlink(missing_ok=True)
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secret + "\n")
-        os.replace(new, place)
-        return secret
+    with contextlib.suppress(FileNotFoundError):
+        kept = place.read_bytes().strip().decode("ascii", "replace")
+        if _SECRET.fullmatch(kept):  # a crash may have left an empty file
+            return kept
+    secret = "hf_" + secrets.token_urlsafe(24).replace("-", "x").replace("_", "y")
+    new = root / f".{TOKEN_FILE}"
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, place)
+    return secret

@@ -57,7 +57,10 @@ def _repos(store: Store) -> Iterator[str]:
         elif folder not in known:
             yield f"{folder.relative_to(store.root)} is no repo: it has no {DEFAULT_BRANCH}, or no facts"
     for repo in store.repos():
-        yield from (f"{repo.id}: {problem}" for problem in _repo(repo))
+        try:
+            yield from (f"{repo.id}: {problem}" for problem in _repo(repo))
+        except OSError as error:
+            yield f"{repo.id}: {error.filename or 'a file'} cannot be read ({error.strerror or error})"
 
 
 def _repo(repo: Repo) -> Iterator[str]:
@@ -108,8 +111,8 @@ def _file(repo: Repo, file: File) -> Iterator[str]:
 def _collections(store: Store) -> Iterator[str]:
     moved = store.root / MOVED
     try:
-        json.loads(moved.read_bytes() if moved.exists() else b"{}")
-    except ValueError:
+        dict(json.loads(moved.read_bytes() if moved.exists() else b"{}"))
+    except (ValueError, TypeError):
         yield f"{MOVED} is damaged"
     try:
         store.shelves.every()

@@ -21,6 +21,7 @@ from hubkit.hub_rules import COMMIT_OID_PATTERN, DEFAULT_BRANCH, is_ref_name, is
 from hubkit.localhub.objects import File, Objects, canonical_json, write_atomically, write_json
 
 Tree = dict[str, File]
+_FACTS = {"private", "created", "gated", "key"}
 
 
 class StoreError(Exception):
@@ -106,6 +107,8 @@ class Repo:
         self.objects = objects
         self.lock = threading.RLock()
         self.facts: dict[str, Any] = json.loads((folder / "repo.json").read_bytes())
+        if not isinstance(self.facts, dict) or not self.facts.keys() >= _FACTS:
+            raise ValueError(f"{folder}/repo.json lacks what a repo needs")
 
     @property
     def private(self) -> bool:

@@ -29,7 +29,7 @@ from hubkit.localhub.objects import write_json
 from hubkit.localhub.options import Options
 from hubkit.localhub.origins import by_port, storage_application
 from hubkit.localhub.server import application
-from hubkit.localhub.store import Busy, Foreign, Store
+from hubkit.localhub.store import Busy, Foreign, Store, is_served
 from hubkit.localhub.wire import CONNECTIONS_MAX, Protocol
 
 HOST = "127.0.0.1"
@@ -135,7 +135,8 @@ def _open(directory: Path, port: int, options: Options) -> Serving | RunningHub:
     try:
         listening = _listen(port)  # before anything is made in the directory
     except HubError:
-        if other := _other(directory):
+        # A dead process leaves its address behind, and who listens there now is no Hub to show a token to.
+        if is_served(directory) and (other := _other(directory)):
             return other
         raise
     with contextlib.ExitStack() as stack:
@@ -144,6 +145,7 @@ def _open(directory: Path, port: int, options: Options) -> Serving | RunningHub:
         if isinstance(store, RunningHub):
             return store
         stack.callback(store.close)
+        (store.root / ADDRESS_FILE).unlink(missing_ok=True)  # a dead process's
         try:
             serving = Serving(store, listening, options)
         except OSError as error:

@@ -33,7 +33,7 @@ MOVED = "moved.json"
 def _read_json(place: Path) -> dict[str, str]:
     try:
         return dict(json.loads(place.read_bytes()))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError):
         return {}
 
 
@@ -50,6 +50,18 @@ def _check_ours(root: Path) -> None:
     ours = (root / "lock").exists() or (root / "objects" / "blobs").is_dir()
     if not ours and any(not place.name.startswith(".") for place in root.iterdir()):
         raise Foreign(f"{root} holds other files, and no local Hub")
+
+
+def is_served(root: Path) -> bool:
+    """Whether a living process holds the store of a directory."""
+    try:
+        with (root / "lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 class Store:
