@@ -14,6 +14,7 @@ TOKENS = {
     "hf_reader": Token("alice", "read"),
     "hf_bob": Token("bob"),
     "hf_shelf": Token("alice", "fineGrained", scopes=(Scope("alice", ("collection.write",)),)),
+    "hf_other": Token("alice", "fineGrained", scopes=(Scope("alice/one", ("repo.write",)),)),
 }
 
 
@@ -147,6 +148,15 @@ def test_private_ones_are_invisible_and_only_owners_change_them(hub):
     shelf = api(hub, "hf_shelf")
     shelf.add_collection_item(shown, "alice/one", "model")
     assert status(lambda: shelf.create_repo("alice/new")) == 403
+
+
+def test_a_token_for_other_things_sees_no_private_collection(hub):
+    hidden = api(hub).create_collection("Hidden", private=True)
+    assert status(lambda: api(hub, "hf_other").get_collection(hidden.slug)) == 404
+    for token, seen in (("hf_other", False), ("hf_shelf", True), ("hf_reader", True)):
+        listed = [one.slug for one in api(hub, token).list_collections(owner="alice", limit=50)]
+        assert (hidden.slug in listed) == seen
+    api(hub).delete_collection(hidden.slug)
 
 
 def test_lists_are_filtered_cut_short_and_paged(hub):

@@ -105,6 +105,12 @@ class Token:
         permitted = ("discussion.write", "repo.write")
         return "discussion.write" in self.everywhere or self._allowed(repo_id, *permitted)
 
+    def may_see_collections(self, namespace: str) -> bool:
+        """Whether it may know of the private collections of a namespace."""
+        if self.role == "fineGrained":
+            return self._allowed(namespace, "collection.read", "collection.write")
+        return self.owns(namespace)
+
     def may_collect(self, namespace: str) -> bool:
         """Whether it may change the collections of a namespace."""
         return self._writes(namespace, "collection.write")

@@ -43,7 +43,7 @@ def find(call: Call, *, write: bool = False) -> Collection:
 
 def _sees(call: Call, one: Collection) -> bool:
     token = call.token
-    return not one.private or (token is not None and token.owns(one.owner))
+    return not one.private or (token is not None and token.may_see_collections(one.owner))
 
 
 def _told(call: Call, one: Collection, most: int | None = None) -> dict[str, Any]:
