@@ -378,7 +378,7 @@ def test_a_file_where_the_local_hub_keeps_its_repos(plain: Path, tmp_path: Path)
     (tmp_path / "hub" / "repos").write_text("in the way")
     code, err = command_line("publish", "--adapter", str(plain), "--local-hub", str(tmp_path / "hub"))
     assert code == 2
-    assert "The local Hub cannot use its directory (" in err
+    assert "holds other files, and no local Hub" in err
     assert err.count("\n") == 1
 
 
