@@ -121,7 +121,9 @@ def prepare(
     settled = _settled(place, Here(over, ours, draft, asked.force, asked.create_pr, since), theirs)
     settled = _beside_others(settled, place, theirs, asked, contents, since)
     if asked.remember:
-        settled = remembering.remember(settled, place.head, place.files.get(CARD_NAME), ours)
+        settled = remembering.remember(
+            settled, _onto(place, settled, theirs), place.files.get(CARD_NAME), ours
+        )
     if settled.overlay is not over:
         contents = checks.read(directory, settled.overlay, asked.choice)
     files = [planned(file, place.files.get(file.path)) for file in contents.files]
@@ -262,6 +264,15 @@ def _beside_others(
         return replace(settled, refusal=others.refusal(place.repo_id, lost))
     note = f"{', '.join(lost)} of {place.repo_id} changed there since; whoever merges this replaces that"
     return replace(settled, accounts=False, notes=(*settled.notes, note))
+
+
+def _onto(place: _Place, settled: Settled, theirs: bytes | None) -> str | None:
+    """The commit that the directory takes account of after this push."""
+    if settled.accounts or place.head is None:
+        return place.head
+    pushed = settled.overlay.record.pushed
+    found = remote_card.ancestor(place.hub, place.repo_id, place.head, theirs, pushed)
+    return found.commit if found else None
 
 
 def planned(file: LocalFile, remote: RemoteFile | None) -> PlannedFile:

@@ -20,14 +20,16 @@ from hubkit.publishing.merging import Settled
 MOST_REMEMBERED = 4  # cards that were published from a directory
 
 
-def remember(settled: Settled, head: str | None, there: RemoteFile | None, ours: bytes) -> Settled:
-    """With a record that tells which card is published, where another one is there at the head.
+def remember(settled: Settled, onto: str | None, there: RemoteFile | None, ours: bytes) -> Settled:
+    """With a record that tells which card is published, where another one is there.
+
+    `onto` is the commit that the directory takes account of.
 
     In a directory that cannot be written to, the record stays as it is, with a note; where more than that
     would have to be written, the push is refused.
     """
     before = settled.overlay
-    over = _remembering(settled, head, there, ours)
+    over = _remembering(settled, onto, there, ours)
     if not over.changes or over.can_be_written:
         return replace(settled, overlay=over)
     if before.changes and not settled.refusal:
@@ -43,15 +45,14 @@ def remember(settled: Settled, head: str | None, there: RemoteFile | None, ours:
     return replace(settled, notes=(*settled.notes, note))
 
 
-def _remembering(settled: Settled, head: str | None, there: RemoteFile | None, ours: bytes) -> Overlay:
+def _remembering(settled: Settled, onto: str | None, there: RemoteFile | None, ours: bytes) -> Overlay:
     over = settled.overlay
     card = over.card or ours
     if remote_card.is_same(card, there) and not settled.taken:
         return over
     known = over.record.pushed.cards if over.record.pushed else []
     cards = list(dict.fromkeys([remote_card.digest(card), *known]))[:MOST_REMEMBERED]
-    before = over.record.pushed.onto if over.record.pushed else None
-    pushed = record.Pushed(cards=cards, onto=head if settled.accounts else before)
+    pushed = record.Pushed(cards=cards, onto=onto)
     if pushed == over.record.pushed:
         return over
     return over.remember(msgspec.structs.replace(over.record, pushed=pushed))

@@ -60,24 +60,34 @@ def ancestor(
 ) -> Ancestor | None:
     """The newest commit of a history that the directory here takes account of; None where none is known.
 
-    `card` is the one at `commit`, and `pushed` what was published from here. Where an old card of ours lies
-    there, somebody may have put it back, so it is the history that tells. Only one that is newer than what
-    the history tells is believed: a proposal of ours that was merged. Where nothing is known of what was
-    published from here, it is the commit that hubkit made last, unless that directory keeps count.
+    `card` is the one at `commit`, and `pushed` what was published from here: the newest of these cards, else
+    the commit that it was written onto, else an older card. An older one may lie there because somebody put
+    it back, so the history tells; only one that is newer than all that it tells is believed, a proposal of
+    ours that was merged. Where nothing is known of what was published from here, it is the commit that hubkit
+    made last, unless that directory keeps count.
     """
-    cards = pushed.cards if pushed else []
-    now = digest(card) if card is not None and digest(card) in cards else None
+    if pushed is None:
+        return _last_of_hubkit(hub, repo_id, commit)
+    rank = {card: 2 * age for age, card in enumerate(pushed.cards)}
+    best, found = max(2, 2 * len(rank)), None
     for made, message in traces.standing(hub.messages(repo_id, commit)):
         told = traces.card(message)
-        if pushed is None and told:
+        place = min(rank.get(told or "", best), 1 if made == pushed.onto else best)
+        if place < best:
+            best, found = place, Ancestor(made, told if told in rank else None)
+    now = digest(card) if card is not None else ""
+    if rank.get(now, best) < best and (found or not rank[now]):
+        return Ancestor(commit, now)
+    return found
+
+
+def _last_of_hubkit(hub: Hub, repo_id: str, commit: str) -> Ancestor | None:
+    """The commit of hubkit's that told of a card last, unless its directory keeps count."""
+    for made, message in traces.standing(hub.messages(repo_id, commit)):
+        if told := traces.card(message):
             counts = _recorded(hub, repo_id, made, hub.files(repo_id, made)).pushed
             return None if counts else Ancestor(made, told)
-        if pushed and told in cards:
-            merged = now and cards.index(now) < cards.index(str(told))
-            return Ancestor(commit, now) if merged else Ancestor(made, told)
-        if pushed and made == pushed.onto:
-            return Ancestor(commit, now) if cards[:1] == [now] else Ancestor(made)
-    return Ancestor(commit, now) if cards[:1] == [now] else None
+    return None
 
 
 def base(hub: Hub, repo_id: str, commit: str, card: bytes, pushed: Pushed | None) -> bytes | None:
