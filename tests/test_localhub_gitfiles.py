@@ -123,3 +123,29 @@ def git(folder, *arguments):
     return subprocess.run(
         ["git", "-C", folder, *arguments], input=given, capture_output=True, text=True
     ).stdout
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*a" * 100 + "b", "**/" * 100 + "b", "a*/**/" * 50 + "b", "[a-z]*" * 100 + "b", "*" * 200 + "b"],
+)
+@pytest.mark.parametrize("path", ["a" * 250, "/".join(["aaa"] * 200)])
+def test_no_pattern_takes_for_ever(pattern, path):
+    assert not is_tracked(f"{pattern} filter=lfs\n", path)  # by backtracking, it would outlast the test run
+    assert not is_ignored(f"{pattern}\n", path)
+
+
+def test_stars_find_what_is_there():
+    for pattern, path in (
+        ("*ab*ab", "xabyabzab"),
+        ("a*b?*c", "abbxc"),
+        ("**/a/**/b", "a/b"),
+        ("**/a/**/b", "x/a/y/a/z/b"),
+        ("a/**/b*/c", "a/b1/x/b2/c"),
+        ("a/**", "a/b/c"),
+        ("a**c", "abc"),
+    ):
+        assert is_tracked(f"{pattern} filter=lfs\n", path), pattern
+    for pattern, path in (("a/**", "a"), ("a/**/b", "ab"), ("a*b", "a/b"), ("*ab*ab", "xab")):
+        assert not is_tracked(f"{pattern} filter=lfs\n", path), pattern
+    assert not is_tracked(f"{'a' * 3000} filter=lfs\n", "a" * 3000)

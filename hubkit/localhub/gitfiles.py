@@ -10,34 +10,60 @@ import functools
 import re
 
 ATTRIBUTES, IGNORE = ".gitattributes", ".gitignore"
+PATTERN_MAX = 2048  # of a line that git reads at all: https://github.com/git/git/blob/master/attr.h
 _TRACKED = "filter=lfs diff=lfs merge=lfs -text"
 _CLASSES = {"[:space:]": r"\s", "[:digit:]": "0-9", "[:alpha:]": "a-zA-Z", "[:alnum:]": "a-zA-Z0-9"}
 
 
+Part = re.Pattern[str] | None  # of a pattern, for one name of a path; None: any number of folders
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """Whether a pattern of git's fits a whole path, in time that grows with both and no faster."""
+    if len(pattern) > PATTERN_MAX:
+        return False
+    parts, names = _parts(pattern), path.split("/")
+    taken = {0}  # how many of the names the parts so far may have taken
+    for number, part in enumerate(parts, 1):
+        if part is None and taken:
+            taken = set(range(min(taken) + (number == len(parts)), len(names) + 1))
+        elif part:
+            taken = {at + 1 for at in taken if at < len(names) and part.fullmatch(names[at])}
+    return len(names) in taken
+
+
 @functools.lru_cache(maxsize=2048)
-def _regex(pattern: str) -> re.Pattern[str]:
-    """A pattern of git's as an expression for a whole path; without a slash it is for the last part."""
-    anchored = "/" in pattern.rstrip("/")
-    text, at, out = pattern.strip("/"), 0, []
+def _parts(pattern: str) -> tuple[Part, ...]:
+    """What a pattern says of the names of a path; without a slash it is for the last one."""
+    if "/" not in pattern.rstrip("/"):
+        return None, _name(pattern.rstrip("/"))
+    return tuple(None if part == "**" else _name(part) for part in pattern.strip("/").split("/"))
+
+
+def _name(text: str) -> re.Pattern[str]:
+    """A pattern for one name as an expression.
+
+    What follows a star, up to the next one, is looked for once: a later place for it would leave less room.
+    """
+    at, groups = 0, [""]
     while at < len(text):
-        if text.startswith("**/", at):
-            out.append("(?:.*/)?")
-            at += 3
-        elif text.startswith("**", at):
-            out.append(".*")
-            at += 2
+        if text[at] == "*":
+            groups.append("")
+            at += 1
         elif text[at] == "[" and (end := text.find("]", at + 2)) > 0:
             end = text.find("]", end + 1) if text.startswith("[[:", at) else end
-            out.append(_class(text[at + 1 : end]))
+            groups[-1] += _class(text[at + 1 : end])
             at = end + 1
         elif text[at] == "\\" and at + 1 < len(text):
-            out.append(re.escape(text[at + 1]))
+            groups[-1] += re.escape(text[at + 1])
             at += 2
         else:
-            out.append({"*": "[^/]*", "?": "[^/]"}.get(text[at], re.escape(text[at])))
+            groups[-1] += "." if text[at] == "?" else re.escape(text[at])
             at += 1
+    first, *rest = groups
+    between = "".join(f"(?>.*?{group})" for group in rest[:-1] if group)
     try:
-        return re.compile(("" if anchored else "(?:.*/)?") + "".join(out))
+        return re.compile(first + between + (f".*{rest[-1]}" if rest else ""), re.DOTALL)
     except re.error:
         return re.compile(r"(?!)")  # git matches nothing by a broken pattern either
 
@@ -59,7 +85,7 @@ def is_tracked(attributes: str, path: str) -> bool:
         if not pattern or pattern.startswith(("#", "!")) or pattern.endswith("/"):
             continue
         filters = [one for one in settings if one.lstrip("-!").split("=")[0] == "filter"]
-        if filters and _regex(pattern.strip('"')).fullmatch(path):
+        if filters and _matches(pattern.strip('"'), path):
             tracked = filters[-1] == "filter=lfs"
     return tracked
 
@@ -84,7 +110,7 @@ def is_ignored(ignore: str, path: str) -> bool:
             pattern = pattern.removeprefix("!")
             if not pattern or pattern.startswith("#") or (pattern.endswith("/") and not folder):
                 continue
-            if _regex(pattern).fullmatch("/".join(parts[:depth])):
+            if _matches(pattern, "/".join(parts[:depth])):
                 ignored = wanted
         if ignored:
             return True
