@@ -141,3 +141,13 @@ def test_what_is_remembered_is_bounded():
     assert (held.get(2), held.get(3), held.weight) == ({"n": 2}, None, 98)
     held.put("large", {"n": 0}, 11)  # it would push out many others
     assert (held.get("large"), held.weight) == (None, 98)
+
+
+def test_front_matter_without_end_is_not_read_to_its_end(monkeypatch):
+    get_event = card._Loader.get_event
+    monkeypatch.setattr(card, "NODES_MAX", 100)
+    assert parse_card("---\nx:\n" + "- a\n" * 60 + "---\n").metadata == {"x": ["a"] * 60}
+    read = []
+    monkeypatch.setattr(card._Loader, "get_event", lambda self: read.append(1) or get_event(self))
+    assert parse_card("---\nx:\n" + "- a\n" * 5000 + "---\n").problems == (card.TOO_MANY,)
+    assert len(read) < 200

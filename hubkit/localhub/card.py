@@ -19,9 +19,11 @@ from hubkit.hub_rules import front_matter_problems, split_card
 from hubkit.localhub.objects import File, lfs_pointer
 from hubkit.localhub.repo import Repo, Tree
 
+TOO_MANY = "the front matter holds too many values"
 CARD_MAX = 10_000_000
 HEADER_MAX = 25_000_000  # huggingface_hub/constants.py, SAFETENSORS_MAX_HEADER_LENGTH
 VALUES_MAX = 50_000
+NODES_MAX = 2 * VALUES_MAX  # with the keys
 _DTYPE = re.compile(r"[A-Z0-9_]{1,20}")
 PARAMETERS_MAX = 10**18  # more than that, and a shape is a joke
 
@@ -36,8 +38,20 @@ class Card:
     has_metadata: bool = False
 
 
+class _TooMany(Exception):
+    """The front matter goes on and on."""
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as the Hub's JavaScript parser reads it: `no` is a word, and a key that comes twice an error."""
+
+    nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.nodes += 1
+        if self.nodes > NODES_MAX:  # each takes 20 microseconds and half a kilobyte
+            raise _TooMany
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = Counter(str(key.value) for key, _ in node.value)
@@ -64,6 +78,8 @@ def parse_card(text: str) -> Card:
         return Card(body=text)
     try:
         metadata = yaml.load(told, _Loader)
+    except _TooMany:
+        return Card({}, body, (TOO_MANY,), True)
     except yaml.YAMLError as error:
         return Card({}, body, (" ".join(f"the front matter is not YAML: {error}".split()),), True)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):  # as of !!bool x
@@ -73,7 +89,7 @@ def parse_card(text: str) -> Card:
     if not isinstance(metadata, dict):
         return Card({}, body, ("the front matter must be a mapping of keys to values",), True)
     if _too_large(metadata):
-        return Card({}, body, ("the front matter holds too many values",), True)
+        return Card({}, body, (TOO_MANY,), True)
     return Card(_as_json(metadata), body, tuple(front_matter_problems(metadata)), True)
 
 

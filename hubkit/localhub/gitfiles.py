@@ -37,7 +37,8 @@ def _parts(pattern: str) -> tuple[Part, ...]:
     """What a pattern says of the names of a path; without a slash it is for the last one."""
     if "/" not in pattern.rstrip("/"):
         return None, _name(pattern.rstrip("/"))
-    return tuple(None if part == "**" else _name(part) for part in pattern.strip("/").split("/"))
+    folders = re.compile(r"\*\*+")
+    return tuple(None if folders.fullmatch(p) else _name(p) for p in pattern.strip("/").split("/"))
 
 
 def _name(text: str) -> re.Pattern[str]:
