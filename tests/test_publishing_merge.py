@@ -123,7 +123,12 @@ def test_edits_here_and_there_are_joined(plain: Path, repo: str, hub: Hub) -> No
     assert "Card      kept 2 edits made on the Hub: tags, lines under 'Notes'" in shown
     assert "One.\n" in (plain / "README.md").read_text()  # a dry run writes nothing
     done, said = publish(hub, plain, repo)
-    assert said == [f"{done.merged}; {plain / 'README.md'} has them too now"]
+    assert said == [
+        f"{done.merged}; also in {plain / 'README.md'} now",
+        f"lines of {plain / 'README.md'} went; what it held before is in README.md.orig",
+    ]
+    assert "One.\n\n## Thanks\n\nTwo, here.\n" in (plain / "README.md.orig").read_text()
+    assert "README.md.orig" not in str(hub.files(repo, done.commit))
     assert "One, there." in there(hub, repo)
     assert "Two, here." in there(hub, repo)
     assert "- there\n" in there(hub, repo)
@@ -140,6 +145,21 @@ def test_edits_there_alone_are_taken_over(plain: Path, repo: str, hub: Hub) -> N
     publish(hub, plain, repo)
     assert "One, here." in there(hub, repo)
     assert_at_rest(hub, plain, repo)
+
+
+def test_another_card_in_its_place_is_no_edit(carded: Path, repo: str, hub: Hub) -> None:
+    publish(hub, carded, repo)
+    before = (carded / "README.md").read_text(encoding="utf-8")
+    put_there(hub, repo, "README.md", b"---\nlicense: mit\n---\n# Mine\n\nWords.\n")
+    made = planned(hub, carded, repo)
+    assert str(made.refused).startswith("somebody put another card in the place of the one of")
+    assert "--create-pr" in str(made.refused_hint)
+    assert "--force" in str(made.refused_hint)
+    with pytest.raises(errors.CardError, match="another card"):
+        publish(hub, carded, repo)
+    assert (carded / "README.md").read_text(encoding="utf-8") == before
+    publish(hub, carded, repo, force=True)
+    assert there(hub, repo) == before
 
 
 def test_hubkits_card_keeps_what_was_edited_on_the_hub(carded: Path, repo: str, hub: Hub) -> None:

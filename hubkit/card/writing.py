@@ -174,10 +174,10 @@ def _printable(text: str) -> str:
 
 def keep_original(path: Path) -> None:
     """Keep a copy of a card whose words the new one does not have."""
-    files.write_atomically(_free_name(path), path.read_bytes())
+    files.write_atomically(original_name(path), path.read_bytes())
 
 
-def _free_name(path: Path) -> Path:
+def original_name(path: Path) -> Path:
     """README.md.orig, or the first such name with a number that is not taken."""
     free = path.with_name(f"{path.name}.orig")
     number = 1

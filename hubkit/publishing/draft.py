@@ -104,6 +104,12 @@ class Overlay:
         return [name for name, content in self.files.items() if content != self.before[name]]
 
     @property
+    def original(self) -> Path | None:
+        """Where the card that lies there is kept, if the new one lacks words of it."""
+        loses = self.loses and regions.CARD_NAME in self.changes and self.before[regions.CARD_NAME]
+        return writing.original_name(self.directory / regions.CARD_NAME) if loses else None
+
+    @property
     def can_be_written(self) -> bool:
         """Whether files may be made in the directory: it can be another's, or mounted to be read only."""
         return os.access(self.directory, os.W_OK | os.X_OK)
@@ -128,7 +134,7 @@ class Overlay:
         new = {name: self.files[name] for name in self.changes}
         ours = (regions.CARD_NAME, record.RECORD_NAME)
         figures.write(self.directory, {name: content for name, content in new.items() if name not in ours})
-        if self.loses and regions.CARD_NAME in new and self.before[regions.CARD_NAME]:
+        if self.original:
             writing.keep_original(self.directory / regions.CARD_NAME)
         for name in ours:
             if name in new:

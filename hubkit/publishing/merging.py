@@ -7,7 +7,7 @@ user decides. The joined card is written to the directory before it is pushed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -15,7 +15,7 @@ from hubkit.card import facts, regions, text, writing, yaml_spans
 from hubkit.card.joined import Clash, join
 from hubkit.errors import CardError, HeadMoved
 from hubkit.hub import Hub, RemoteFile
-from hubkit.publishing import remote_card
+from hubkit.publishing import remote_card, replaced
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.draft import Draft, Overlay
 
@@ -123,6 +123,8 @@ def _joined(there: There, here: Here, base: bytes) -> Settled:
     was = base.decode("utf-8")
     if regions.has_own_front_matter(theirs):  # another hubkit's, with nothing of an author's in it
         theirs = regions.split(was).head + regions.split(theirs).body
+    if replaced.is_another(was, theirs):
+        return _rewritten(there, here)
     written = here.overlay.record.written
     made = join(was, ours, theirs, written.metadata if written else {})
     if made.clashes:
@@ -134,8 +136,24 @@ def _joined(there: There, here: Here, base: bytes) -> Settled:
     if made.text == ours:
         return Settled(here.overlay, base=base)
     overlay, notes = _over(here, made.text, ours)
+    if replaced.takes_out(ours, (overlay.card or here.card).decode("utf-8", "replace")):
+        overlay = replace(overlay, loses=True)
     taken = [one for one in made.taken if not _gave_way(one, made.text, overlay)]
     return Settled(overlay, tuple(taken), notes, base=base)
+
+
+def _rewritten(there: There, here: Here) -> Settled:
+    """What becomes of a card there that somebody wrote in the place of the published one."""
+    if here.since:
+        raise _moved(there, [])
+    if here.proposes:
+        return _beside(here)
+    no = CardError(
+        f"somebody put another card in the place of the one of {there.repo_id} that was published,"
+        " and it would be lost",
+        f"{remote_card.WAYS_OUT}; or write there what the Hub has, and run the command again",
+    )
+    return Settled(here.overlay, refusal=no)
 
 
 def _over(here: Here, card: str, ours: str) -> tuple[Overlay, tuple[str, ...]]:

@@ -57,7 +57,7 @@ def publish_to(
     prepared = prepare(directory, repo_id, target.hub, asked, draft)
     planned = _with_after(target, prepared.plan, options)
     if options.dry_run:
-        return msgspec.structs.replace(planned, endpoint=target.endpoint)
+        return _only_shown(target, prepared, planned)
     if not planned.refused:
         proposes = options.create_pr or revisions.is_pull_request(options.revision)
         if prepared.overlay.files and not proposes:
@@ -105,9 +105,23 @@ def _asked(options: PushOptions, watched: bool) -> Asked:
 
 def _written(prepared: Prepared, planned: Plan, say: Say) -> Plan:
     """The plan, with what it needs written to the directory, and said."""
+    original = prepared.overlay.original
+    written = prepared.write(planned)
     if planned.merged:
-        say(f"{planned.merged}; {Path(planned.directory) / CARD_NAME} has them too now")
-    return prepared.write(planned)
+        say(f"{planned.merged}; also in {Path(planned.directory) / CARD_NAME} now")
+    if original:
+        say(f"lines of {Path(planned.directory) / CARD_NAME} went; what it held before is in {original.name}")
+    return written
+
+
+def _only_shown(target: Target, prepared: Prepared, planned: Plan) -> Plan:
+    """The plan of a dry run, with what would become of the card in the directory."""
+    original = prepared.overlay.original
+    note = (
+        f"lines of {CARD_NAME} here would go; what it holds now would be kept in {original and original.name}"
+    )
+    notes = [*planned.notes, *([note] if original else [])]
+    return msgspec.structs.replace(planned, endpoint=target.endpoint, notes=notes)
 
 
 def _to_be_seen(target: Target, done: Published, branch: str) -> Published:
