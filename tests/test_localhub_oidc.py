@@ -290,3 +290,15 @@ def test_a_job_without_a_known_workflow_takes_no_pull_request_for_its_own():
     assert jobs.mark(WORKFLOW) != jobs.mark({"CI_PROJECT_PATH": "alice/training", "CI_JOB_NAME": "publish"})
     assert jobs.could_be_ours("[OIDC]")
     assert not jobs.could_be_ours("alice")
+
+
+def test_the_token_of_a_job_may_also_come_as_any_other(hub, issuer, adapter, monkeypatch, capsys):
+    job = Job(hub, issuer, monkeypatch)
+    monkeypatch.delenv("HF_OIDC_RESOURCE")
+    monkeypatch.setenv("HF_TOKEN", "of a step that exchanged it")
+    for _ in range(2):  # the mark is of HF_OIDC_RESOURCE, so nothing is known to be its own
+        assert job.publish(adapter, "--create-pr") == 0
+    assert len(job.pulls()) == 2
+    capsys.readouterr()
+    for number in job.pulls():
+        job.client.change_discussion_status("alice/x", number, "closed")

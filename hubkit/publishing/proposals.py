@@ -11,6 +11,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hubkit.errors import NotAuthorised
 from hubkit.hub import Hub
 from hubkit.publishing import jobs, traces
 
@@ -36,10 +37,13 @@ class Proposal:
 
 def find(hub: Hub, repo_id: str) -> Proposal | None:
     """The newest open pull request that hubkit opened for a repo with this token's user, or in this job."""
-    job = jobs.mark() if (in_job := jobs.resource(hub) is not None) else None
-    if in_job and job is None:
+    user = job = None
+    try:
+        user = None if jobs.resource(hub) else hub.user()
+    except NotAuthorised:
+        return None  # a job's token that came by HF_TOKEN: what it opened carries no mark
+    if user is None and (job := jobs.mark()) is None:
         return None  # nothing can be known to be its own
-    user = None if in_job else hub.user()
     with hub.calling(repo_id):
         listed = hub.api.get_repo_discussions(
             repo_id, author=user, discussion_type="pull_request", discussion_status="open"
