@@ -329,3 +329,12 @@ def test_who_still_holds_a_deleted_repo_writes_nothing_into_the_next_one(store):
     old.update(private=False)
     assert new.resolve("main") == head
     assert json.loads((store.root / "repos" / "user" / "name" / "repo.json").read_bytes())["private"]
+
+
+def test_a_new_store_is_closed_to_other_users_of_the_machine(tmp_path):
+    before = os.umask(0)
+    try:
+        Store(tmp_path / "hub").close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "hub").stat().st_mode & 0o077 == 0

@@ -68,7 +68,7 @@ class Store:
     """All repos below a directory, owned by this process until `close`."""
 
     def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(0o700, parents=True, exist_ok=True)  # private repos lie in it, and other users may be here
         _check_ours(root)
         self.root = root
         self._lock_file = (root / "lock").open("ab")
