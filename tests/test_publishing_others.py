@@ -246,3 +246,22 @@ def test_a_repo_that_was_made_anew_meanwhile_is_said(
     assert "README.md" not in hub.files(repo, head(hub, repo))
     publish(hub, plain, repo)
     assert "Here, edited." in there(hub, repo)
+
+
+@pytest.mark.parametrize("how", ["force", "create_pr"])
+def test_what_was_put_over_other_words_deletes_none_elsewhere(
+    how: str, plain: Path, tmp_path: Path, repo: str, hub: Hub
+) -> None:
+    publish(hub, plain, repo)
+    write(plain, ("There.\n", "There.\n\nA word of ours.\n"))
+    publish(hub, plain, repo)
+    other = fake_adapter.write(tmp_path / "other", card=CARD + "\nOf another.\n")
+    publish(hub, other, repo, **{how: True})
+    if how == "force":
+        refused(hub, plain, repo, "would be lost")
+    else:
+        publish(hub, plain, repo, create_pr=True)
+        publish(hub, plain, repo)
+        assert "A word of ours." in there(hub, repo)
+    assert "A word of ours." in (plain / "README.md").read_text()
+    assert "Of another." not in (plain / "README.md").read_text()

@@ -83,7 +83,7 @@ def _commit(plan: Plan, hub: Hub) -> Commit:
     files = [file.local(plan.directory) for file in plan.pushed if file.change != "unchanged"]
     card = next(file.sha256 for file in plan.pushed if file.path == CARD_NAME)
     assert plan.head is not None
-    opens, told = plan.create_pr and plan.onto is None, remote_card.description(card)
+    opens, told = plan.create_pr and plan.onto is None, remote_card.description(card, plan.joined)
     return make_commit(
         hub,
         plan.repo_id,

@@ -137,6 +137,7 @@ def prepare(
     made = _plan(place, directory, files, settled.refusal or found.refusal, asked, diff)
     made = msgspec.structs.replace(
         made,
+        joined=settled.accounts,
         merged=settled.line,
         findings=list(found.findings),
         left_out=list(contents.left_out),

@@ -56,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     create_pr: bool = False
     pull_request: str | None = None  # the address of the one that is added to
     onto: str | None = None  # its ref
+    joined: bool = True  # whether the card takes account of the one that it replaces
     merged: str | None = None  # what was taken over from the Hub's card, for a person
     findings: list[PlannedFinding] = []  # the audit's
     tag: str | None = None  # for the commit, when it is there

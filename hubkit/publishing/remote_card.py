@@ -34,9 +34,10 @@ LARGEST = 1_000_000  # bytes of a card that is looked at
 WAYS_OUT = "--create-pr proposes this one instead; --force replaces it, and the history keeps it"
 
 
-def description(card_sha256: str) -> str:
+def description(card_sha256: str, joined: bool = True) -> str:
     """What a commit of hubkit's says below its title."""
-    return f"Published with hubkit; README.md sha256:{card_sha256}"
+    said = f"{traces.MARK}; README.md sha256:{card_sha256}"
+    return said if joined else said + traces.NOT_JOINED
 
 
 def fetch(hub: Hub, repo_id: str, commit: str | None, remote: Mapping[str, RemoteFile]) -> bytes | None:
@@ -75,6 +76,8 @@ def ancestor(
         place = min(rank.get(told or "", best), 1 if made == pushed.onto else best)
         if place < best:
             best, found = place, Ancestor(made, told if told in rank else None)
+        if not traces.joins(message):
+            break  # what is there does not come from what was before
     now = digest(card) if card is not None else ""
     if rank.get(now, best) < best and (found or not rank[now]):
         return Ancestor(commit, now)

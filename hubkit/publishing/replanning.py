@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hubkit import record
 from hubkit.hub import Hub, RemoteFile
 from hubkit.publishing import others
@@ -33,7 +35,8 @@ def replan(plan: Plan, hub: Hub, asked: Asked) -> Prepared:
         touched.remove(record.RECORD_NAME)
     if touched:
         raise overwriting(plan, touched)
-    return made
+    joined = made.plan.joined and plan.joined  # what was not looked at then is not looked at now
+    return replace(made, plan=msgspec.structs.replace(made.plan, joined=joined))
 
 
 def differs(old: Plan, new: Plan) -> bool:

@@ -3,6 +3,9 @@
     Published with hubkit; README.md sha256:<digest of the card>
     Published with hubkit; README.md sha256:<digest of the card>; reverts <commit>
     Published with hubkit; README.md sha256:<digest of the card>; by the job <mark of a workflow>
+    Published with hubkit; README.md sha256:<digest of the card>; not joined
+
+The last where a card was put, by force or as a proposal, in place of one that it takes no account of.
 
 So the history tells which card hubkit wrote last, which publish can be undone, which pull request is ours.
 """
@@ -14,6 +17,7 @@ from collections.abc import Iterator, Mapping
 
 MARK = "Published with hubkit"
 OF_JOB = "; by the job "
+NOT_JOINED = "; not joined"
 _MARKED = re.compile(rf"\A\s*{MARK}(?:;|\s|\Z)")
 _CARD = re.compile(r"; README\.md sha256:([0-9a-f]{64})\b")
 _JOB = re.compile(rf"{OF_JOB}([0-9a-f]{{16}})\b")
@@ -48,6 +52,11 @@ def card(message: str) -> str | None:
     """The digest of the card that this commit of hubkit's vouches for, if it does."""
     found = _CARD.search(message) if is_hubkits(message) else None
     return found[1] if found else None
+
+
+def joins(message: str) -> bool:
+    """Whether the card of this commit comes from the one before it, as far as hubkit tells."""
+    return not (is_hubkits(message) and NOT_JOINED in message)
 
 
 def reverts(message: str) -> str | None:
