@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
     from hubkit.hub_client import Patience
+
+THE_HUB = "https://huggingface.co"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,12 @@ class Repo:
     head: str | None  # None: the repo has no such revision
 
 
+def named_endpoint() -> str | None:
+    """The Hub that HF_ENDPOINT names, where that is another than the one of all."""
+    named = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/")
+    return named if named and named != THE_HUB else None
+
+
 def find_token() -> bool:
     """Whether a Hub token is at hand: a Trusted Publisher, HF_TOKEN, or the file of `hf auth login`."""
     if os.environ.get("HF_OIDC_RESOURCE"):
@@ -91,18 +99,30 @@ class Hub:
         *,
         patience: Patience | None = None,
         progress: bool = False,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
+        """`tell` gets the line that the Hub is slow to answer, once for each such line."""
         from huggingface_hub import HfApi
 
         from hubkit import hub_client
 
         hub_client.install()
-        self.patience = patience or hub_client.Patience()
+        self.patience = patience or hub_client.Patience(tell=hub_client.once(tell))
         self.progress = progress  # whether uploads may draw bars on stderr
         self.outcome = Outcome()
         self._token = token.strip() if token else None
         self._messages: dict[tuple[str, str], dict[str, str]] = {}
-        self.api: HfApi = HfApi(endpoint, self._token, library_name="hubkit", library_version=__version__)
+        self.api: HfApi = HfApi(
+            (endpoint or "").strip().rstrip("/") or named_endpoint(),
+            self._token,
+            library_name="hubkit",
+            library_version=__version__,
+        )
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether no token goes along: then a private repo looks as if it were not there."""
+        return not (self._token or find_token())
 
     @property
     def endpoint(self) -> str:
@@ -288,7 +308,7 @@ class Hub:
                 error = caught.__cause__  # a failed upload by LFS comes wrapped in a RuntimeError
             if isinstance(error, HubError):
                 raise error from None
-            known = explain(error, repo, self._token)
+            known = explain(error, repo, self._token, self.endpoint)
             if known is None:
                 raise
             raise known from (None if shows_token(caught, self._token) else error)

@@ -12,10 +12,12 @@ import httpx2
 from huggingface_hub import errors as hf
 
 from hubkit.errors import HeadMoved, HubError, HubUnreachable, NotAuthorised, RepoMissing, RevisionMissing
+from hubkit.hub_failures import ADDRESS
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
 AGAIN = "run the command again"
-LOGIN_PAGE = "check --endpoint, and whether a proxy or a login page of this network answers instead"
+LOGIN_PAGE = f"check {ADDRESS}, and whether a proxy or a login page of this network answers instead"
+_LOG_IN = "log in: hf auth login; or give --token"
 _PROPOSE = "propose it by --create-pr, or use a token that may write"
 _STORAGE_FULL = re.compile(r"storage (?:limit|space|patterns|quota)|quota exceeded", re.IGNORECASE)
 _TOKEN_SHAPE = re.compile(r"\bhf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s'\"]+")
@@ -23,14 +25,14 @@ _TOKEN_SHAPE = re.compile(r"\bhf_[A-Za-z0-9_]{4,}|(?<=Bearer )[^\s'\"]+")
 # status -> (kind of error, what happened; {repo} and {said} are filled in, next step)
 BY_STATUS: dict[int, tuple[Callable[[str, str], HubError], str, str]] = {
     400: (HubError, "the Hub refused it: {said}", "mend what it names, then run the command again"),
-    401: (NotAuthorised, "the Hub does not accept this token", "log in: hf auth login; or give --token"),
+    401: (NotAuthorised, "the Hub does not accept this token", _LOG_IN),
     402: (HubError, "the plan of this account does not cover it: {said}", "https://huggingface.co/settings/billing"),
     403: (
         NotAuthorised,
         "this token may not write to {repo}: {said}",
         f"make a token that may, at {TOKENS_PAGE}, or choose another --repo-id",
     ),
-    404: (HubError, "the Hub does not know what was asked of it about {repo}: {said}", "check --endpoint"),
+    404: (HubError, "the Hub does not know what was asked of it about {repo}: {said}", f"check {ADDRESS}"),
     409: (HubError, "another change to {repo} is under way: {said}", AGAIN),
     412: (HeadMoved, "somebody committed to {repo} since the plan was made", AGAIN),
     413: (HubError, "the Hub finds the files for {repo} too large: {said}", "publish fewer or smaller files"),
@@ -80,15 +82,17 @@ def why_not_create(account: dict[str, Any], repo_id: str) -> str | None:
     return None if owner in owners else f"it is a token of {account['name']}"
 
 
-def explain(error: Exception, repo: str, token: str | None = None) -> HubError | None:
+def explain(
+    error: Exception, repo: str, token: str | None = None, endpoint: str | None = None
+) -> HubError | None:
     """What an exception of huggingface_hub means for a person; None when it is not about the Hub."""
-    known = _explain(error, repo)
+    known = _explain(error, repo, endpoint or "its address")
     if known is None:
         return None
     return type(known)(redact(known.message, token), known.hint)
 
 
-def _explain(error: Exception, repo: str) -> HubError | None:
+def _explain(error: Exception, repo: str, endpoint: str) -> HubError | None:
     if isinstance(error, hf.HfHubHTTPError):
         return _refusal(error, repo)
     if isinstance(error, hf.OfflineModeIsEnabled):
@@ -109,7 +113,7 @@ def _explain(error: Exception, repo: str) -> HubError | None:
         )
     if isinstance(error, httpx2.HTTPError | httpx2.InvalidURL | ConnectionError):
         return HubUnreachable(
-            f"cannot talk to the Hub: {_first_line(error)}", f"check --endpoint, then {AGAIN}"
+            f"cannot talk to the Hub at {endpoint}: {_first_line(error)}", f"check {ADDRESS}, then {AGAIN}"
         )
     if isinstance(error, ValueError) and "Invalid metadata in README.md" in str(error):
         return HubError(str(error), "write the card anew: hubkit card --adapter DIR")
@@ -119,9 +123,12 @@ def _explain(error: Exception, repo: str) -> HubError | None:
             f"the Hub takes no large files for {repo}: {said}", AGAIN
         )
     if isinstance(error, json.JSONDecodeError):
-        return HubError(f"what answered about {repo} is no Hub: it sent no JSON", LOGIN_PAGE)
+        return HubError(f"what answers at {endpoint} is no Hub: it sent no JSON about {repo}", LOGIN_PAGE)
     if isinstance(error, ValueError | LookupError | TypeError | AttributeError):
-        return HubError(f"the answer about {repo} is not that of a Hub: {_first_line(error)}", LOGIN_PAGE)
+        return HubError(
+            f"what answers at {endpoint} is no Hub, by what it said of {repo}: {_first_line(error)}",
+            LOGIN_PAGE,
+        )
     return None
 
 
@@ -159,10 +166,8 @@ def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
         )
     if refuses_token(error) and "is expired" in said:
         return NotAuthorised(f"this token has expired: {said}", f"make a new one at {TOKENS_PAGE}")
-    if isinstance(error, hf.RepositoryNotFoundError) and not refuses_token(error):
-        return RepoMissing(
-            f"there is no repo {repo}, or this token cannot see it", "check --repo-id and whose token it is"
-        )
+    if unseen := _unseen(error, repo):
+        return unseen
     if isinstance(error, hf.RevisionNotFoundError):
         return RevisionMissing(f"{repo} has no such revision", "check --revision")
     if isinstance(error, hf.EntryNotFoundError):
@@ -174,6 +179,33 @@ def _refusal(error: hf.HfHubHTTPError, repo: str) -> HubError:
         return kind(message.format(repo=repo, said=said), _PROPOSE if "create_pr=1" in said else hint)
     kind = HubUnreachable if status >= 500 else HubError
     return kind(f"the Hub answered {status} about {repo}: {said}", AGAIN)
+
+
+def _unseen(error: hf.HfHubHTTPError, repo: str) -> HubError | None:
+    """What it means that a repo is not to be seen: missing, hidden, or asked of what is no Hub."""
+    answer, asked = error.response, error.response.request.url
+    had_token = "Authorization" in answer.request.headers
+    if isinstance(error, hf.RepositoryNotFoundError) and not refuses_token(error):
+        if had_token:
+            hint = "check --repo-id and whose token it is"
+            return RepoMissing(f"there is no repo {repo}, or this token cannot see it", hint)
+        return RepoMissing(
+            f"there is no repo {repo} to be seen without a token", f"check its id, or {_LOG_IN}"
+        )
+    if answer.status_code == 401 and not had_token:
+        return NotAuthorised(f"the Hub asks for a token for {repo}, and none was found", _LOG_IN)
+    if answer.status_code == 404 and not _of_a_hub(answer):
+        where = f"{asked.scheme}://{asked.netloc.decode()}"
+        return HubError(f"what answers at {where} is no Hub: it does not know {asked.path}", LOGIN_PAGE)
+    return None
+
+
+def _of_a_hub(response: httpx2.Response) -> bool:
+    """Whether a refusal has any of the marks of a Hub's: its headers, or JSON."""
+    kind = response.headers.get("Content-Type", "")
+    return "json" in kind or any(
+        name.lower().startswith(("x-error-", "x-repo-")) for name in response.headers
+    )
 
 
 def _said(error: hf.HfHubHTTPError) -> str:

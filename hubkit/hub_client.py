@@ -26,7 +26,7 @@ from huggingface_hub.utils._http import hf_request_event_hook, set_client_factor
 
 from hubkit import interrupts
 from hubkit.errors import HubError, HubUnreachable
-from hubkit.hub_failures import NO_ANSWER, conflicts, is_final, no_answer, refused, retry_after
+from hubkit.hub_failures import ADDRESS, NO_ANSWER, conflicts, is_final, no_answer, refused, retry_after
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 COMMIT_PATH = re.compile(r"/api/models/[^/]+/[^/]+/commit/.+")  # a branch may have slashes, decoded here
@@ -62,6 +62,7 @@ class Patience:
     longest_retry_after: float = 300.0  # the Hub's rate limits are counted over five minutes
     sleep: Callable[[float], None] = interrupts.pause
     clock: Callable[[], float] = time.time  # what a date in Retry-After is compared with
+    tell: Callable[[str], None] | None = None  # gets a line when a request is made again after a long wait
 
     def rest(self, attempt: int, retry_after: float | None = None) -> None:
         """Pause after the attempt with this number (from 1)."""
@@ -150,11 +151,12 @@ def _ask(
     """The answer to a request, which is made again while the Hub stumbles."""
     commits = is_commit(method, url)
     for attempt in range(1, patience.attempts + 1):
-        pause = None
+        pause, silence = None, None
         try:
             response = send()
         except NO_ANSWER as error:
             failure: HubError = no_answer(method, url, error)
+            silence = error
             if is_final(error):
                 raise failure from None
             if commits and not isinstance(error, NEVER_SENT):
@@ -172,13 +174,49 @@ def _ask(
             if pause is not None and pause > patience.longest_retry_after:
                 raise failure
         if attempt < patience.attempts:
+            _tell(patience, url, silence, pause, attempt + 1)
             patience.rest(attempt, pause)
         if interrupts.came():
             break
     raise failure
 
 
-_LOOK = "check --endpoint and the network, then run the command again"
+_LOOK = f"check {ADDRESS} and the network, then run the command again"
+LONG_PAUSE = 10.0  # seconds
+
+
+def once(tell: Callable[[str], None] | None) -> Callable[[str], None] | None:
+    """The same, but silent when it is given a line again."""
+    if tell is None:
+        return None
+    told: set[str] = set()
+
+    def new(line: str) -> None:
+        if line not in told:
+            told.add(line)
+            tell(line)
+
+    return new
+
+
+def _tell(
+    patience: Patience, url: httpx2.URL, silence: Exception | None, pause: float | None, attempt: int
+) -> None:
+    """Say that a request is made again, where somebody has waited long for it, or is going to.
+
+    Of silence only the first time.
+    """
+    where = f"{url.scheme}://{url.netloc.decode()}"
+    if isinstance(silence, httpx2.ConnectTimeout):
+        why = f"no connection to {where} within {patience.connect_seconds:g} s; trying again"
+    elif isinstance(silence, httpx2.TimeoutException):
+        why = f"no answer from {where} within {patience.answer_seconds:g} s; trying again"
+    elif pause is not None and pause >= LONG_PAUSE:
+        why = f"{where} asks for a pause of {pause:.0f} s; trying again after it"
+    else:
+        return
+    if patience.tell and (attempt == 2 or silence is None):
+        patience.tell(f"{why}, {attempt} of {patience.attempts}")
 
 
 def is_commit(method: str, url: httpx2.URL) -> bool:

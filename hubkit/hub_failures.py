@@ -19,7 +19,8 @@ NO_ANSWER = (
     httpx2.ProxyError,
     httpx2.DecodingError,  # the answer broke off, or is not packed as it says
 )
-_LATER = "check the address and the network, then run the command again"
+ADDRESS = "the address (--endpoint, HF_ENDPOINT)"
+_LATER = f"check {ADDRESS} and the network, then run the command again"
 # huggingface_hub itself asks again without a pause, for ever, when the Hub says this to who creates a repo.
 _CONFLICT = "another conflicting operation is in progress"
 
@@ -36,14 +37,12 @@ def no_answer(method: str, url: httpx2.URL, error: Exception) -> HubUnreachable:
     if isinstance(untrusted, ssl.SSLCertVerificationError):
         return HubUnreachable(
             f"the certificate of {where} is not trusted: {untrusted.verify_message}",
-            "check --endpoint and this machine's clock; SSL_CERT_FILE names certificates to trust",
+            f"check {ADDRESS} and this machine's clock; SSL_CERT_FILE names certificates to trust",
         )
     if is_final(error):
-        return HubUnreachable(f"{where} does not speak TLS", "check whether --endpoint is http: or https:")
+        return HubUnreachable(f"{where} does not speak TLS", f"check {ADDRESS}: is it http: or https:?")
     if _within(error, socket.gaierror):
-        return HubUnreachable(
-            f"{where} cannot be reached: the name {url.host} is not known", f"check --endpoint; {_LATER}"
-        )
+        return HubUnreachable(f"{where} cannot be reached: the name {url.host} is not known", _LATER)
     if isinstance(error, httpx2.ProxyError):
         return HubUnreachable(f"the proxy does not lead to {where}", "check HTTPS_PROXY and NO_PROXY")
     if isinstance(error, httpx2.TimeoutException):

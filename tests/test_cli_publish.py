@@ -96,6 +96,9 @@ def test_to_a_hub_with_a_token(
     out, err = capsys.readouterr()
     assert out == f"{alice_hub.endpoint}/alice/cli-token\n"
     assert ALICE not in out + err
+    unseen = ["--endpoint", f"{alice_hub.endpoint}/", "--repo-id", "alice/unseen", "--dry-run"]
+    assert run(["publish", "--adapter", adapter_dir, *unseen]) == 0
+    assert "as seen without a token; alice/unseen may be there, and private" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

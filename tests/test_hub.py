@@ -14,7 +14,7 @@ from conftest import ALICE, BOB, READER, Broken
 from hubkit import errors
 from hubkit.hub import Hub, find_token
 from hubkit.hub_answers import redact
-from hubkit.hub_client import Patience
+from hubkit.hub_client import Patience, once
 from hubkit.localhub import Fault
 
 if TYPE_CHECKING:
@@ -199,10 +199,14 @@ def test_it_gives_up_after_its_attempts(
 
 
 def test_a_silent_server_is_given_up(broken: Broken, pauses: list[float]) -> None:
-    patience = Patience(answer_seconds=0.2, attempts=2, sleep=pauses.append)
+    told: list[str] = []
+    patience = Patience(answer_seconds=0.2, attempts=3, sleep=pauses.append, tell=once(told.append))
     broken.board.order(Fault("hang", "GET", "/api/models", times=9))
-    with pytest.raises(errors.HubUnreachable, match="no answer within the time limit"):
-        Hub(broken.endpoint, ALICE, patience=patience).repo(REPO)
+    hub = Hub(broken.endpoint, ALICE, patience=patience)
+    for _ in range(2):
+        with pytest.raises(errors.HubUnreachable, match="no answer within the time limit"):
+            hub.repo(REPO)
+    assert told == [f"no answer from {broken.endpoint} within 0.2 s; trying again, 2 of 3"]
 
 
 def test_retry_after_is_kept(broken: Broken, patience: Patience, pauses: list[float]) -> None:

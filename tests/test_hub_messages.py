@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.server
 import socket
 import ssl
@@ -270,8 +271,35 @@ def test_what_is_no_hub(name: str, body: bytes, portal: Callable[[bytes], str]) 
     try:
         CALLS[name](hub)
     except errors.HubError as error:
-        assert "no Hub" in error.message or "not that of a Hub" in error.message  # noqa: PT017
+        assert f"what answers at {hub.endpoint} is no Hub" in error.message  # noqa: PT017
         assert "login page" in str(error.hint)  # noqa: PT017
+
+
+def test_a_server_of_something_else_is_no_hub_and_is_named(tmp_path: Path) -> None:
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        where = f"http://127.0.0.1:{server.server_port}"
+        error = refused(lambda: Hub(where, ALICE, patience=PATIENCE).repo(REPO))
+        server.shutdown()
+    assert f"what answers at {where} is no Hub" in error.message
+    assert "HF_ENDPOINT" in str(error.hint)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """A server of files that writes no log."""
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_without_a_token_it_is_said_that_none_was_found(running: RunningHub) -> None:
+    hub = Hub(running.endpoint + "/", patience=PATIENCE)  # a slash more is no other address
+    HfApi(running.endpoint, ALICE).create_repo("alice/hidden", private=True)
+    assert hub.anonymous
+    assert hub.repo("alice/hidden") is None
+    assert "to be seen without a token" in refused(lambda: hub.files("alice/hidden", "main")).message
+    assert "asks for a token" in refused(lambda: hub.create_repo("alice/new", None)).message
 
 
 def test_a_commit_that_a_login_page_answers_is_looked_for(portal: Callable[[bytes], str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -250,9 +251,22 @@ def test_a_token_of_the_environment_means_the_hub(monkeypatch: pytest.MonkeyPatc
         assert target.local_hub is None
 
 
-def test_an_endpoint_means_that_one() -> None:
-    with open_target(PushOptions(endpoint="http://127.0.0.1:9"), never) as target:
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_an_endpoint_means_that_one(by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = PushOptions(endpoint="http://127.0.0.1:9/" if by == "option" else None)
+    if by == "environment":
+        monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9/")
+    with open_target(replace(options, dry_run=True), never) as target:
         assert target.hub.endpoint == "http://127.0.0.1:9"
+    with pytest.raises(errors.NotAuthorised, match="needs a token, and none"), open_target(options, never):
+        pass
+
+
+def test_the_hub_itself_as_endpoint_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_ENDPOINT", "https://huggingface.co/")
+    with open_target(PushOptions(dry_run=True), localhub.start) as target:
+        assert target.local_hub == Path("local-hub")
 
 
 def test_no_token_means_a_local_hub_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,13 @@ def push_options(flags: dict[str, Any], settings: Hub | None, quiet: bool) -> Pu
         common.hint(
             "A token given as --token shows in the list of processes; in HF_TOKEN it does not.", quiet
         )
-    return PushOptions(**said, watched=watched, progress=watched and not quiet, insist=common.hint)
+    return PushOptions(
+        **said,
+        watched=watched,
+        progress=watched and not quiet,
+        insist=common.hint,
+        tell=common.speaker(quiet),
+    )
 
 
 def report(outcome: Plan | Published | Reversal | Reverted | Forecast, as_json: bool, quiet: bool) -> None:

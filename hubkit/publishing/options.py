@@ -19,7 +19,7 @@ class PushOptions:
     found false is pushed too. `tag` and `collection` are for the commit and the repo once they are there;
     `delete` are patterns of files on the Hub that go; `include` of files here that are published too, and
     `allow` are ids of findings that may stay. `insist` says to the user what must be said even where
-    everything else is silent.
+    everything else is silent, `tell` that the Hub is slow to answer.
     """
 
     repo_id: str | None = None
@@ -42,6 +42,7 @@ class PushOptions:
     force: bool = False
     audit: bool = True
     insist: Callable[[str], None] | None = None
+    tell: Callable[[str], None] | None = None
 
     @property
     def choice(self) -> Choice:

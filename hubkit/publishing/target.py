@@ -20,7 +20,7 @@ from typing import Protocol
 
 from hubkit import hub_rules
 from hubkit.errors import HubError, MissingExtra, NotAuthorised, RepoMissing
-from hubkit.hub import Hub, find_token
+from hubkit.hub import Hub, find_token, named_endpoint
 from hubkit.publishing import after, jobs, remote_card, revisions, stopping
 from hubkit.publishing.options import PushOptions
 from hubkit.publishing.plan import check_visibility, full_repo_id
@@ -130,8 +130,8 @@ def program() -> str:
 
 @contextlib.contextmanager
 def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterator[Target]:
-    """Open the Hub that the options ask for: `--local-hub`, else the real one if there is a token or an
-    `--endpoint`, else the local Hub in ./local-hub, and then `line` says so."""
+    """Open the Hub that the options ask for: `--local-hub`, else the one at `--endpoint` or HF_ENDPOINT, else
+    the real one if there is a token, else the local Hub in ./local-hub, and then `line` says so."""
     options.check()
     if options.token is not None and not options.token.strip():
         raise NotAuthorised(
@@ -140,14 +140,21 @@ def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterato
         )
     if options.local_hub is not None and options.endpoint is not None:
         raise HubError("--local-hub and --endpoint name two Hubs", "leave one of them out")
-    fallback = options.local_hub is None and not (options.token or options.endpoint or find_token())
+    has_token = bool(options.token) or find_token()
+    fallback = options.local_hub is None and not (has_token or options.endpoint or named_endpoint())
     if (fallback or options.local_hub is not None) and options.repo_id:
         _check_local_id(options, asked_for=not fallback)  # before anything is made for it
     if options.local_hub is not None:
         with _local(options.local_hub, options, start_local_hub, None) as target:
             yield target
     elif not fallback:
-        target = Target(hub=Hub(options.endpoint, options.token, progress=options.progress))
+        hub = Hub(options.endpoint, options.token, progress=options.progress, tell=options.tell)
+        if not (has_token or options.dry_run):
+            raise NotAuthorised(
+                f"publishing to {hub.endpoint} needs a token, and none was found",
+                "log in: hf auth login; or give --token",
+            )
+        target = Target(hub=hub)
         with stopping.told(target.hub):
             yield target
     else:
@@ -176,7 +183,9 @@ def _local(directory: Path, options: PushOptions, start: StartLocalHub, line: st
             ) from None
         running = stack.enter_context(contextlib.closing(started))
         target = Target(
-            hub=Hub(running.endpoint, options.token or running.token, progress=options.progress),
+            hub=Hub(
+                running.endpoint, options.token or running.token, progress=options.progress, tell=options.tell
+            ),
             local_hub=directory,
             local_user=None if options.token else running.user,
             stays=not running.owned,
