@@ -228,9 +228,12 @@ def test_the_joined_card_is_audited(plain: Path, repo: str, hub: Hub) -> None:
     (lie,) = [one for one in made.findings if one.severity == "error"]
     line = edited.split("\n").index("- **Rank (r):** 3") + 1
     assert (lie.code, lie.line) == ("HK202", line)
-    with pytest.raises(errors.CardError, match="HK202"):
+    with pytest.raises(errors.CardError, match=rf"{repo} was edited on the Hub and is false .* HK202") as no:
         publish(hub, plain, repo)
+    assert "--force" in str(no.value.hint)
     assert "Two.\n" in there(hub, repo)
+    publish(hub, plain, repo, force=True)
+    assert "(r):** 3" not in there(hub, repo)
 
 
 def test_a_card_from_another_directory_is_not_overwritten(

@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fake_adapter
 import msgspec
@@ -19,6 +19,7 @@ from hubkit.hub import Hub
 from hubkit.publishing import PushOptions, Target, open_target, resolve_repo_id
 from hubkit.publishing.contents import collect, is_published
 from hubkit.publishing.plan import full_repo_id, plan
+from hubkit.publishing.planned import PlannedFile, title
 from hubkit.publishing.show import show_plan, size
 
 if TYPE_CHECKING:
@@ -374,3 +375,21 @@ def test_full_repo_id_asks_for_the_user_only_if_it_must() -> None:
 )
 def test_sizes(count: int, text: str) -> None:
     assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"adapter_model.safetensors": "added", "README.md": "added"}, "Add adapter and model card"),
+        ({"adapter_model.safetensors": "changed"}, "Update adapter and model card"),
+        ({"README.md": "changed", "adapter_config.json": "changed"}, "Update model card"),
+        ({"adapter_config.json": "changed", "hubkit.json": "changed"}, "Update adapter_config.json"),
+        ({"hubkit.json": "changed", "README.md": "unchanged"}, "Update hubkit.json"),
+        ({"extra/ok.csv": "added", "extra/more.csv": "added"}, "Add ok.csv, more.csv"),
+        ({"a.csv": "added", "b.csv": "changed"}, "Update a.csv, b.csv"),
+        ({f"extra/{'long' * 5}-{number}.csv": "added" for number in range(3)}, "Add 3 files"),
+        ({"old.csv": "removed"}, "Remove files that are no longer needed"),
+    ],
+)
+def test_the_title_tells_what_changes(changes: dict[str, Any], told: str) -> None:
+    assert title([PlannedFile(path=path, size=1, change=change) for path, change in changes.items()]) == told

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextlib
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hubkit.audit.findings import Finding
 from hubkit.card import text
 from hubkit.errors import CardError
 from hubkit.publishing.contents import CARD_NAME, Contents
@@ -27,13 +28,18 @@ class Audited:
     findings: tuple[PlannedFinding, ...] = ()
 
 
-def audit(directory: Path, contents: Contents) -> Audited:
-    """Audit the card that would be pushed. Raises HubkitError where it cannot be read."""
-    from hubkit.audit import rules, subject  # late: other commands need no rules
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Where edits in a card come from: the repo they were made at, and the contents without them."""
 
+    repo_id: str
+    without: Contents
+
+
+def audit(directory: Path, contents: Contents, merged: Merged | None = None) -> Audited:
+    """Audit the card that would be pushed. Raises HubkitError where it cannot be read."""
     shown = directory / CARD_NAME
-    with _as_pushed(directory, contents) as place:
-        found = rules.findings(subject.load(place / CARD_NAME, shown=str(shown)))
+    found = _findings(directory, contents)
     data = tuple(
         PlannedFinding(code=one.code, severity=one.severity, message=one.message, line=one.line)
         for one in found
@@ -44,14 +50,39 @@ def audit(directory: Path, contents: Contents) -> Audited:
     notes = (f"the audit finds {text.plural(warnings, 'warning')}: {see}",) if warnings else ()
     if not errors:
         return Audited(None, notes, data)
+    number = f"the audit finds {text.plural(len(errors), 'error')}"
+    if merged and (theirs := _new(errors, _findings(directory, merged.without))):
+        refusal = CardError(
+            f"the card of {merged.repo_id} was edited on the Hub and is false there:"
+            f" {theirs[0].code} {_told(theirs[0])}; {number}",
+            "correct it there and run the command again; --force replaces that card by the one here,"
+            " and the history keeps it; --no-audit publishes anyway",
+        )
+        return Audited(refusal, notes, data)
     first = errors[0]
     where = f"{shown}:{first.line}" if first.line else str(shown)
-    said = first.message.rstrip(".") + (f" ({first.says})" if first.says else "")
     refusal = CardError(
-        f"{where}: {first.code} {said}; the audit finds {text.plural(len(errors), 'error')}",
+        f"{where}: {first.code} {_told(first)}; {number}",
         f"{see} shows all; --no-audit publishes anyway",
     )
     return Audited(refusal, notes, data)
+
+
+def _findings(directory: Path, contents: Contents) -> list[Finding]:
+    from hubkit.audit import rules, subject  # late: other commands need no rules
+
+    with _as_pushed(directory, contents) as place:
+        return rules.findings(subject.load(place / CARD_NAME, shown=str(directory / CARD_NAME)))
+
+
+def _told(finding: Finding) -> str:
+    return finding.message.rstrip(".") + (f" ({finding.says})" if finding.says else "")
+
+
+def _new(errors: Sequence[Finding], before: Sequence[Finding]) -> list[Finding]:
+    """The errors that were not found before, wherever they stand."""
+    known = {(finding.code, finding.message, finding.says) for finding in before}
+    return [finding for finding in errors if (finding.code, finding.message, finding.says) not in known]
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import adapter, hub_rules, record
+from hubkit import hub_rules, record
 from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.files import changed_ns
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
@@ -29,11 +29,11 @@ from hubkit.publishing import (
     removing,
     revisions,
 )
-from hubkit.publishing.audited import Audited
+from hubkit.publishing.audited import Audited, Merged
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents
 from hubkit.publishing.draft import Draft, Overlay, overlay
 from hubkit.publishing.merging import Here, Settled, Since, There
-from hubkit.publishing.planned import Change, Plan, PlannedFile
+from hubkit.publishing.planned import Change, Plan, PlannedFile, title
 from hubkit.publishing.proposals import Proposal
 
 
@@ -116,7 +116,7 @@ def prepare(
     over = overlay(directory, draft)
     contents = checks.read(directory, over if over.files else None, asked.choice)
     place = _place(hub, repo_id, asked)
-    ours = contents.read(CARD_NAME)
+    ours, alone = contents.read(CARD_NAME), contents
     theirs = _their_card(place, contents)
     settled = _settled(place, Here(over, ours, draft, asked.force, asked.create_pr, since), theirs)
     settled = _beside_others(settled, place, theirs, asked, contents, since)
@@ -132,7 +132,8 @@ def prepare(
         hub, place.repo_id, place.head, place.files, contents.names, card, asked.delete
     )
     files += [_removed(path, place.files[path]) for path in gone]
-    found = audited.audit(directory, contents) if asked.audit else Audited()
+    merged = Merged(place.repo_id, alone) if settled.taken else None
+    found = audited.audit(directory, contents, merged) if asked.audit else Audited()
     diff = _card_diff(directory, place.asked_id, card, theirs, files)
     made = _plan(place, directory, files, settled.refusal or found.refusal, asked, diff)
     made = msgspec.structs.replace(
@@ -171,7 +172,7 @@ def _plan(
         create_pr=asked.create_pr,
         pull_request=proposal.url if proposal else None,
         onto=proposal.ref if proposal else None,
-        title=asked.commit_message or _title(files),
+        title=asked.commit_message or title(files),
         files=files,
         card_diff=card_diff,
         remote_only=sorted(set(place.files) - {file.path for file in files}),
@@ -303,15 +304,6 @@ def _visibility(repo: Repo | None, private: bool | None) -> str:
     if repo is None and private is None:
         return "public (the Hub's default)"
     return "private" if (repo.private if repo else private) else "public"
-
-
-def _title(files: list[PlannedFile]) -> str:
-    """The title of the commit when the user gave none: what happens to the weights, or to the card alone."""
-    weights = next(file.change for file in files if file.path == adapter.WEIGHTS_NAME)
-    if verb := {"added": "Add", "changed": "Update"}.get(weights):
-        return f"{verb} adapter and model card"
-    changes = {file.change for file in files} - {"unchanged"}
-    return "Remove files that are no longer needed" if changes == {"removed"} else "Update model card"
 
 
 def _card_diff(

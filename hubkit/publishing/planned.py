@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from hubkit import adapter, record
 from hubkit.audit.findings import Severity
 from hubkit.hub import LocalFile
+from hubkit.publishing.contents import CARD_NAME
 
+MOST_NAMED = 60  # characters of the names of files in a title
 Change = Literal["added", "changed", "unchanged", "removed"]
 
 
@@ -96,3 +100,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def target(self) -> str:
         """The revision that the commit goes to."""
         return self.onto or self.revision
+
+
+def title(files: Sequence[PlannedFile]) -> str:
+    """The title of the commit when the user gave none: what happens to the weights, the card, or else."""
+    changed = {file.path: file.change for file in files if file.change != "unchanged"}
+    if verb := {"added": "Add", "changed": "Update"}.get(changed.get(adapter.WEIGHTS_NAME, "")):
+        return f"{verb} adapter and model card"
+    if CARD_NAME in changed or not changed:
+        return "Update model card"
+    if set(changed.values()) == {"removed"}:
+        return "Remove files that are no longer needed"
+    told = {path: change for path, change in changed.items() if path != record.RECORD_NAME} or changed
+    verb = {"added": "Add", "removed": "Remove"}.get("".join(set(told.values())), "Update")
+    named = ", ".join(path.rpartition("/")[2] for path in told)
+    return f"{verb} {named}" if len(named) <= MOST_NAMED else f"{verb} {len(told)} files"
