@@ -265,3 +265,21 @@ def test_what_was_put_over_other_words_deletes_none_elsewhere(
         assert "A word of ours." in there(hub, repo)
     assert "A word of ours." in (plain / "README.md").read_text()
     assert "Of another." not in (plain / "README.md").read_text()
+
+
+def test_a_card_that_nobody_could_join_later_is_not_pushed(plain: Path, repo: str, hub: Hub) -> None:
+    (plain / "README.md").write_text(CARD + "A line.\n" * 130_000)
+    with pytest.raises(errors.CardError, match="too large for a card") as caught:
+        publish(hub, plain, repo, audit=False)
+    assert caught.value.message.startswith(f"{plain / 'README.md'} has 1,0")
+
+
+def test_a_figure_that_the_card_links_as_a_url_stays(plain: Path, repo: str, hub: Hub) -> None:
+    (plain / "figures").mkdir()
+    (plain / "figures" / "my loss.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (plain / "README.md").write_text(CARD + "\n![Loss](figures/my%20loss.png)\n")
+    publish(hub, plain, repo)
+    (plain / "figures" / "my loss.png").unlink()
+    done = publish(hub, plain, repo, audit=False)
+    assert done.removed == []
+    assert "figures/my loss.png" in hub.files(repo, head(hub, repo))

@@ -12,7 +12,7 @@ from hubkit import adapter, bounded_yaml, freshness, hub_rules, paths, record, t
 from hubkit.card import facts, regions, writing
 from hubkit.card.boilerplate import is_boilerplate
 from hubkit.errors import AdapterError, CardError, HubkitError
-from hubkit.publishing import leaks
+from hubkit.publishing import leaks, remote_card
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents, collect
 from hubkit.publishing.draft import Draft, Overlay
 
@@ -69,8 +69,11 @@ def _check_measures(directory: Path) -> None:
 def _check_card(directory: Path, contents: Contents) -> str:
     """The card's text, which is somebody's and not a form that nobody filled in."""
     path = directory / CARD_NAME
+    size = len(content := contents.read(CARD_NAME))
+    if size > remote_card.LARGEST:  # no later push could read it on the Hub, and join it
+        raise CardError(f"{path} has {size:,} bytes, which is too large for a card", "is it the right file?")
     try:
-        card = contents.read(CARD_NAME).decode("utf-8")
+        card = content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CardError(f"{path} is not UTF-8 text", "save it as UTF-8") from error
     if is_boilerplate(card):

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from hubkit import files, hub_rules, record
 from hubkit.errors import AdapterError
@@ -118,7 +119,7 @@ def _only_linked(contents: Contents, named: set[str]) -> Contents:
     unlinked = {
         file.path
         for file in contents.files
-        if file.path.startswith(f"{FIGURES}/") and file.path.encode() not in card and file.path not in named
+        if file.path.startswith(f"{FIGURES}/") and not names(card, file.path) and file.path not in named
     }
     kept = tuple(file for file in contents.files if file.path not in unlinked)
     return replace(contents, files=kept, left_out=(*contents.left_out, *sorted(unlinked)))
@@ -169,3 +170,8 @@ def _digests(file: BinaryIO, size: int) -> tuple[str, str]:
         sha256.update(chunk)
         blob.update(chunk)
     return sha256.hexdigest(), blob.hexdigest()
+
+
+def names(card: bytes, path: str) -> bool:
+    """Whether a card names a file, as it is called or as a URL has it."""
+    return path.encode() in card or quote(path).encode() in card

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from hubkit import adapter
 from hubkit.hub import Hub, RemoteFile
 from hubkit.publishing import traces
-from hubkit.publishing.contents import CARD_NAME, FIGURES
+from hubkit.publishing.contents import CARD_NAME, FIGURES, names
 
 OTHER_WEIGHTS = "adapter_model.bin"  # of the format that was used before safetensors
 NEVER = (".gitattributes", CARD_NAME, adapter.WEIGHTS_NAME)
@@ -48,7 +48,7 @@ def _is_stale(path: str, pushed: Collection[str], card: bytes) -> bool:
     if path == OTHER_WEIGHTS:
         return adapter.WEIGHTS_NAME in pushed
     is_figure = fnmatchcase(path, f"{FIGURES}/*.png") and path.count("/") == 1
-    return is_figure and path.encode() not in card
+    return is_figure and not names(card, path)
 
 
 def _of_hubkit(hub: Hub, repo_id: str, head: str, paths: list[str]) -> set[str]:
