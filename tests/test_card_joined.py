@@ -100,6 +100,10 @@ def test_the_same_line_changed_twice_is_a_clash_with_its_place() -> None:
     ours, theirs = edited(BASE, "Second.", "Here."), edited(BASE, "Second.", "There.")
     line = ours[: ours.index("Here.")].count("\n") + 1
     assert join(BASE, ours, theirs).clashes == [Clash("lines under 'Notes'", line)]
+    both = BASE + "\n## Merged\n\nSame.\n\n"
+    (clash,) = join(BASE, both + "Here.\n", both + "There.\n").clashes
+    line = (both + "Here.\n").count("\n")
+    assert (clash, clash.here, clash.there) == (Clash("lines under 'Merged'", line), "Here.", "There.")
     assert join(BASE, ours.replace("mit", "gpl"), theirs.replace("mit", "bsd")).clashes[0] == Clash("license")
 
 

@@ -97,7 +97,12 @@ def test_the_same_words_changed_in_two_places_stop_the_push(plain: Path, repo: s
     before = {path: path.read_bytes() for path in plain.iterdir() if path.is_file()}
     with pytest.raises(errors.CardError, match="was changed on the Hub and here, each in its") as caught:
         publish(hub, plain, repo)
-    assert caught.value.message.endswith("lines under 'Our small adapter' (README.md, line 14)")
+    assert caught.value.message.endswith(
+        "lines under 'Our small adapter'"
+        " (README.md, line 14: '# Our small adapter' here, '# My small adapter' there)"
+    )
+    assert caught.value.hint is not None
+    assert "--dry-run shows" in caught.value.hint
     assert "--force" in str(caught.value.hint)
     assert "--create-pr" in str(caught.value.hint)
     assert card_on_hub(hub, repo) == edited
@@ -149,7 +154,7 @@ def test_a_card_written_by_hand_and_pushed_by_hubkit_is_replaced(plain: Path, re
     assert card_on_hub(hub, repo).endswith(b"More.\n")
     edit_on_hub(hub, repo, EDITED)
     (plain / "README.md").write_text(fake_adapter.CARD + "\nAnd more.\n")
-    with pytest.raises(errors.CardError, match="changed on the Hub and here"):
+    with pytest.raises(errors.CardError, match="another card in the place of"):
         publish(hub, plain, repo)
 
 

@@ -158,8 +158,16 @@ def test_another_card_in_its_place_is_no_edit(carded: Path, repo: str, hub: Hub)
     with pytest.raises(errors.CardError, match="another card"):
         publish(hub, carded, repo)
     assert (carded / "README.md").read_text(encoding="utf-8") == before
-    publish(hub, carded, repo, force=True)
+    _, said = publish(hub, carded, repo, force=True)
     assert there(hub, repo) == before
+    assert said[0].startswith(
+        "Note: replaces the card that somebody put there instead of the published one; "
+    )
+    HfApi(hub.endpoint, ALICE).delete_file("README.md", repo)
+    assert (
+        f"README.md of {repo} was deleted on the Hub, and is put there again"
+        in planned(hub, carded, repo).notes
+    )
 
 
 def test_hubkits_card_keeps_what_was_edited_on_the_hub(carded: Path, repo: str, hub: Hub) -> None:
@@ -232,8 +240,11 @@ def test_the_joined_card_is_audited(plain: Path, repo: str, hub: Hub) -> None:
         publish(hub, plain, repo)
     assert "--force" in str(no.value.hint)
     assert "Two.\n" in there(hub, repo)
-    publish(hub, plain, repo, force=True)
-    assert "(r):** 3" not in there(hub, repo)
+    forced = planned(hub, plain, repo, force=True)
+    assert forced.refused is None
+    assert forced.notes[0].startswith(
+        "replaces what was edited on the Hub: lines under 'LoRA configuration'; "
+    )
 
 
 def test_a_card_from_another_directory_is_not_overwritten(
@@ -242,8 +253,9 @@ def test_a_card_from_another_directory_is_not_overwritten(
     """Two directories of one adapter: what the one published, the other has never seen."""
     other = fake_adapter.write(tmp_path / "other", card=fake_adapter.CARD + NOTES + "\nOf another.\n")
     publish(hub, other, repo)
-    with pytest.raises(errors.CardError, match="would be lost"):
+    with pytest.raises(errors.CardError, match="not published from this directory") as no:
         publish(hub, plain, repo)
+    assert str(no.value.hint).startswith("check --repo-id; ")
     assert "Of another." in there(hub, repo)
 
 

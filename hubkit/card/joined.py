@@ -29,6 +29,8 @@ class Clash:
 
     what: str
     line: int | None = None
+    here: str = field(default="", compare=False)  # the first line that differs
+    there: str = field(default="", compare=False)
 
 
 @dataclass(slots=True)
@@ -110,8 +112,7 @@ def _join_bodies(made: Joined, base: _Body, ours: _Body, theirs: _Body, first_li
     names: set[str] = set()
     for stretch in found:
         if stretch.side == "conflict":
-            what = _what(stretch.ours, stretch.theirs) or _lines_under(ours.heading(stretch.at))
-            made.clashes.append(Clash(what, first_line + ours.line(stretch.at)))
+            made.clashes.append(_clash(stretch, ours, first_line))
         elif stretch.side == "theirs":
             made.taken += _taken(stretch, theirs)
         for item in stretch.merged:
@@ -129,6 +130,23 @@ def _join_bodies(made: Joined, base: _Body, ours: _Body, theirs: _Body, first_li
     if ours.end and CARD_END not in [item for stretch in found for item in stretch.merged]:
         merged.append(ours.end.raw)
     return _ended(merged)
+
+
+def _clash(stretch: three_way.Stretch[Item], ours: _Body, first_line: int) -> Clash:
+    """Where two sides went different ways: what both added in the same way before that is none of it."""
+    mine, other = list(stretch.ours), list(stretch.theirs)
+    same = 0
+    while same < min(len(mine), len(other)) and mine[same] == other[same]:
+        same += 1
+    mine, other = mine[same:], other[same:]
+    blank = next((at for at, item in enumerate(mine) if not (isinstance(item, str) and not item.strip())), 0)
+    at = stretch.at + same + blank
+    what = _what(mine, other) or _lines_under(ours.heading(at))
+    return Clash(what, first_line + ours.line(at), _first_line(mine), _first_line(other))
+
+
+def _first_line(items: Sequence[Item]) -> str:
+    return next((item.strip() for item in items if isinstance(item, str) and item.strip()), "")
 
 
 def _edited(base: _Body, side: _Body) -> set[str]:

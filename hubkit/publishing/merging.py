@@ -6,6 +6,7 @@ user decides. The joined card is written to the directory before it is pushed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -18,6 +19,8 @@ from hubkit.hub import Hub, RemoteFile
 from hubkit.publishing import remote_card, replaced
 from hubkit.publishing.contents import CARD_NAME
 from hubkit.publishing.draft import Draft, Overlay
+
+MOST_TOLD = 40  # characters of a line in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def settle(there: There, here: Here) -> Settled:
     if there.card == here.card:
         return Settled(here.overlay)
     if here.force and here.since is None:
-        return _beside(here)
+        return replace(_beside(here), notes=_replacing(there, here))
     if there.card is None and here.since:
         raise _moved(there, [])
     if there.card is None or remote_card.is_blank(there.card):
@@ -115,6 +118,33 @@ def _refused(there: There, here: Here) -> Settled:
 def _beside(here: Here) -> Settled:
     """The card here as it is, proposed or put by force: neither is to have seen the one there."""
     return Settled(here.overlay, accounts=False)
+
+
+def taken_out(there: There, here: Here) -> tuple[str, ...]:
+    """A word where there is no card any more at a repo to which the one here was published."""
+    pushed = here.overlay.record.pushed
+    found = remote_card.ancestor(there.hub, there.repo_id, there.commit, None, pushed) if pushed else None
+    if found is None or CARD_NAME not in there.hub.files(there.repo_id, found.commit):
+        return ()
+    return (f"{CARD_NAME} of {there.repo_id} was deleted on the Hub, and is put there again",)
+
+
+def _replacing(there: There, here: Here) -> tuple[str, ...]:
+    """What a forced push puts its card in the place of, where somebody else wrote there."""
+    kept = f"; the history keeps it (commit {there.commit[:12]})"
+    base = _base(there, here) if there.card is not None else None
+    if base is not None and base == there.card:
+        return ()
+    if base is None or there.card is None:
+        no = remote_card.refusal(there.hub, there.repo_id, there.commit, there.files, there.card)
+        return (
+            (f"replaces the card of {there.repo_id}, which this directory does not have{kept}",) if no else ()
+        )
+    with contextlib.suppress(UnicodeDecodeError, CardError):
+        was, theirs = base.decode("utf-8"), there.card.decode("utf-8")
+        if not replaced.is_another(was, theirs) and (edits := join(was, was, theirs).taken):
+            return (f"replaces what was edited on the Hub: {', '.join(edits)}{kept}",)
+    return (f"replaces the card that somebody put there instead of the published one{kept}",)
 
 
 def _joined(there: There, here: Here, base: bytes) -> Settled:
@@ -182,16 +212,27 @@ def _gave_way(key: str, joined: str, overlay: Overlay) -> bool:
 def _clashing(there: There, clashes: list[Clash]) -> CardError:
     return CardError(
         f"the card of {there.repo_id} was changed on the Hub and here, each in its own way: {_told(clashes)}",
-        f"{remote_card.WAYS_OUT}; or write there what the Hub has, and run the command again",
+        f"{remote_card.WAYS_OUT}; or write there what the Hub has, and run the command again;"
+        " --dry-run shows the whole difference",
     )
 
 
 def _told(clashes: list[Clash]) -> str:
-    places = [
-        clash.what + (f" ({CARD_NAME}, line {clash.line})" if clash.line else "") for clash in clashes[:3]
-    ]
+    places = [clash.what + _place(clash) for clash in clashes[:3]]
     more = len(clashes) - len(places)
     return ", ".join(places) + (f" and {text.plural(more, 'place')} more" if more else "")
+
+
+def _place(clash: Clash) -> str:
+    if not clash.line:
+        return ""
+    both = f": {_short(clash.here)} here, {_short(clash.there)} there" if clash.here or clash.there else ""
+    return f" ({CARD_NAME}, line {clash.line}{both})"
+
+
+def _short(line: str) -> str:
+    """A line of somebody's card, fit to be told in one of ours."""
+    return repr(line if len(line) <= MOST_TOLD else line[: MOST_TOLD - 3] + "...") if line else "none"
 
 
 def _moved(there: There, clashes: list[Clash]) -> HeadMoved:

@@ -241,9 +241,16 @@ def _their_card(place: _Place, contents: Contents) -> bytes | None:
 
 
 def _settled(place: _Place, here: Here, theirs: bytes | None) -> Settled:
-    if place.head is None or CARD_NAME not in place.files:
+    if place.head is None:
         return Settled(here.overlay)
-    return merging.settle(There(place.hub, place.repo_id, place.head, place.files, theirs), here)
+    if CARD_NAME not in place.files:
+        return Settled(here.overlay, notes=merging.taken_out(_there(place, theirs), here))
+    return merging.settle(_there(place, theirs), here)
+
+
+def _there(place: _Place, theirs: bytes | None) -> There:
+    assert place.head is not None
+    return There(place.hub, place.repo_id, place.head, place.files, theirs)
 
 
 def _beside_others(
@@ -255,13 +262,18 @@ def _beside_others(
     since: Since | None,
 ) -> Settled:
     """The same, refused where a push would lose what others changed beside the card."""
-    if place.head is None or settled.refusal or asked.force or since:
+    if place.head is None or settled.refusal or since:
         return settled
-    there = There(place.hub, place.repo_id, place.head, place.files, theirs)
+    there = _there(place, theirs)
     files = [planned(file, place.files.get(file.path)) for file in contents.files]
     lost = others.changed(there, files, contents, settled.overlay.record.pushed)
     if not lost:
         return settled
+    if asked.force:
+        note = (
+            f"replaces {', '.join(lost)}, changed on the Hub; the history keeps it (commit {place.head[:12]})"
+        )
+        return replace(settled, notes=(*settled.notes, note))
     if not asked.create_pr:
         return replace(settled, refusal=others.refusal(place.repo_id, lost))
     note = f"{', '.join(lost)} of {place.repo_id} changed there since; whoever merges this replaces that"

@@ -111,9 +111,20 @@ def refusal(
         is_blank(card) or (_is_hubkits(card) and not _was_cut(hub, repo_id, commit, remote, card))
     ):
         return None
+    if card is not None and _was_published(hub, repo_id, commit, card):
+        return CardError(
+            f"{repo_id} holds a card that was not published from this directory, and it would be lost",
+            f"check --repo-id; if it is right, {WAYS_OUT}",
+        )
     edited = card is not None and b"<!-- hubkit:card " in card
     why = "was edited there" if edited else "was written or edited there"
     return CardError(f"the card of {repo_id} on the Hub {why}, and would be lost", WAYS_OUT)
+
+
+def _was_published(hub: Hub, repo_id: str, commit: str, card: bytes) -> bool:
+    """Whether a commit of hubkit's brought this very card."""
+    now = digest(card)
+    return any(traces.card(message) == now for message in hub.messages(repo_id, commit).values())
 
 
 def refusal_for_good(
