@@ -154,7 +154,7 @@ def test_files_commits_and_pull_requests(hub):
     assert "Add &lt;the&gt; card" in page
     assert "Add the weights" in page
     assert 'href="/local/adapter/resolve/main/adapter_model.safetensors?download=true"' in page
-    assert ">LFS<" in page
+    assert ">large file<" in page
     assert "notes.md" in get(hub, "/local/adapter/tree/main/docs")[2]
     assert (
         '<td class="mono">8 × 100</td>' in get(hub, "/local/adapter/blob/main/adapter_model.safetensors")[2]
@@ -168,6 +168,15 @@ def test_files_commits_and_pull_requests(hub):
     _, _, page = get(hub, commit)
     assert "All of it" in page
     assert '<span class="a">+---</span>' in page
+    oid = commit[-40:]
+    for short in (oid[:7], oid[:12].upper()):
+        assert get(hub, f"/local/adapter/commit/{short}")[2] == page
+        assert (
+            f"/local/adapter/resolve/{oid}/README.md" in get(hub, f"/local/adapter/blob/{short}/README.md")[2]
+        )
+        assert get(hub, f"/local/adapter/compare/{short}...main")[0] == 200
+    assert get(hub, f"/local/adapter/commit/{oid[:6]}")[0] == 404
+    assert get(hub, f"/api/models/local/adapter/revision/{oid[:12]}")[0] == 404  # as the Hub, whole ids only
     _, _, page = get(hub, "/local/adapter/discussions/1")
     assert '<span class="a">+# The new card</span>' in page
     assert '<span class="d">-# The card</span>' in page
@@ -191,7 +200,7 @@ def test_what_is_not_there_is_a_page_too(hub, path):
     status, headers, page = get(hub, path)
     assert status == 404
     assert headers["Content-Type"].startswith("text/html")
-    assert "Traceback" not in page
+    assert not re.search("Traceback|Error 404|Invalid rev|Entry not", page)
 
 
 def test_a_private_repo_shows_after_signing_in(hub):

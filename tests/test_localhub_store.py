@@ -136,6 +136,20 @@ def test_revisions_that_are_not_there(store, revision):
         repo.resolve(revision)
 
 
+def test_the_beginning_of_an_id_means_the_one_commit_that_begins_so(store):
+    repo = store.create("user/name", private=False, author="user")
+    oid = add(repo, "a", b"1")
+    assert repo.expand(oid[:7]) == oid
+    assert repo.expand(oid[:6]) == oid[:6]
+    other = oid[:9] + ("1" if oid[9] == "0" else "0") * 31
+    (repo.folder / "commits" / other).touch()
+    assert repo.expand(oid[:12]) == oid
+    with pytest.raises(NotThere, match="More than one"):
+        repo.expand(oid[:9])
+    repo.write_ref(oid[:9], oid)  # a branch of that name comes first
+    assert repo.expand(oid[:9]) == oid[:9]
+
+
 @pytest.mark.parametrize("repo_id", ["name", "../x", "a/../b", "a/b/c", "a/.b", ""])
 def test_ids_that_are_none(store, repo_id):
     with pytest.raises(Refused):

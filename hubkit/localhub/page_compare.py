@@ -32,7 +32,7 @@ def choose(call: Call) -> Response:
     repo = call.repo()
     before, after = call.query("from"), call.query("to")
     for revision in (before, after):
-        repo.resolve(revision)
+        repo.resolve(repo.expand(revision))
     return RedirectResponse(compare_address(repo.id, before, after, call.query("view")), 303)
 
 
@@ -43,6 +43,7 @@ def compare(call: Call) -> Response:
     before, dots, after = call.param("range").partition("...")
     if not dots:
         raise NotThere("revision", "Name two revisions to compare, as in main...refs/pr/1")
+    before, after = repo.expand(before), repo.expand(after)
     old, new = repo.resolve(before), repo.resolve(after)
     changes = changes_between(repo.tree(old), repo.tree(new))
     as_cards = call.query("view") == "card"

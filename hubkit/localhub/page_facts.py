@@ -116,7 +116,7 @@ def adapter_facts(repo: Repo, tree: Tree, method: str) -> tuple[list[tuple[str, 
     config = read_json(repo, tree, "adapter_config.json")
     if not config:
         return [], ""
-    shown = [("Task", "task_type"), ("Rank", "r"), ("Alpha", "lora_alpha")]
+    shown = [("Task type", "task_type"), ("Rank", "r"), ("Alpha", "lora_alpha")]
     shown += [("Dropout", "lora_dropout"), ("Targets", "target_modules")]
     facts = [("Method", method_text(method))] if method else []
     for name, key in shown:
@@ -241,7 +241,7 @@ def diff_blocks(repo: Repo, changes: Changes) -> list[dict[str, Any]]:
     for path, (before, after) in changes.items():
         note = "added" if before is None else "deleted" if after is None else "changed"
         if after and after.sha256:
-            note += f" · LFS · {size_text(after.size)}"
+            note += f" · large file · {size_text(after.size)}"
         lines = []
         for number, text in enumerate(file_diff(repo, path, before, after)[:LINES_MAX]):
             kind = "h" if text.startswith("@@") else {"+": "a", "-": "d"}.get(text[:1], "")

@@ -118,7 +118,7 @@ def commit(call: Call) -> Response:
     """What a commit changed."""
     repo = call.repo()
     call.check_content(repo)
-    oid = call.oid(repo)
+    _, oid = revision_of(call, repo)
     found = repo.commit(oid)
     before = repo.tree(found.parent) if found.parent else {}
     blocks = facts.diff_blocks(repo, changes_between(before, repo.tree(oid)))

@@ -32,6 +32,18 @@ HEADERS = {
 }
 
 
+_TITLES = {
+    "RepoNotFound": "This repo is not here",
+    "GatedRepo": "This model is gated",
+    "RevisionNotFound": "There is no such revision",
+    "EntryNotFound": "Not in this revision",
+}
+_TEXTS = {  # of what the API says in the Hub's own words
+    "Entry not found": "This revision has no such file.",
+    "Invalid rev id": "This repo has no branch, tag, pull request or commit of this name.",
+}
+
+
 def _shown(value: Any) -> Any:
     """What a template writes: names, titles and paths are strangers' text too."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -66,13 +78,15 @@ def page(function: Callable[[Call], Response]) -> Callable[[Call], Response]:
         except Exception as error:
             refusal = as_refusal(error)
             hidden, gated = refusal.code == "RepoNotFound", refusal.code == "GatedRepo"
-            title = "This repo is not here" if hidden else f"Error {refusal.status}"
-            title = "This model is gated" if gated else title
+            title = _TITLES.get(
+                refusal.code or "",
+                "This page is not here" if refusal.status == 404 else f"Error {refusal.status}",
+            )
             text = (
                 "It does not exist, or it is private and you are not signed in. Sign in here, or by the link"
                 " “Sign in” above, with a token of this Hub: the file “token” of its directory has one."
                 if hidden
-                else refusal.message
+                else _TEXTS.get(refusal.message.partition(":")[0], refusal.message)
             )
             return html(
                 call,
@@ -94,19 +108,14 @@ def repo_page(
     owner, name = repo.id.split("/")
     talk = repo.discussions()
     tabs = [
-        ("card", "Model card", f"/{repo.id}", None),
-        ("files", "Files and versions", facts.address(repo.id, "tree", revision), None),
-        (
-            "history",
-            "Commits",
-            facts.address(repo.id, "commits", revision),
-            length(repo, oid),
-        ),
-        ("talk", "Community", f"/{repo.id}/discussions", len(talk) or None),
+        ("card", "Model card", "", f"/{repo.id}", None),
+        ("files", "Files", "and versions", facts.address(repo.id, "tree", revision), None),
+        ("history", "Commits", "", facts.address(repo.id, "commits", revision), length(repo, oid)),
+        ("talk", "Community", "", f"/{repo.id}/discussions", len(talk) or None),
     ]
     shown = [
-        {"icon": icon, "text": text, "href": href, "count": count, "on": icon == tab}
-        for icon, text, href, count in tabs
+        {"icon": icon, "text": text, "more": more, "href": href, "count": count, "on": icon == tab}
+        for icon, text, more, href, count in tabs
     ]
     header: dict[str, Any] = {
         "repo": repo,
@@ -119,6 +128,9 @@ def repo_page(
 
 
 def revision_of(call: Call, repo: Repo) -> tuple[str, str]:
-    """The revision of the address, the default branch without one, and its commit."""
-    revision = call.param("rev") or DEFAULT_BRANCH
+    """The revision of the address, the default branch without one, and its commit.
+
+    A commit may be given by the beginning of its id.
+    """
+    revision = repo.expand(call.param("rev") or DEFAULT_BRANCH)
     return revision, repo.resolve(revision)

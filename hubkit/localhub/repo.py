@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from hubkit.hub_rules import COMMIT_OID_PATTERN, DEFAULT_BRANCH, is_ref_name, is
 from hubkit.localhub.objects import File, Objects, canonical_json, write_atomically, write_json
 
 Tree = dict[str, File]
+BEGINNING = re.compile(r"[0-9A-Fa-f]{7,40}")  # of a commit's id, long enough to be meant as one
 _FACTS = {"private", "created", "gated", "key"}
 
 
@@ -163,6 +165,23 @@ class Repo:
         if COMMIT_OID_PATTERN.fullmatch(name) and (self.folder / "commits" / name).exists():
             return name
         raise NotThere("revision", f"Invalid rev id: {revision}")
+
+    def expand(self, revision: str) -> str:
+        """The same revision, but the whole id where it is the beginning of just one commit's.
+
+        For pages alone: the API of the Hub takes whole ids only.
+        https://huggingface.co/docs/huggingface_hub/guides/download#from-specific-version
+        """
+        if (
+            not BEGINNING.fullmatch(revision)
+            or self.read_ref(revision)
+            or self.read_ref(f"refs/tags/{revision}")
+        ):
+            return revision
+        found = [path.name for path in (self.folder / "commits").glob(f"{revision.lower()}*")]
+        if len(found) > 1:
+            raise NotThere("revision", f"More than one commit begins with {revision}: give more digits")
+        return found[0] if found else revision
 
     # --- commits
 
