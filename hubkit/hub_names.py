@@ -1,10 +1,10 @@
-"""Names on the Hub: ids that moved below an owner, and licenses by the words that cards use for them."""
+"""Names on the Hub: ids that moved below an owner, ids that are none, licenses by the words of cards."""
 
 from __future__ import annotations
 
 import re
 
-from hubkit.hub_rules import LICENSES
+from hubkit.hub_rules import LICENSES, REPO_NAME_MAX, is_repo_id
 
 # Models and datasets that once had no owner on the Hub, and where they are now. The old ids redirect.
 MODELS = {
@@ -119,3 +119,27 @@ def licenses_said(text: str) -> set[str]:
             found.add(f"{license}.{version}" if version else license)
             low = low[: match.start()] + " " * len(match[0]) + low[match.end() :]
     return {"agpl-3.0" if "agpl" in text.lower() and name == "gpl-3.0" else name for name in found}
+
+
+def why_no_repo_id(text: str) -> tuple[str, str]:
+    """What is wrong with what is no repo id, and what to give in its place."""
+    as_address = re.match(r"https?://[^/]+/(?:models/)?([^/?#]+/[^/?#]+)", text.strip())
+    if as_address and is_repo_id(as_address[1]):
+        return f"{text!r} is an address, and no repo id", f"give --repo-id {as_address[1]}"
+    wrong, parts = "", text.split("/")
+    if len(parts) > 2:
+        wrong = "it has more than one /"
+    elif not all(parts):
+        wrong = "user or name is empty"
+    elif found := re.search(r"[^A-Za-z0-9_.\-/]", text):
+        wrong = f"{found[0]!r} is no letter, digit, - _ or ."
+    elif found := re.search(r"--|\.\.", text):
+        wrong = f"it may not have {found[0]} in it"
+    elif text.endswith(".git"):
+        wrong = "it may not end with .git"
+    elif long := [part for part in parts if len(part) > REPO_NAME_MAX]:
+        wrong = f"{long[0][:20]}... has {len(long[0])} characters, and {REPO_NAME_MAX} are allowed"
+    elif any(part[0] in "-." or part[-1] in "-." for part in parts):
+        wrong = "no part may begin or end with - or ."
+    shown = text if len(text) <= 130 else f"{text[:130]}..."
+    return f"{shown!r} is not a repo id{': ' if wrong else ''}{wrong}", "give --repo-id as user/name"

@@ -7,7 +7,9 @@ afterwards. Examples from documentation are left out. A finding never holds the 
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import math
 import re
 from collections import Counter
@@ -40,15 +42,24 @@ Judge = Callable[[bytes, "re.Match[bytes]"], bool]
 
 
 def hits(text: bytes) -> Iterator[Hit]:
-    """Everything in these bytes that looks like a secret."""
+    """Everything in these bytes that looks like a secret; what has a shape is told by that alone."""
+    known: list[tuple[int, int]] = []
     for kind, pattern, judge in _SHAPES:
         for match in pattern.finditer(text):
             if judge(text, match) and not is_example(match[0]):
+                known.append(match.span())
                 yield Hit(kind, match.start(), match[0])
+    known.sort()
+    starts = [start for start, _ in known]
+    reach = list(itertools.accumulate((end for _, end in known), max))
     lowered = text.lower()
     for kind, pattern, judge in _ASSIGNED:
         for match in pattern.finditer(lowered):
-            value = text[match.start(1) : match.end(1)]
+            start, end = match.span(1)
+            value = text[start:end]
+            before = bisect.bisect_left(starts, end)
+            if before and reach[before - 1] > start:
+                continue
             if not is_example(value) and judge(text, match):
                 yield Hit(kind, match.start(1), value)
 

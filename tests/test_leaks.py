@@ -157,12 +157,19 @@ def test_the_settings_list_what_is_let_through_and_added(plain: Path) -> None:
     assert options.choice == Choice(("a", "b"), ("0123abcd",))
 
 
-def test_paths_are_named_after_secrets_and_let_through_likewise(plain: Path) -> None:
+def test_secrets_and_paths_are_told_at_once_and_let_through_likewise(plain: Path) -> None:
     (plain / "vocab.txt").write_text("/home/ada/x\n")
+    (plain / "tokenizer_config.json").write_text(f'{{"hf_token": "{TOKEN.decode()}"}}')
     with pytest.raises(errors.HubkitError, match=r"paths of this machine: vocab\.txt:1") as caught:
-        checks.read(plain)
-    (found,) = re.findall(r"--allow ([0-9a-f]{8})", str(caught.value))
-    assert "vocab.txt" in checks.read(plain, choice=Choice(allow=(found,))).names
+        checks.read(plain, choice=Choice(allow=("nonsense",)))
+    said = str(caught.value)
+    assert "holds what looks like a secret: tokenizer_config.json:1 (Hugging Face token)" in said
+    assert "--allow nonsense lets nothing through" in said
+    found = re.findall(r"--allow ([0-9a-f]{8})", said)
+    assert len(found) == 2  # one for the token, whatever it is assigned to
+    contents = checks.read(plain, choice=Choice(allow=(*found, "nonsense")))
+    assert "vocab.txt" in contents.names
+    assert contents.notes == ("--allow nonsense lets nothing through: nothing was found by that id",)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
@@ -235,6 +242,12 @@ def test_what_the_author_names_is_published(plain: Path) -> None:
     left = collect(plain, include=["notes.md"]).left_out
     assert "notes.md" not in left
     assert "data/" in left
+    with pytest.raises(errors.AdapterError, match=r"--include data is a directory.*--include 'data/\*'"):
+        names(plain, "data")
+    (plain / "data/optimizer.pt").write_text("x")
+    assert collect(plain, include=["data/*"]).notes == (
+        "named by --include, and never published: data/optimizer.pt (it is the state of a training)",
+    )
     with pytest.raises(errors.AdapterError, match=r"--include nothing\*\.md names no file in "):
         names(plain, "nothing*.md")
 

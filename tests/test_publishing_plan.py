@@ -87,7 +87,7 @@ def test_does_not_belong(name: str) -> None:
     ("private", "watched", "asked", "said"),
     [
         (None, False, True, "private"),
-        (None, True, None, "public (the Hub's default)"),
+        (None, True, None, "public by default"),
         (False, False, False, "public"),
         (True, True, True, "private"),
     ],
@@ -119,10 +119,24 @@ def test_a_bare_name_gets_the_users(adapter_dir: Path, hub: Hub) -> None:
     assert plan(adapter_dir, "plan-bare", hub).repo_id == "alice/plan-bare"
 
 
-@pytest.mark.parametrize("repo_id", ["a/b/c", "alice/", "alice/two words", "alice/x--y", "", "alice/-x"])
-def test_what_is_no_repo_id(repo_id: str, adapter_dir: Path, hub: Hub) -> None:
-    with pytest.raises(errors.HubError, match="not a repo id"):
+@pytest.mark.parametrize(
+    ("repo_id", "why"),
+    [
+        ("a/b/c", "more than one /"),
+        ("alice/", "user or name is empty"),
+        ("", "user or name is empty"),
+        ("alice/two words", "' ' is no letter, digit"),
+        ("alice/x--y", "may not have -- in it"),
+        ("alice/x.git", "may not end with .git"),
+        ("alice/" + "x" * 120, "has 120 characters, and 96 are allowed"),
+        ("alice/-x", "may begin or end with - or ."),
+        ("https://huggingface.co/alice/x/tree/main", "give --repo-id alice/x"),
+    ],
+)
+def test_what_is_no_repo_id(repo_id: str, why: str, adapter_dir: Path, hub: Hub) -> None:
+    with pytest.raises(errors.HubError, match="repo id") as caught:
         plan(adapter_dir, repo_id, hub)
+    assert why in str(caught.value)
 
 
 def test_no_card(tmp_path: Path, hub: Hub) -> None:

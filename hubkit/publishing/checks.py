@@ -6,6 +6,7 @@ Each refusal names the command, or the line, that mends it.
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from hubkit import adapter, bounded_yaml, freshness, hub_rules, paths, record, tensor_file
@@ -36,8 +37,8 @@ def read(directory: Path, draft: Draft | Overlay | None = None, choice: Choice |
     if draft is None:
         _check_up_to_date(directory, card)
     _check_names(directory, contents)
-    _check_leaks(directory, contents, choice.allow)
-    return contents
+    idle = _check_leaks(directory, contents, choice.allow)
+    return replace(contents, notes=(*contents.notes, *idle))
 
 
 def mend(directory: Path) -> str:
@@ -119,9 +120,12 @@ def _check_names(directory: Path, contents: Contents) -> None:
             )
 
 
-def _check_leaks(directory: Path, contents: Contents, allowed: tuple[str, ...]) -> None:
-    """No file holds a secret, or a path of somebody's machine, that the author did not let through."""
-    found = [
+def _check_leaks(directory: Path, contents: Contents, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    """No file holds a secret, or a path of somebody's machine, that the author did not let through.
+
+    Returns what is to be said of ids that let nothing through.
+    """
+    every = [
         finding
         for file in contents.files
         for finding in (
@@ -129,16 +133,23 @@ def _check_leaks(directory: Path, contents: Contents, allowed: tuple[str, ...]) 
             if file.path in contents.drafts
             else leaks.find(file.path, file.source)
         )
-        if finding.id not in allowed
     ]
-    if secret := [finding for finding in found if not finding.is_path]:
-        raise HubkitError(
-            f"{directory} holds what looks like a secret: {leaks.told(secret)}",
-            "take it out, and revoke it if it was real; what is none is let through with"
-            f" {leaks.to_allow(secret)}",
-        )
-    if found:
-        raise HubkitError(
-            f"{directory} would publish paths of this machine: {leaks.told(found)}",
-            f"take them out of these lines; what may stay is let through with {leaks.to_allow(found)}",
-        )
+    idle = sorted(set(allowed) - {finding.id for finding in every})
+    notes = tuple(f"--allow {name} lets nothing through: nothing was found by that id" for name in idle)
+    if found := [finding for finding in every if finding.id not in allowed]:
+        raise _leak(directory, found, notes)
+    return notes
+
+
+def _leak(directory: Path, found: list[leaks.Finding], notes: tuple[str, ...]) -> HubkitError:
+    """All that was found, so that one look and one run are enough."""
+    secret = [finding for finding in found if not finding.is_path]
+    places = [finding for finding in found if finding.is_path]
+    what = [f"holds what looks like a secret: {leaks.told(secret)}"] if secret else []
+    what += [f"would publish paths of this machine: {leaks.told(places)}"] if places else []
+    out = "take it out, and revoke it if it was real" if secret else "take them out of these lines"
+    allow = " ".join(leaks.to_allow(some) for some in (secret, places) if some)
+    return HubkitError(
+        f"{directory} {'; and '.join(what)}{''.join(f'; {note}' for note in notes)}",
+        f"{out}; what {'is none' if secret else 'may stay'} is let through with {allow}",
+    )

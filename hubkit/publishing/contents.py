@@ -43,6 +43,7 @@ class Contents:
     files: tuple[LocalFile, ...]
     left_out: tuple[str, ...]
     drafts: Mapping[str, bytes]  # what stands in for files of these names, or is not written yet
+    notes: tuple[str, ...] = ()  # of what the author named, and what did not come of it
 
     @property
     def names(self) -> set[str]:
@@ -74,7 +75,8 @@ def collect(
     root = directory.resolve()
     chosen, left_out = [_drafted(name, directory / name, content) for name, content in drafts.items()], []
     known, beside = _known(directory)
-    extra = included.find(directory, include, known)
+    named = included.find(directory, include, known)
+    extra = named.files
     for name in sorted(known | set(extra)):
         if name not in drafts:
             _check_place(directory / name, root)
@@ -86,7 +88,7 @@ def collect(
         elif name not in extra:
             left_out.append(name)
     chosen.sort(key=lambda file: file.path)
-    return _only_linked(Contents(tuple(chosen), tuple(left_out), drafts), set(extra))
+    return _only_linked(Contents(tuple(chosen), tuple(left_out), drafts, named.notes), set(extra))
 
 
 def _known(directory: Path) -> tuple[set[str], set[str]]:

@@ -7,7 +7,8 @@ use to a reader, and loading a pickle can run any code.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -33,30 +34,51 @@ _NEVER: dict[str, str] = {
         "it is a pickle, and loading a pickle can run any code",
     ),
 }
+TOLD = 3  # files that stay here although a pattern names them
 MOST = hub_rules.FILES_PER_REPO_RECOMMENDED_MAX
 _PICKLE = _NEVER["*.pkl"]
 _ZIP_OF_PICKLE = b"data.pkl"  # in the first entry of what torch.save writes
 
 
-def find(directory: Path, patterns: Sequence[str], known: set[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What patterns name: the files to publish, and those that stay here all the same, with the reason."""
+
+    files: tuple[str, ...] = ()
+    never: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of those that stay."""
+        if not self.never:
+            return ()
+        told = [f"{name} ({why})" for name, why in sorted(self.never.items())]
+        more = f" and {len(told) - TOLD} more" if len(told) > TOLD else ""
+        return (f"named by --include, and never published: {', '.join(told[:TOLD])}{more}",)
+
+
+def find(directory: Path, patterns: Sequence[str], known: set[str]) -> Named:
     """The files below the directory that the patterns name, by their paths; `known` ones belong anyway.
 
     `*` stands for slashes too, and a pattern that ends with one for all below it, as for `hf upload`. Raises
     AdapterError for a pattern that names nothing to publish.
     """
     if not patterns:
-        return []
+        return Named()
     present = _files(directory)
     chosen: set[str] = set()
+    never: dict[str, str] = {}
     for pattern in patterns:
         wanted = [
             name for name in present if fnmatchcase(name, pattern + "*" if pattern.endswith("/") else pattern)
         ]
-        fit = [name for name in wanted if name in known or not why_never(directory, name)]
+        stays = {name: why for name in wanted if name not in known and (why := why_never(directory, name))}
+        fit = [name for name in wanted if name not in stays]
         if not fit:
             raise AdapterError(*_nothing(directory, pattern, wanted))
         chosen.update(fit)
-    return sorted(chosen)
+        never.update(stays)
+    return Named(tuple(sorted(chosen)), never)
 
 
 def why_never(directory: Path, name: str) -> str | None:
@@ -69,6 +91,12 @@ def why_never(directory: Path, name: str) -> str | None:
 
 
 def _nothing(directory: Path, pattern: str, wanted: list[str]) -> tuple[str, str]:
+    if not wanted and (directory / pattern).is_dir():
+        folder = pattern.rstrip("/")
+        return (
+            f"--include {pattern} is a directory, and names no file",
+            f"--include '{folder}/*' takes all in it",
+        )
     if not wanted:
         return (
             f"--include {pattern} names no file in {directory}",

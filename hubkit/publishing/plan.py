@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import hub_rules, record
+from hubkit import hub_names, hub_rules, record
 from hubkit.errors import CardError, HubError, RepoMissing
 from hubkit.files import changed_ns
 from hubkit.hub import Hub, LocalFile, RemoteFile, Repo
@@ -144,7 +144,7 @@ def prepare(
         left_out=list(contents.left_out),
         notes=_notes(directory, place, asked.private, settled.overlay.record)
         + _opinion(place, card, files)
-        + [*found.notes, *settled.notes, *notes, *proposals.conflict_note(place.proposal)],
+        + [*contents.notes, *found.notes, *settled.notes, *notes, *proposals.conflict_note(place.proposal)],
     )
     return Prepared(made, settled.overlay)
 
@@ -184,9 +184,7 @@ def _plan(
 def full_repo_id(repo_id: str, user: Callable[[], str]) -> str:
     """`user/name`, with the token's user where only a name was given. Raises HubError for another shape."""
     if not hub_rules.is_repo_id(repo_id):
-        raise HubError(
-            f"{repo_id!r} is not a repo id", "give --repo-id as user/name, of letters, digits, - _ ."
-        )
+        raise HubError(*hub_names.why_no_repo_id(repo_id))
     return repo_id if "/" in repo_id else f"{user()}/{repo_id}"
 
 
@@ -195,7 +193,7 @@ def check_visibility(repo: Repo | None, private: bool | None) -> None:
     if repo and private and not repo.private:
         raise HubError(
             f"{repo.id} exists and is public, and --private cannot change that",
-            "make it private on its settings page, or leave --private out",
+            f"make it private with: hf repos settings {repo.id} --private; or leave --private out",
         )
 
 
@@ -314,7 +312,7 @@ def _modified(path: Path) -> int:
 
 def _visibility(repo: Repo | None, private: bool | None) -> str:
     if repo is None and private is None:
-        return "public (the Hub's default)"
+        return "public by default"
     return "private" if (repo.private if repo else private) else "public"
 
 
@@ -347,7 +345,8 @@ def _notes(directory: Path, place: _Place, private: bool | None, known: record.R
         notes.append(f"{repo_id} was renamed to {repo.id}, which is published to")
     if repo and private is not None and private != repo.private:
         is_now = "private" if repo.private else "public"
-        notes.append(f"{repo.id} exists and stays {is_now}; its settings page changes that")
+        becomes = f"hf repos settings {repo.id} --{'private' if private else 'public'}"
+        notes.append(f"{repo.id} exists and stays {is_now}; {becomes} changes that")
     if known.repo_id and known.repo_id != repo_id:
         notes.append(
             f"the card was written for {known.repo_id}; write it for this repo with"

@@ -51,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     revision: str
     creates_repo: bool
     creates_branch: bool
-    visibility: str  # for a person: "private", "public", "public (the Hub's default)"
+    visibility: str  # for a person: "private", "public", "public by default"
     title: str
     files: list[PlannedFile]
     card_diff: str
