@@ -109,10 +109,14 @@ def test_what_is_named_goes_and_what_is_pushed_never(figured: Path, repo: str, h
     publish(hub, figured, repo)
     for path in ("old/a.txt", "old/b/c.txt", "notes.txt", "kept.txt"):
         put_there(hub, repo, path, b"x")
-    made = planned(hub, figured, repo, delete=("old/", "notes.*", "no-such-*"))
+    made = planned(hub, figured, repo, delete=("old/", "notes.*", "no-such-*", "*.safetensors", ".git*"))
     assert made.removed == ["notes.txt", "old/a.txt", "old/b/c.txt"]
     assert made.title == "Remove files that are no longer needed"
-    assert "--delete no-such-* names no file on the Hub that may go" in made.notes
+    assert made.notes[-3:] == [
+        "--delete no-such-* names no file on the Hub",
+        "--delete *.safetensors deletes nothing: adapter_model.safetensors is pushed from this directory",
+        "--delete .git* deletes nothing: .gitattributes never goes",
+    ]
     pushed = {file.path for file in made.pushed}
     done, _ = publish(hub, figured, repo, delete=("*",))
     assert done.removed == ["kept.txt", "notes.txt", "old/a.txt", "old/b/c.txt"]

@@ -31,13 +31,13 @@ def find(
     `*` in a pattern stands for slashes too, and a pattern that ends with one for all below it.
     """
     if head is None:
-        return [], [_nothing(pattern) for pattern in patterns]
+        return [], [_nothing(pattern, remote, pushed) for pattern in patterns]
     others = sorted(path for path in remote if path not in pushed and path not in NEVER)
     gone: set[str] = set()
     notes = []
     for pattern in patterns:
-        named = [path for path in others if fnmatchcase(path, pattern + "*" * pattern.endswith("/"))]
-        notes += [] if named else [_nothing(pattern)]
+        named = [path for path in others if _names(pattern, path)]
+        notes += [] if named else [_nothing(pattern, remote, pushed)]
         gone.update(named)
     stale = [path for path in others if path not in gone and _is_stale(path, pushed, card)]
     return sorted(gone | _of_hubkit(hub, repo_id, head, stale)), notes
@@ -60,5 +60,15 @@ def _of_hubkit(hub: Hub, repo_id: str, head: str, paths: list[str]) -> set[str]:
     return {path for path, commit in last.items() if traces.brings(messages.get(commit, ""))}
 
 
-def _nothing(pattern: str) -> str:
-    return f"--delete {pattern} names no file on the Hub that may go"
+def _names(pattern: str, path: str) -> bool:
+    return fnmatchcase(path, pattern + "*" * pattern.endswith("/"))
+
+
+def _nothing(pattern: str, remote: Mapping[str, RemoteFile], pushed: Collection[str]) -> str:
+    """Why a pattern deletes nothing."""
+    stays = [path for path in sorted(remote) if _names(pattern, path)]
+    if not stays:
+        return f"--delete {pattern} names no file on the Hub"
+    here = [path for path in stays if path in pushed]
+    why = "is pushed from this directory" if here else "never goes"
+    return f"--delete {pattern} deletes nothing: {(here or stays)[0]} {why}"
