@@ -206,7 +206,9 @@ def test_a_dry_run_makes_no_commit(
     assert hubkit(served, repo, "--revert", "--dry-run") == 0
     assert "- README.md" in capsys.readouterr().out
     assert hubkit(served, repo, "--revert", "--dry-run", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["title"] == 'Revert "Add adapter and model card"'
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["title"] == 'Revert "Add adapter and model card"'
+    assert "refused_hint" not in shown
     assert history(served, repo) == before
 
 

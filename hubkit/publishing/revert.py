@@ -128,6 +128,8 @@ def plan_revert(hub: Hub, repo_id: str, revision: str, title: str | None = None)
     now = hub.files(repo.id, repo.head)
     files = _files(old, new)
     touched = [file.path for file in files if now.get(file.path) != new.get(file.path)]
+    refused = _refusal(undone, files, touched)
+    mend = f"look at {hub.endpoint}/{repo.id}/commits/{revision}, and mend it by a publish"
     renamed = [f"{repo_id} was renamed to {repo.id}"] if repo.id != repo_id else []
     return Reversal(
         endpoint=hub.endpoint,
@@ -142,8 +144,8 @@ def plan_revert(hub: Hub, repo_id: str, revision: str, title: str | None = None)
         description=_description(hub, repo.id, history[place:], old, files),
         files=files,
         empties=_left(now, files) <= {".gitattributes"},
-        refused=_refusal(undone, files, touched),
-        refused_hint=f"look at {hub.endpoint}/{repo.id}/commits/{revision}, and mend it by a publish",
+        refused=refused,
+        refused_hint=mend if refused else None,
         notes=renamed,
     )
 
