@@ -208,7 +208,7 @@ def test_a_proposal_behind_main(adapter_dir: Path, repo: str, served: RunningHub
     fake_adapter.write(adapter_dir, seed=2200 + next(numbers))
     assert hubkit(served, repo, *publish) == 0
     said = "cannot be merged as it is: main has changed adapter_config.json since it was opened"
-    assert said in capsys.readouterr().err
+    assert capsys.readouterr().err.count(said) == 1
     api.change_discussion_status(repo, 1, "closed")
     assert hubkit(served, repo, *publish) == 0
     assert "cannot be merged" not in capsys.readouterr().err
@@ -237,6 +237,11 @@ def test_a_branch_is_created_where_it_is_missing(
     assert "Nothing to change" in capsys.readouterr().err
     assert hubkit(served, new_repo, "--adapter", adapter_dir, "--revision", "refs/heads/main") == 0
     assert titles(served, new_repo) == ["initial commit", PUSHED]
+    capsys.readouterr()
+    assert hubkit(served, new_repo, "--adapter", adapter_dir, "--revision", "dev/two", "--json") == 0
+    out, err = capsys.readouterr()
+    assert f"Created the branch dev/two of {new_repo}, which holds all of it" in err
+    assert (json.loads(out)["created_branch"], json.loads(out)["nothing_to_do"]) == ("dev/two", False)
 
 
 def test_a_pull_request_by_its_ref(
@@ -296,7 +301,7 @@ def test_a_tag_is_set_once(
     assert tags(served, new_repo) == {"v1": said["commit"]} == {"v1": head(served, new_repo)}
     assert hubkit(served, new_repo, *publish) == 0
     said_again = capsys.readouterr().err
-    assert "Note: the tag v1 was at this commit already" in said_again
+    assert "Tag       v1 (at this commit already)" in said_again
     assert "Tag       v1" in said_again
     fake_adapter.write(adapter_dir, seed=1500 + next(numbers))
     board.clear()
@@ -366,17 +371,26 @@ def test_a_collection_is_found_or_made_and_filled_once(
 ) -> None:
     title = f"Adapters {new_repo}"
     publish = ["--adapter", adapter_dir, "--private"]
+    shown = [*publish, "--verify-download", "--dry-run", "--collection", title]
+    assert hubkit(served, new_repo, *shown) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert f"Into      the collection {title} (would be created, private)" in lines
+    assert "Verify    by loading it from the Hub after the push" in lines
     assert hubkit(served, new_repo, *publish, "--collection", title, "--json") == 0
     said = json.loads(capsys.readouterr().out)
     assert collections_of(served)[title] == [new_repo]
     slug = said["collection"].removeprefix(f"{served.endpoint}/collections/")
     made = HfApi(served.endpoint, ALICE).get_collection(slug)
     assert (made.title, made.private) == (title, True)  # as the repo is
+    assert hubkit(served, new_repo, *shown, "--json") == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert planned["collection_fate"] == f"exists: {said['collection']}"
+    assert (planned["nothing_to_do"], "title" in planned) == (True, False)
     for name in (title, slug):
         assert hubkit(served, new_repo, *publish, "--collection", name) == 0
         err = capsys.readouterr().err
         assert f"In        {served.endpoint}/collections/{slug}" in err
-        assert f"Note: {new_repo} was in the collection {title!r} already" in err
+        assert f"/collections/{slug} (it was there already)" in err
     assert collections_of(served)[title] == [new_repo]
     second = f"{new_repo}-b"
     assert hubkit(served, second, "--adapter", adapter_dir, "--no-private", "--collection", slug) == 0

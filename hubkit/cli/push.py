@@ -11,7 +11,7 @@ import msgspec
 from hubkit.cli import common
 from hubkit.pipeline import Forecast
 from hubkit.publishing import Plan, Published, PushOptions, Reversal, Reverted
-from hubkit.publishing.show import show_plan, show_published, show_reversal, show_reverted
+from hubkit.publishing.show import plan_data, show_plan, show_published, show_reversal, show_reverted
 from hubkit.settings import Hub
 
 
@@ -50,8 +50,10 @@ def report(outcome: Plan | Published | Reversal | Reverted | Forecast, as_json: 
         common.result(msgspec.to_builtins(outcome), "Would " + ";\nwould ".join(todo), as_json)
         return
     if isinstance(outcome, Plan | Reversal):
-        shown = show_plan(outcome) if isinstance(outcome, Plan) else show_reversal(outcome)
-        common.result(msgspec.to_builtins(outcome), shown, as_json)
+        if isinstance(outcome, Plan):
+            common.result(plan_data(outcome), show_plan(outcome), as_json)
+        else:
+            common.result(msgspec.to_builtins(outcome), show_reversal(outcome), as_json)
         if outcome.refused:
             click.get_current_context().exit(1)
         return

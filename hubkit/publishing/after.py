@@ -41,6 +41,18 @@ def refusal(
     return None
 
 
+def forecast(hub: Hub, options: PushOptions, private: bool) -> str | None:
+    """What would become of the collection that was named, for a dry run; None where that is not known."""
+    name = options.collection
+    if name is None or collections.SLUG.fullmatch(name):
+        return name and "exists"
+    try:
+        found = collections.find(hub, name, hub.user())
+    except HubError:  # without a token nobody's collections can be looked through
+        return None
+    return f"exists: {found.url}" if found else f"would be created, {'private' if private else 'public'}"
+
+
 def finish(
     hub: Hub, done: Published, options: PushOptions, digests: Mapping[str, str], private: bool
 ) -> Published:
@@ -79,7 +91,8 @@ def _with_conflicts(hub: Hub, done: Published) -> Published:
         notes = proposals.conflict_note(proposals.look(hub, done.repo_id, number))
     except HubError as error:  # what was asked for is done
         notes = (f"whether {done.pull_request} can be merged as it is, is not known: {error.message}",)
-    return msgspec.structs.replace(done, notes=[*done.notes, *notes])
+    new = [note for note in notes if note not in done.notes]  # the plan may have said it
+    return msgspec.structs.replace(done, notes=[*done.notes, *new])
 
 
 def _landed(done: Published) -> str:
@@ -116,11 +129,7 @@ def _tag_taken(hub: Hub, repo_id: str, head: str, tag: str, commits: bool) -> Hu
 
 def _tag(hub: Hub, done: Published, tag: str) -> Published:
     new = create_tag(hub, done.repo_id, tag, done.commit)
-    return _with(done, None if new else f"the tag {tag} was at this commit already", tag=tag)
-
-
-def _with(done: Published, note: str | None, **what: str) -> Published:
-    return msgspec.structs.replace(done, notes=[*done.notes, *([note] if note else [])], **what)
+    return msgspec.structs.replace(done, tag=tag, had_tag=not new)
 
 
 def _no_such_collection(hub: Hub, slug: str) -> HubError | None:
@@ -143,5 +152,4 @@ def _collect(hub: Hub, done: Published, name: str, private: bool) -> Published:
         raise HubError(f"there is no collection {name}, or this token cannot see it", "check its slug")
     found = found or collections.create(hub, name, owner, private)
     new = collections.add(hub, found, done.repo_id)
-    note = None if new else f"{done.repo_id} was in the collection {found.title!r} already"
-    return _with(done, note, collection=found.url)
+    return msgspec.structs.replace(done, collection=found.url, had_collection=not new)

@@ -65,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     findings: list[PlannedFinding] = []  # the audit's
     tag: str | None = None  # for the commit, when it is there
     collection: str | None = None  # slug or title of the one that gets the repo
+    collection_fate: str | None = None  # of a dry run, for a person: whether it exists or would be created
+    verify_download: bool = False  # whether it is to be loaded from the Hub afterwards
     remote_only: list[str] = []  # on the Hub and not here: left alone
     left_out: list[str] = []  # here, and not published
     refused: str | None = None  # why this may not be pushed

@@ -60,7 +60,7 @@ def publish_to(
         seen = f"as seen without a token; {planned.repo_id} may be there, and private"
         planned = msgspec.structs.replace(planned, notes=[*planned.notes, seen])
     if options.dry_run:
-        return _only_shown(target, prepared, planned)
+        return _only_shown(target, prepared, planned, options)
     if not planned.refused:
         proposes = options.create_pr or revisions.is_pull_request(options.revision)
         if prepared.overlay.files and not proposes:
@@ -117,14 +117,16 @@ def _written(prepared: Prepared, planned: Plan, say: Say) -> Plan:
     return written
 
 
-def _only_shown(target: Target, prepared: Prepared, planned: Plan) -> Plan:
-    """The plan of a dry run, with what would become of the card in the directory."""
+def _only_shown(target: Target, prepared: Prepared, planned: Plan, options: PushOptions) -> Plan:
+    """The plan of a dry run, with what would become of the card in the directory, and of the collection."""
     original = prepared.overlay.original
     note = (
         f"lines of {CARD_NAME} here would go; what it holds now would be kept in {original and original.name}"
     )
     notes = [*planned.notes, *([note] if original else [])]
-    return msgspec.structs.replace(planned, endpoint=target.endpoint, notes=notes)
+    private = planned.visibility == "private"
+    fate = None if planned.refused else after.forecast(target.hub, options, private)
+    return msgspec.structs.replace(planned, endpoint=target.endpoint, notes=notes, collection_fate=fate)
 
 
 def _to_be_seen(target: Target, done: Published, branch: str) -> Published:
@@ -149,7 +151,9 @@ def _to_be_seen(target: Target, done: Published, branch: str) -> Published:
 def _with_after(target: Target, planned: Plan, options: PushOptions) -> Plan:
     """The plan with what comes after the commit, refused where the tag or the collection cannot be had."""
     head = None if planned.creates_repo else planned.head
-    planned = msgspec.structs.replace(planned, tag=options.tag, collection=options.collection)
+    planned = msgspec.structs.replace(
+        planned, tag=options.tag, collection=options.collection, verify_download=options.verify_download
+    )
     why = after.refusal(target.hub, planned.repo_id, head, options, commits=bool(planned.changes))
     if why is None or planned.refused:
         return planned

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from hubkit.hub_sending import size
 from hubkit.publishing.apply import Published
 from hubkit.publishing.planned import Plan
@@ -25,7 +29,10 @@ def show_plan(plan: Plan) -> str:
     if plan.tag:
         lines.append(f"Tag       {plan.tag}")
     if plan.collection:
-        lines.append(f"Into      the collection {plan.collection}")
+        fate = f" ({plan.collection_fate})" if plan.collection_fate else ""
+        lines.append(f"Into      the collection {plan.collection}{fate}")
+    if plan.verify_download:
+        lines.append("Verify    by loading it from the Hub after the push")
     if plan.remote_only:
         lines.append(f"Only on the Hub, left alone: {', '.join(plan.remote_only)}")
     if plan.left_out:
@@ -38,13 +45,21 @@ def show_plan(plan: Plan) -> str:
     return "\n".join(lines)
 
 
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan for a program: without the title of a commit that would not be made."""
+    data: dict[str, Any] = msgspec.to_builtins(plan)
+    if not plan.changes:
+        del data["title"]
+    return {**data, "nothing_to_do": plan.nothing_to_do}
+
+
 def show_published(done: Published) -> str:
     """What a push did: the commit, and a line for each thing that was done with it."""
     lines = [_commit_line(done)]
     if done.tag:
-        lines.append(f"Tag       {done.tag}")
+        lines.append(f"Tag       {done.tag}{' (at this commit already)' if done.had_tag else ''}")
     if done.collection:
-        lines.append(f"In        {done.collection}")
+        lines.append(f"In        {done.collection}{' (it was there already)' if done.had_collection else ''}")
     if done.verified:
         lines.append(f"Verified  {done.verified}")
     return "\n".join(lines)
@@ -56,6 +71,8 @@ def _commit_line(done: Published) -> str:
         return f"Nothing to propose: {done.pull_request} holds all of it already {at}"
     if done.nothing_to_do:
         return f"Nothing to change: {done.repo_id} holds all of it already {at}"
+    if done.created_branch and not done.new_bytes and not done.removed:
+        return f"Created the branch {done.created_branch} of {done.repo_id}, which holds all of it {at}"
     way = {"xet": " by Xet", "lfs": " by LFS"}.get(done.storage or "", "")
     gone = f"; removed {', '.join(done.removed)}" if done.removed else ""
     sent = f"sent {size(done.sent_bytes)}{way} in {done.seconds:.1f} s{gone}"
