@@ -35,7 +35,8 @@ def command(adapter_dir: Path | None, revert: bool, as_json: bool, quiet: bool, 
 
     Without a Hub token it goes to a local Hub in ./local-hub, and says so; but a --repo-id of a user other
     than "local" needs a token. It can be run again at any time: what the Hub has already is not sent, and
-    with nothing to change no commit is made. A --dry-run exits with 1 when the push would be refused.
+    with nothing to change no commit is made. A --dry-run exits with 1 when its plan would be refused, and
+    with 2, as a push does, when there can be no plan.
     """
     from hubkit import localhub
     from hubkit.cli.push import push_options, report
