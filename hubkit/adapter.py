@@ -188,7 +188,8 @@ def read(directory: Path) -> Adapter:
                 f"where you trust it, convert it: {_conversion(directory)}",
             )
         raise AdapterError(
-            f"there is no {WEIGHTS_NAME} in {directory}", "train one: hubkit train CONFIG.yaml"
+            f"there is no {WEIGHTS_NAME} in {directory}",
+            "train one: hubkit train CONFIG.yaml; or copy the weights of a finished adapter there",
         )
     return Adapter(directory, config, read_header(weights))
 

@@ -18,7 +18,8 @@ from hubkit.errors import CardError, MissingExtra, SnippetError
 from hubkit.extras import LOCAL, require
 from hubkit.publishing import Plan, Published, PushOptions, open_target, publish_to, resolve_repo_id, stopping
 from hubkit.publishing.draft import Draft, draft
-from hubkit.publishing.target import LocalHub
+from hubkit.publishing.planned import asked_visibility, visibility
+from hubkit.publishing.target import LocalHub, Target
 from hubkit.runs import Run
 from hubkit.stages import Say
 from hubkit.verify import usage
@@ -29,6 +30,8 @@ class Forecast(msgspec.Struct, kw_only=True, frozen=True):
 
     repo_id: str
     todo: list[str]
+    creates_repo: bool
+    visibility: str  # as in a plan
 
 
 class StartLocalHub(Protocol):
@@ -61,7 +64,7 @@ def run_and_publish(
         repo_id = resolve_repo_id(options, target, name, known)
         target.check(repo_id, options)  # a token that may not write is found now, not after hours
         if options.dry_run and (todo := stages.forecast(run, fresh=fresh)):
-            return Forecast(repo_id=repo_id, todo=todo)
+            return _forecast(target, repo_id, options, todo)
         directory = run.adapter_dir
         if not options.dry_run:
             if not run.settings.adapter:
@@ -75,6 +78,17 @@ def run_and_publish(
         reached = f"adapter and measures are in {directory}"
         with stopping.told(target.hub, reached, _goes_on(run, options, repo_id)):
             return publish_to(target, directory, repo_id, options, say)
+
+
+def _forecast(target: Target, repo_id: str, options: PushOptions, todo: list[str]) -> Forecast:
+    repo = target.hub.repo(repo_id)
+    wanted = asked_visibility(options.private, options.watched or target.local_hub is not None)
+    return Forecast(
+        repo_id=repo.id if repo else repo_id,
+        todo=todo,
+        creates_repo=repo is None,
+        visibility=visibility(repo, wanted),
+    )
 
 
 def _goes_on(run: Run, options: PushOptions, repo_id: str) -> str:

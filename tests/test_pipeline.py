@@ -103,6 +103,7 @@ def test_a_dry_run_leaves_nothing_behind(tiny_llama: Path, tmp_path: Path) -> No
     outcome, said = publish(run, hub, dry_run=True)
     assert isinstance(outcome, pipeline.Forecast)
     assert outcome.repo_id == "local/run"
+    assert (outcome.creates_repo, outcome.visibility) == (True, "public by default")
     assert len(outcome.todo) == 2
     assert (said, sorted(tmp_path.rglob("*"))) == ([], before)
 

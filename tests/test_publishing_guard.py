@@ -349,10 +349,9 @@ def test_the_local_hub_in_place_of_the_hub_is_never_silent(
     assert run(["publish", "--adapter", "plain", "-q"]) == 0
     out, err = capsys.readouterr()
     assert out.count("\n") == 1
-    assert err == (
-        "No Hub token found; publishing to the local Hub in ./local-hub instead. "
-        "See it with: hubkit serve ./local-hub\n"
-    )
+    assert err == "No Hub token found; publishing to the local Hub in ./local-hub instead.\n"
+    assert run(["publish", "--adapter", "plain", "-q", "--dry-run"]) == 0
+    assert "this plans for the local Hub in ./local-hub instead" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("token", ["", " \n"])

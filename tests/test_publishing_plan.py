@@ -287,10 +287,7 @@ def test_the_hub_itself_as_endpoint_changes_nothing(tmp_path: Path, monkeypatch:
 def test_no_token_means_a_local_hub_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with open_target(PushOptions(), localhub.start) as target:
-        assert target.line == (
-            "No Hub token found; publishing to the local Hub in ./local-hub instead. "
-            "See it with: hubkit serve ./local-hub"
-        )
+        assert target.line == "No Hub token found; publishing to the local Hub in ./local-hub instead."
         assert resolve_repo_id(PushOptions(), target, "my run (2)!") == "local/my-run-2"
         assert target.address("local/x") == f"http://127.0.0.1:{localhub.DEFAULT_PORT}/local/x"
     assert (tmp_path / "local-hub").is_dir()

@@ -46,7 +46,8 @@ def report(outcome: Plan | Published | Reversal | Reverted | Forecast, as_json: 
     A plan that would be refused ends the command with 1.
     """
     if isinstance(outcome, Forecast):
-        todo = [*outcome.todo, f"publish it as {outcome.repo_id}"]
+        fate = "would be created" if outcome.creates_repo else "exists"
+        todo = [*outcome.todo, f"publish it as {outcome.repo_id} ({outcome.visibility}; {fate})"]
         common.result(msgspec.to_builtins(outcome), "Would " + ";\nwould ".join(todo), as_json)
         return
     if isinstance(outcome, Plan | Reversal):

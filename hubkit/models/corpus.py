@@ -89,7 +89,9 @@ def _read(data: Data, split: str, paths: list[str]) -> tuple[list[str], str | No
 
 def _read_file(path: Path, data: Data) -> list[str]:
     if not path.is_file():
-        raise DataError(f"there is no file {path}", "check dataset.files")
+        fetched = "make quickstart fetches it for examples/quickstart.yaml; else "
+        of_example = path.parts[:1] == ("build",)
+        raise DataError(f"there is no file {path}", f"{fetched if of_example else ''}check dataset.files")
     kind = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}.get(
         path.suffix
     )

@@ -33,7 +33,7 @@ from hubkit.publishing.audited import Audited, Merged
 from hubkit.publishing.contents import CARD_NAME, Choice, Contents
 from hubkit.publishing.draft import Draft, Overlay, overlay
 from hubkit.publishing.merging import Here, Settled, Since, There
-from hubkit.publishing.planned import Change, Plan, PlannedFile, title
+from hubkit.publishing.planned import Change, Plan, PlannedFile, asked_visibility, title, visibility
 from hubkit.publishing.proposals import Proposal
 
 
@@ -158,7 +158,7 @@ def _plan(
     card_diff: str,
 ) -> Plan:
     repo, proposal = place.repo, place.proposal
-    wanted = True if asked.private is None and not asked.watched else asked.private
+    wanted = asked_visibility(asked.private, asked.watched)
     return Plan(
         endpoint=place.hub.endpoint,
         repo_id=place.repo_id,
@@ -168,7 +168,7 @@ def _plan(
         creates_repo=repo is None,
         creates_branch=place.revision != hub_rules.DEFAULT_BRANCH and (repo is None or repo.head is None),
         private=None if repo else wanted,
-        visibility=_visibility(repo, wanted),
+        visibility=visibility(repo, wanted),
         create_pr=asked.create_pr,
         pull_request=proposal.url if proposal else None,
         onto=proposal.ref if proposal else None,
@@ -308,12 +308,6 @@ def _removed(path: str, remote: RemoteFile) -> PlannedFile:
 
 def _modified(path: Path) -> int:
     return changed_ns(path.stat())
-
-
-def _visibility(repo: Repo | None, private: bool | None) -> str:
-    if repo is None and private is None:
-        return "public by default"
-    return "private" if (repo.private if repo else private) else "public"
 
 
 def _card_diff(

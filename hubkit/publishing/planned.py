@@ -10,7 +10,7 @@ import msgspec
 
 from hubkit import adapter, record
 from hubkit.audit.findings import Severity
-from hubkit.hub import LocalFile
+from hubkit.hub import LocalFile, Repo
 from hubkit.publishing.contents import CARD_NAME
 
 MOST_NAMED = 60  # characters of the names of files in a title
@@ -117,3 +117,15 @@ def title(files: Sequence[PlannedFile]) -> str:
     verb = {"added": "Add", "removed": "Remove"}.get("".join(set(told.values())), "Update")
     named = ", ".join(path.rpartition("/")[2] for path in told)
     return f"{verb} {named}" if len(named) <= MOST_NAMED else f"{verb} {len(told)} files"
+
+
+def asked_visibility(private: bool | None, watched: bool) -> bool | None:
+    """Whether a repo is created as private: so it is where nobody said otherwise and nobody watches."""
+    return True if private is None and not watched else private
+
+
+def visibility(repo: Repo | None, private: bool | None) -> str:
+    """Who sees the repo, or would see one that is created so, for a person."""
+    if repo is None and private is None:
+        return "public by default"
+    return "private" if (repo.private if repo else private) else "public"

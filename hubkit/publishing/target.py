@@ -158,10 +158,8 @@ def open_target(options: PushOptions, start_local_hub: StartLocalHub) -> Iterato
         with stopping.told(target.hub):
             yield target
     else:
-        line = (
-            f"No Hub token found; publishing to the local Hub in ./{FALLBACK} instead. "
-            f"See it with: {program()} serve ./{FALLBACK}"
-        )
+        doing = "this plans for" if options.dry_run else "publishing to"
+        line = f"No Hub token found; {doing} the local Hub in ./{FALLBACK} instead."
         with _local(FALLBACK, options, start_local_hub, line) as target:
             yield target
 
