@@ -154,7 +154,7 @@ def test_a_card_written_by_hand_and_pushed_by_hubkit_is_replaced(plain: Path, re
     assert card_on_hub(hub, repo).endswith(b"More.\n")
     edit_on_hub(hub, repo, EDITED)
     (plain / "README.md").write_text(fake_adapter.CARD + "\nAnd more.\n")
-    with pytest.raises(errors.CardError, match="another card in the place of"):
+    with pytest.raises(errors.CardError, match="changed on the Hub and here"):
         publish(hub, plain, repo)
 
 

@@ -14,9 +14,10 @@ from conftest import ALICE
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from hubkit import errors, record
+from hubkit.card import regions
 from hubkit.cli.main import run
 from hubkit.hub import Hub
-from hubkit.publishing import Plan, Published, PushOptions, Target, publish_to
+from hubkit.publishing import Plan, Published, PushOptions, Target, publish_to, replaced
 from hubkit.publishing import apply as applying
 from hubkit.publishing.show import show_plan
 
@@ -168,6 +169,17 @@ def test_another_card_in_its_place_is_no_edit(carded: Path, repo: str, hub: Hub)
         f"README.md of {repo} was deleted on the Hub, and is put there again"
         in planned(hub, carded, repo).notes
     )
+
+
+def test_what_counts_as_another_card() -> None:
+    lines = [f"Line {n}.\n\n" for n in range(6)]
+    card = "---\nlicense: mit\n---\n" + "".join(lines)
+    assert not replaced.is_another(card, "".join(lines[:3]) + "Mine.\n")
+    assert replaced.is_another(card, "".join(lines[:2]) + "Mine.\n")
+    assert not replaced.is_another("".join(lines[:4]), "Mine.\n")  # so short a card is edited as a whole
+    marked = card + regions.region("usage", "Text.\n")
+    assert not replaced.is_another(marked, marked.replace("Text.", "Mine."))
+    assert replaced.is_another(marked, card)
 
 
 def test_hubkits_card_keeps_what_was_edited_on_the_hub(carded: Path, repo: str, hub: Hub) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 
 from hubkit.card import regions
 
+SHORTEST = 5  # parts: of a card of two lines, one edit can be most of it
 FEWEST = 0.5  # of what was published: who left less of it wrote another card
 
 
@@ -20,7 +21,7 @@ def is_another(base: str, theirs: str) -> bool:
     if regions.is_touched(base) and not regions.is_touched(theirs):
         return True
     was, now = _parts(base), _parts(theirs)
-    return (was & now).total() < FEWEST * was.total()
+    return was.total() >= SHORTEST and (was & now).total() < FEWEST * was.total()
 
 
 def takes_out(ours: str, joined: str) -> bool:
