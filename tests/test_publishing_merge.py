@@ -159,6 +159,9 @@ def test_another_card_in_its_place_is_no_edit(carded: Path, repo: str, hub: Hub)
     with pytest.raises(errors.CardError, match="another card"):
         publish(hub, carded, repo)
     assert (carded / "README.md").read_text(encoding="utf-8") == before
+    (carded / "README.md").write_text("---\nlicense: mit\n---\n# Mine\n\nWords.\n\nAnd more.\n")
+    assert planned(hub, carded, repo).refused is None  # it was taken over
+    (carded / "README.md").write_text(before, encoding="utf-8")
     _, said = publish(hub, carded, repo, force=True)
     assert there(hub, repo) == before
     assert said[0].startswith(
@@ -180,6 +183,9 @@ def test_what_counts_as_another_card() -> None:
     marked = card + regions.region("usage", "Text.\n")
     assert not replaced.is_another(marked, marked.replace("Text.", "Mine."))
     assert replaced.is_another(marked, card)
+    assert replaced.is_taken_over(card, "# Mine\n\nWords.\n\nMore.\n", "# Mine\n\nWords.\n")
+    assert not replaced.is_taken_over(card, card + "# Mine\n", "# Mine\n\nWords.\n")
+    assert not replaced.is_taken_over(card, card, "".join(lines[:2]))  # cut down, and by nobody here
 
 
 def test_hubkits_card_keeps_what_was_edited_on_the_hub(carded: Path, repo: str, hub: Hub) -> None:

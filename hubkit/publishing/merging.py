@@ -154,7 +154,8 @@ def _joined(there: There, here: Here, base: bytes) -> Settled:
     if regions.has_own_front_matter(theirs):  # another hubkit's, with nothing of an author's in it
         theirs = regions.split(was).head + regions.split(theirs).body
     if replaced.is_another(was, theirs):
-        return _rewritten(there, here)
+        taken_over = replaced.is_taken_over(was, ours, theirs)
+        return Settled(here.overlay, base=base) if taken_over else _rewritten(there, here)
     written = here.overlay.record.written
     made = join(was, ours, theirs, written.metadata if written else {})
     if made.clashes:

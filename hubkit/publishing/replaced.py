@@ -24,6 +24,12 @@ def is_another(base: str, theirs: str) -> bool:
     return was.total() >= SHORTEST and (was & now).total() < FEWEST * was.total()
 
 
+def is_taken_over(base: str, ours: str, theirs: str) -> bool:
+    """Whether the card here has all that is new there, so that its author has seen the other one."""
+    new = _lines(theirs) - _lines(base)
+    return bool(new) and not new - _lines(ours)
+
+
 def takes_out(ours: str, joined: str) -> bool:
     """Whether lines of the card here are not in the joined one: changed there, or gone."""
     return bool(_lines(ours) - _lines(joined))
