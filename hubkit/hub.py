@@ -125,6 +125,11 @@ class Hub:
         return not (self._token or find_token())
 
     @property
+    def of_those_seen(self) -> str:
+        """Which repos are meant where one is not there: what is private shows to some tokens only."""
+        return "to be seen without a token" if self.anonymous else "that this token can see"
+
+    @property
     def endpoint(self) -> str:
         """The address of this Hub, without a slash at the end."""
         return self.api.endpoint

@@ -98,7 +98,7 @@ def test_to_a_hub_with_a_token(
     assert ALICE not in out + err
     unseen = ["--endpoint", f"{alice_hub.endpoint}/", "--repo-id", "alice/unseen", "--dry-run"]
     assert run(["publish", "--adapter", adapter_dir, *unseen]) == 0
-    assert "as seen without a token; alice/unseen may be there, and private" in capsys.readouterr().out
+    assert "would be created; as seen without a token, to which a private one" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

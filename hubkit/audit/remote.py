@@ -46,7 +46,7 @@ def fetched(repo_id: str, hub: Hub) -> Iterator[Fetched]:
     repo = hub.repo(repo_id)
     if repo is None or repo.head is None:
         raise RepoMissing(
-            f"there is no model {repo_id} at {hub.endpoint} that this token can see", "check the id"
+            f"there is no model {repo_id} at {hub.endpoint} {hub.of_those_seen}", "check the id"
         )
     present = hub.files(repo.id, repo.head)
     if CARD_NAME not in present:

@@ -57,6 +57,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     card_diff: str
     private: bool | None = None  # asked for when the repo is created; absent: the Hub's default
     head: str | None = None
+    without_token: bool = False  # made without one: a private repo looks as if it were not there
     create_pr: bool = False
     pull_request: str | None = None  # the address of the one that is added to
     onto: str | None = None  # its ref

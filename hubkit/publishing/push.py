@@ -56,9 +56,7 @@ def publish_to(
     asked = _asked(options, watched=options.watched or target.local_hub is not None)
     prepared = prepare(directory, repo_id, target.hub, asked, draft)
     planned = _with_after(target, prepared.plan, options)
-    if planned.creates_repo and target.hub.anonymous:
-        seen = f"as seen without a token; {planned.repo_id} may be there, and private"
-        planned = msgspec.structs.replace(planned, notes=[*planned.notes, seen])
+    planned = msgspec.structs.replace(planned, without_token=target.hub.anonymous)
     if options.dry_run:
         return _only_shown(target, prepared, planned, options)
     if not planned.refused:

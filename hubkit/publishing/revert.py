@@ -115,8 +115,9 @@ def plan_revert(hub: Hub, repo_id: str, revision: str, title: str | None = None)
     repo = hub.repo(repo_id, revision)
     revisions.check_on_hub(hub, repo, revision)
     if repo is None or repo.head is None:
-        what = f"{repo_id} has no revision {revision}" if repo else f"there is no repo {repo_id} to be seen"
-        raise RepoMissing(what, "check --repo-id, --revision and whose token it is")
+        unseen = f"there is no repo {repo_id} {hub.of_those_seen}"
+        what = f"{repo_id} has no revision {revision}" if repo else unseen
+        raise RepoMissing(what, "check --repo-id, --revision and the token")
     with hub.calling(repo.id):
         history = hub.api.list_repo_commits(repo.id, revision=repo.head)  # the newest first
     last_first = range(len(history) - 1)  # the first commit has none before it to return to

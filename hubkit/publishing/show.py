@@ -18,6 +18,8 @@ def show_plan(plan: Plan) -> str:
     """What a push would do, with the diff of the card."""
     where = f"{plan.endpoint}/{plan.repo_id}"
     fate = "would be created" if plan.creates_repo else f"exists, at {(plan.head or '')[:12]}"
+    if plan.creates_repo and plan.without_token:
+        fate += "; as seen without a token, to which a private one does not show"
     lines = [f"Repo      {where} ({plan.visibility}; {fate})"]
     branch = f"{plan.revision} (would be created)" if plan.creates_branch else plan.revision
     by = f", by {plan.pull_request}" if plan.pull_request else ", by a pull request" if plan.create_pr else ""

@@ -65,7 +65,7 @@ def of_hub(base_id: str, revision: str | None, trusted: bool, say: Callable[[str
     try:
         repo = hub.repo(base_id, revision or DEFAULT_BRANCH)
         if repo is None or repo.head is None:
-            what = f"at {revision}" if repo else "that this token can see"
+            what = f"at {revision}" if repo else hub.of_those_seen
             raise BaseModelError(f"the Hub has no {base_id} {what}", "--base-path DIR names its files here")
         names = needed(list(hub.files(base_id, repo.head)), trusted)
         if CONFIG not in names:
