@@ -32,6 +32,8 @@
     if (!node.hasAttribute('alt')) faults.push(`no alternative text: ${node.src}`);
     if (node.complete && !node.naturalWidth && own(node)) faults.push(`not shown: ${node.src}`);
   }
+  for (const node of document.querySelectorAll('.tabs a'))
+    if (node.getBoundingClientRect().right > innerWidth) faults.push(`cut off: ${name(node)}`);
   for (const node of document.querySelectorAll('a, button, summary, label'))
     if (own(node) && !node.textContent.trim() && !node.querySelector('img, svg, input')) faults.push(`no text: ${name(node)}`);
   if (document.querySelectorAll('main').length !== 1) faults.push('not one main');
