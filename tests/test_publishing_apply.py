@@ -35,7 +35,7 @@ PUSHED = {"README.md", "adapter_config.json", "adapter_model.safetensors", "hubk
 # huggingface_hub hands files to httpx2 in a way that httpx2 will not take for ever.
 OLD_WAY = "ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"
 pytestmark = pytest.mark.filterwarnings(OLD_WAY)
-numbers = itertools.count()
+numbers = itertools.count(10_000)
 
 
 @pytest.fixture

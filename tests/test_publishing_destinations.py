@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 OLD_WAY = "ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"
 pytestmark = pytest.mark.filterwarnings(OLD_WAY)
-numbers = itertools.count()
+numbers = itertools.count(20_000)
 PUSHED = "Add adapter and model card"
 Captured = pytest.CaptureFixture[str]
 

@@ -37,7 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use .content=<...>. to upload raw bytes:DeprecationWarning"),
 ]
 EDITED = b"---\nlicense: mit\n---\n# Written in the browser\n"
-numbers = itertools.count()
+numbers = itertools.count(30_000)
 Captured = pytest.CaptureFixture[str]
 
 

@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Use .content=<...>. to upload raw bytes:DeprecationWarning"),
 ]
 NOTES = "\n## Notes\n\nOne.\n\n## Thanks\n\nTwo.\n"
-numbers = itertools.count()
+numbers = itertools.count(40_000)
 
 
 @pytest.fixture

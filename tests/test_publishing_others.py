@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Use .content=<...>. to upload raw bytes:DeprecationWarning"),
 ]
-numbers = itertools.count()
+numbers = itertools.count(50_000)
 CARD = fake_adapter.CARD + "\nFirst.\n\n## Here\n\nHere.\n\n## There\n\nThere.\n"
 
 

@@ -21,7 +21,7 @@ from hubkit.publishing import Plan, Published, PushOptions, Target, publish_to
 if TYPE_CHECKING:
     from hubkit.localhub import RunningHub
 
-numbers = itertools.count()
+numbers = itertools.count(60_000)
 Freeze = Callable[[Path], None]
 
 

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Warnings while validating metadata"),
     pytest.mark.filterwarnings("ignore:Use .content=<...>. to upload raw bytes:DeprecationWarning"),
 ]
-numbers = itertools.count()
+numbers = itertools.count(70_000)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OLD_WAY = "ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"
 pytestmark = pytest.mark.filterwarnings(OLD_WAY)
-numbers = itertools.count()
+numbers = itertools.count(80_000)
 Captured = pytest.CaptureFixture[str]
 
 
