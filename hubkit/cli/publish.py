@@ -26,7 +26,7 @@ from hubkit.cli import common
 @click.option(
     "--force",
     is_flag=True,
-    help="Replace a card that was written or edited on the Hub; its history keeps it.",
+    help="Replace what was written or changed on the Hub since; its history keeps it.",
 )
 @common.json_option
 @common.quiet_option
