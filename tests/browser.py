@@ -52,6 +52,12 @@ class Elsewhere:
         self.listening.close()
 
 
+def follow(link):
+    """Click what leads to another page, and wait until it is there."""
+    with link.page.expect_navigation():
+        link.click()
+
+
 @contextlib.contextmanager
 def launch():
     """The browser, running without a window; no name of a machine leads anywhere."""

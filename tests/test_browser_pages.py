@@ -5,7 +5,7 @@ import itertools
 import re
 
 import pytest
-from browser import FAULTS, Visit
+from browser import FAULTS, Visit, follow
 from conftest import ALICE, BOB, READER
 
 from hubkit import localhub
@@ -64,12 +64,12 @@ def test_the_list_in_pages_and_in_order(visitor):
     assert page.locator("h1").inner_text() == "Models 58"
     shown = models(page)
     assert len(shown) == 50
-    page.get_by_role("link", name="Next →").click()
+    follow(page.get_by_role("link", name="Next →"))
     assert page.url.endswith("/?p=2")
     rest = models(page)
     assert len({*shown, *rest}) == 58
     assert "alice/first" in rest  # the oldest come last
-    page.get_by_role("link", name="Name", exact=True).click()
+    follow(page.get_by_role("link", name="Name", exact=True))
     assert models(page)[0] == "alice/base"
     assert page.get_by_role("link", name="Next →").get_attribute("href") == "/?sort=name&p=2"
     assert models(visitor.open("/?sort=name&p=99")) == models(visitor.open("/?sort=name&p=2"))
@@ -78,16 +78,16 @@ def test_the_list_in_pages_and_in_order(visitor):
 def test_search(visitor):
     page = visitor.open("/")
     page.get_by_label("Search models by name").fill("ALICE")
-    page.get_by_role("button", name="Search").click()
+    follow(page.get_by_role("button", name="Search"))
     assert set(models(page)) == {"alice/base", "alice/first", "alice/quantised"}
     assert page.get_by_label("Search models by name").input_value() == "ALICE"
-    page.get_by_role("link", name="LoRA 1", exact=True).click()
+    follow(page.get_by_role("link", name="LoRA 1", exact=True))
     assert models(page) == ["alice/first"]
     page.get_by_label("Search models by name").fill("nothing like it")
     page.get_by_label("Search models by name").press("Enter")
     assert "method=lora" in page.url
     assert "No model matches" in page.inner_text("main")
-    page.get_by_role("link", name="Clear all filters").click()
+    follow(page.get_by_role("link", name="Clear all filters"))
     assert page.locator("h1").inner_text() == "Models 58"
     # The box above every other page leads here.
     page = visitor.open("/alice/first")
@@ -114,13 +114,13 @@ def test_each_filter(visit, title, value, query, left):
     visitor = visit(java_script_enabled=False)
     page = visitor.open("/")
     choices = page.locator("section", has=page.get_by_role("heading", name=title, exact=True))
-    choices.get_by_role("link", name=f"{value} {len(left)}", exact=True).click()
+    follow(choices.get_by_role("link", name=f"{value} {len(left)}", exact=True))
     assert page.url.endswith(f"/?{query}")
     assert set(models(page)) == left
     assert page.locator("h1").inner_text() == f"Models {len(left)}"
     chosen = page.locator(".filters a.on")
     assert chosen.inner_text().startswith(value)
-    chosen.click()
+    follow(chosen)
     assert page.url == f"{visitor.endpoint}/"
 
 
@@ -128,7 +128,7 @@ def test_filters_add_up_and_their_address_can_be_shared(visit):
     visitor = visit()
     page = visitor.open("/")
     for name in ("lora 3", "qlora 1"):
-        page.get_by_role("link", name=name, exact=True).click()
+        follow(page.get_by_role("link", name=name, exact=True))
     address = page.url
     assert address.endswith("/?other=lora&other=qlora")
     assert models(page) == ["alice/quantised"]
@@ -150,7 +150,7 @@ def test_the_models_of_an_owner(visit):
 
 def test_chips_lead_to_the_list(visit):
     page = visit().open("/alice/first")
-    page.locator(".chips").get_by_role("link", name="alice/base").click()
+    follow(page.locator(".chips").get_by_role("link", name="alice/base"))
     assert set(models(page)) == {"alice/first", "alice/quantised"}
 
 
@@ -170,41 +170,41 @@ def test_a_repos_tabs(visitor):
         "Adapter of alice/base",
     ):
         assert text in page.inner_text("aside")
-    page.get_by_role("link", name="a link", exact=True).click()
+    follow(page.get_by_role("link", name="a link", exact=True))
     assert page.url.endswith("/alice/first/blob/main/docs/notes.md")
-    page.get_by_role("link", name="Files and versions").click()
+    follow(page.get_by_role("link", name="Files and versions"))
     assert {"README.md", "figures", "adapter_model.safetensors"} <= set(
         page.locator(".row.f .n a").all_inner_texts()
     )
-    page.get_by_role("link", name="adapter_model.safetensors", exact=True).click()
+    follow(page.get_by_role("link", name="adapter_model.safetensors", exact=True))
     assert "8 × 100" in page.inner_text("main table")
     page.locator("summary").click()
-    page.get_by_role("link", name="v1", exact=True).click()
+    follow(page.get_by_role("link", name="v1", exact=True))
     assert page.url.endswith("/alice/first/tree/v1")
-    page.get_by_role("link", name="README.md", exact=True).click()
+    follow(page.get_by_role("link", name="README.md", exact=True))
     assert "# An adapter" in page.inner_text("main pre")
-    page.get_by_role("link", name="Commits").click()
+    follow(page.get_by_role("link", name="Commits"))
     assert page.locator(".row.h b").all_inner_texts() == ["Add the card", "initial commit"]
     page = visitor.open("/alice/first/commits/main")
     assert page.locator(".row.h:not(.top)").nth(0).locator(".pill").all_inner_texts() == ["dev", "main"]
     assert page.locator(".row.h:not(.top)").nth(1).locator(".pill").all_inner_texts() == ["v1"]
-    page.get_by_role("link", name="Community").click()
+    follow(page.get_by_role("link", name="Community"))
     assert page.locator(".list b").all_inner_texts() == ["A question", "Change the words"]
 
 
 def test_a_base_shows_what_was_made_of_it(visit):
     page = visit().open("/alice/base")
-    page.locator("aside").get_by_role("link", name="2 models").click()
+    follow(page.locator("aside").get_by_role("link", name="2 models"))
     assert set(models(page)) == {"alice/first", "alice/quantised"}
 
 
 def test_collections(visitor):
     page = visitor.open("/alice/first")
-    page.locator("aside").get_by_role("link", name="Small things").click()
+    follow(page.locator("aside").get_by_role("link", name="Small things"))
     assert page.locator("h1").inner_text() == "Small things 2"
     assert models(page) == ["alice/first", "bob/pruned"]  # and not the private one
     assert "Worth a look" in page.inner_text("main")
-    page.get_by_role("link", name="Collections").click()
+    follow(page.get_by_role("link", name="Collections"))
     assert page.locator(".cards h2").all_inner_texts() == ["Small things"]
     assert "local · 2 models" in page.inner_text("main")
 
@@ -225,11 +225,11 @@ def test_a_gated_model_shows_its_card_and_not_its_files(visit, hub):
 
 def test_a_commit(visitor):
     page = visitor.open("/alice/first/commits")
-    page.get_by_role("link", name="Say more", exact=True).click()
+    follow(page.get_by_role("link", name="Say more", exact=True))
     assert "In two\nlines" in page.text_content("main")
     assert "+# A better adapter" in page.locator(".diff .a").all_inner_texts()
     assert "-# An adapter" in page.locator(".diff .d").all_inner_texts()
-    page.get_by_role("link", name="Files at this commit").click()
+    follow(page.get_by_role("link", name="Files at this commit"))
     assert "/tree/" in page.url
 
 
@@ -238,21 +238,21 @@ def test_two_commits_are_chosen_and_compared(visitor):
     newest, oldest = head_of(page, "Say more"), head_of(page, "initial commit")
     page.locator(f'input[name=from][value="{oldest}"]').check()
     page.locator(f'input[name=to][value="{newest}"]').check()
-    page.get_by_role("button", name="Compare the lines").click()
+    follow(page.get_by_role("button", name="Compare the lines"))
     assert page.url.endswith(f"/alice/first/compare/{oldest}...{newest}")
     assert "+# A better adapter" in page.locator(".diff .a").all_inner_texts()
     assert page.locator(".diff .d").count() == 0
     page.locator("select[name=from]").select_option("v1")
     page.locator("select[name=to]").select_option("refs/pr/1")
-    page.get_by_role("button", name="Compare").click()
+    follow(page.get_by_role("button", name="Compare"))
     assert page.url.endswith("/alice/first/compare/v1...refs%2Fpr%2F1")
     assert "+Other words." in page.locator(".diff .a").all_inner_texts()
-    page.get_by_role("link", name="Cards side by side").click()
+    follow(page.get_by_role("link", name="Cards side by side"))
     assert page.locator(".sides .md h1").all_inner_texts() == ["An adapter", "A better adapter"]
     first, second = (page.locator(".sides > div").nth(n).bounding_box() for n in (0, 1))
     assert first["y"] == second["y"]
     assert first["x"] + first["width"] < second["x"]
-    page.get_by_role("link", name="Swap").click()
+    follow(page.get_by_role("link", name="Swap"))
     assert page.locator(".sides .md h1").all_inner_texts() == ["A better adapter", "An adapter"]
     page = visitor.open("/alice/first/compare/main...dev?view=card")
     assert "The card is the same in both." in page.inner_text("main")
@@ -275,7 +275,7 @@ def test_a_pull_request(visitor):
     assert f"HF_ENDPOINT={visitor.endpoint} hf discussions merge alice/first 1" in page.inner_text(
         "main pre >> nth=0"
     )
-    page.get_by_role("link", name="Cards side by side").click()
+    follow(page.get_by_role("link", name="Cards side by side"))
     assert page.locator(".sides .md").nth(1).inner_text().strip().endswith("Other words.")
 
 
@@ -290,7 +290,7 @@ def test_a_private_repo_after_signing_in(visit, hub):
     assert page.url == f"{hub.endpoint}/"
     [cookie] = visitor.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-    page.get_by_role("link", name="private 1", exact=True).click()
+    follow(page.get_by_role("link", name="private 1", exact=True))
     assert models(page) == ["local/secret"]
     page = visitor.open("/local/secret")
     assert visitor.answer.status == 200

@@ -132,7 +132,7 @@ def hub(tmp_path: Path, board: Switchboard) -> Iterator[RunningHub]:
 def interrupted_push(directory: Path, running: RunningHub, board: Switchboard) -> Interrupted:
     """Push, and send a signal when the commit is in flight."""
     fake_adapter.write(directory)
-    hub = Hub(running.endpoint, running.token, patience=Patience(answer_seconds=0.5, attempts=2))
+    hub = Hub(running.endpoint, running.token, patience=Patience(answer_seconds=1.0, attempts=2))
     planned = plan(directory, "local/a", hub)
 
     def watch() -> None:
