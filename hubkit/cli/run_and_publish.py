@@ -42,8 +42,9 @@ def command(
     """Train (or load) an adapter, measure it, write its card, run its code, and publish in one commit.
 
     CONFIG is a YAML file; see examples/. Stages that are done already for the same settings and the same
-    weights are not done again, so that a run which was stopped goes on where it was. Without a Hub token it
-    goes to a local Hub in ./local-hub, and says so; but a --repo-id of a user other than "local" needs one.
+    weights are not done again, so that a run which was stopped goes on where it was. Without a Hub token,
+    and with no --endpoint or HF_ENDPOINT, it goes to a local Hub in ./local-hub, and says so; but a --repo-id
+    of a user other than "local" needs a token.
     """
     from hubkit import localhub, pipeline
     from hubkit.cli.push import push_options, report
