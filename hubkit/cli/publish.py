@@ -33,10 +33,11 @@ from hubkit.cli import common
 def command(adapter_dir: Path | None, revert: bool, as_json: bool, quiet: bool, **push: Any) -> None:
     """Push adapter and card to the Hub, in one commit.
 
-    Without a Hub token, and with no --endpoint or HF_ENDPOINT, it goes to a local Hub in ./local-hub, and
-    says so; but a --repo-id of a user other than "local" needs a token. It can be run again at any time: what the Hub has already is not sent, and
-    with nothing to change no commit is made. A --dry-run exits with 1 when its plan would be refused, and
-    with 2, as a push does, when there can be no plan.
+    Without a Hub token, and where HF_ENDPOINT or --endpoint names none, it goes to a local Hub in
+    ./local-hub, and says so; but a --repo-id of a user other than "local" needs a token. It can
+    be run again at any time: what the Hub has already is not sent, and with nothing to change no commit is
+    made. A --dry-run exits with 1 when its plan would be refused, and with 2, as a push does, when there can
+    be no plan.
     """
     from hubkit import localhub
     from hubkit.cli.push import push_options, report

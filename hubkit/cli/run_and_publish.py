@@ -43,8 +43,8 @@ def command(
 
     CONFIG is a YAML file; see examples/. Stages that are done already for the same settings and the same
     weights are not done again, so that a run which was stopped goes on where it was. Without a Hub token,
-    and with no --endpoint or HF_ENDPOINT, it goes to a local Hub in ./local-hub, and says so; but a --repo-id
-    of a user other than "local" needs a token.
+    and where HF_ENDPOINT or --endpoint names none, it goes to a local Hub in ./local-hub, and says so; but a
+    --repo-id of a user other than "local" needs a token.
     """
     from hubkit import localhub, pipeline
     from hubkit.cli.push import push_options, report
