@@ -29,13 +29,13 @@ test: $(READY) ## Run the tests (under 2 minutes)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 real: $(READY) ## Run the tests on real pretrained models (several minutes)
-	$(BIN)/python -m pytest -m real
+	$(BIN)/python -m pytest -m real --numprocesses 2 --dist loadfile
 
 browser: $(READY) ## Test the local Hub's pages in a real browser (Chromium or Chrome)
 	$(BIN)/python -m pytest -m browser
 
 soak: $(READY) ## Break a push in every way that is known (`make soak SHORT=1`: a few minutes)
-	HUBKIT_SOAK=$(if $(SHORT),short,long) $(BIN)/python -m pytest -m soak
+	HUBKIT_SOAK=$(if $(SHORT),short,long) $(BIN)/python -m pytest -m soak --numprocesses 4 --dist loadgroup
 
 lint: $(READY) ## Check style
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,6 +39,7 @@ for _name in (
 ):
     os.environ.pop(_name, None)
 
+TOLD = "told"
 ALICE, READER, BOB = "hf_alice_may_write", "hf_alice_may_read", "hf_bob_may_write"
 
 
@@ -102,3 +103,19 @@ def browser() -> Iterator[Browser]:
 
     with launch() as started:
         yield started
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Takes figures that are shown at the end of the run, whatever process they were seen in."""
+    return lambda text: record_property(TOLD, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests told."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "call":
+                for name, text in report.user_properties:
+                    if name == TOLD:
+                        terminalreporter.write_line(str(text))

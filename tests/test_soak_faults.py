@@ -8,7 +8,7 @@ ends right. What a publish may leave half-way is listed in `Trial.stages`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,7 +166,7 @@ def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     made.close()
 
 
-def walk(matrix: Matrix, kinds: list[str], times: int, capsys: pytest.CaptureFixture[str]) -> None:
+def walk(matrix: Matrix, kinds: list[str], times: int, tell: Callable[[str], None]) -> None:
     """Each request of a clean publish, with each of these faults."""
     matrix.learn()
     wanted = 0
@@ -175,23 +175,22 @@ def walk(matrix: Matrix, kinds: list[str], times: int, capsys: pytest.CaptureFix
             if name != "cut upload" or received > 1:
                 matrix.run(number, name, times)
                 wanted += 1
-    with capsys.disabled():
-        print(f"\n{matrix.table()}")
+    tell(matrix.table())
     assert sum(matrix.ends.values()) == wanted > 0
     assert not matrix.wrong, "\n" + "\n".join(matrix.wrong)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_each_request_fails_once(story: Story, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_request_fails_once(story: Story, bench: Bench, tell: Callable[[str], None]) -> None:
     """Whatever fails once, the publish lands, but for what is listed above."""
-    walk(Matrix(bench, story), list(KINDS), 1, capsys)
+    walk(Matrix(bench, story), list(KINDS), 1, tell)
 
 
 @pytest.mark.parametrize("story", STORIES[:3], ids=lambda story: story.name)
-def test_each_request_fails_twice(story: Story, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    walk(Matrix(bench, story), ["reset", "dropped", *(["503"] if LONG else [])], 2, capsys)
+def test_each_request_fails_twice(story: Story, bench: Bench, tell: Callable[[str], None]) -> None:
+    walk(Matrix(bench, story), ["reset", "dropped", *(["503"] if LONG else [])], 2, tell)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_each_request_fails_each_time(story: Story, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    walk(Matrix(bench, story), ["500", "dropped", *(["429", "reset"] if LONG else [])], 1000, capsys)
+def test_each_request_fails_each_time(story: Story, bench: Bench, tell: Callable[[str], None]) -> None:
+    walk(Matrix(bench, story), ["500", "dropped", *(["429", "reset"] if LONG else [])], 1000, tell)

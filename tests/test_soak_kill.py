@@ -215,7 +215,7 @@ def after_bytes(count: int) -> Moment:
 
 
 def report(
-    capsys: pytest.CaptureFixture[str], xet: bool, what: str, done: list[tuple[bool, int, int, bool]]
+    tell: Callable[[str], None], xet: bool, what: str, done: list[tuple[bool, int, int, bool]]
 ) -> None:
     """Say what was sent."""
     stopped = [(before, sent, whole) for ran, before, sent, whole in done if ran]
@@ -228,13 +228,10 @@ def report(
         f"by one second run {max(again, default=0) / MB:.2f} MB at most;",
         f"where the Hub had the whole file already ({len(whole)}), {sum(whole) / MB:.2f} MB in all",
     ]
-    with capsys.disabled():
-        print(" ".join(lines))
+    tell(" ".join(lines))
 
 
-def test_killed_at_any_moment(
-    trials: Callable[[], Trial], xet: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_killed_at_any_moment(trials: Callable[[], Trial], xet: bool, tell: Callable[[str], None]) -> None:
     seconds, _ = clean(trials())
     chance = random.Random(SEED)
     done = []
@@ -244,12 +241,12 @@ def test_killed_at_any_moment(
             done.append(stop(trial, signal.SIGKILL, after_seconds(seconds * share)))
         if not done[-1][0]:  # it was over by then: this machine has become faster
             seconds *= 0.8
-    report(capsys, xet, "killed at random moments", done)
+    report(tell, xet, "killed at random moments", done)
     assert sum(ran for ran, *_ in done) >= MOMENTS // 2
 
 
 def test_killed_after_each_request(
-    trials: Callable[[], Trial], xet: bool, capsys: pytest.CaptureFixture[str]
+    trials: Callable[[], Trial], xet: bool, tell: Callable[[str], None]
 ) -> None:
     """The requests are those of a push that nobody stopped; the last ones may be over before the signal."""
     requests = clean(trials()).requests
@@ -259,18 +256,18 @@ def test_killed_after_each_request(
     for number in chosen:
         with trials() as trial:
             done.append(stop(trial, signal.SIGKILL, after_request(number)))
-    report(capsys, xet, "killed right after a request", done)
+    report(tell, xet, "killed right after a request", done)
     assert sum(ran for ran, *_ in done) >= len(done) // 2
 
 
 def test_killed_while_the_weights_are_sent(
-    trials: Callable[[], Trial], xet: bool, capsys: pytest.CaptureFixture[str]
+    trials: Callable[[], Trial], xet: bool, tell: Callable[[str], None]
 ) -> None:
     done = []
     for share in (0.02, 0.3, 0.6, 0.9) if LONG else (0.5,):
         with trials() as trial:
             done.append(stop(trial, signal.SIGKILL, after_bytes(int(SIZE * share))))
-    report(capsys, xet, "killed while the weights are sent", done)
+    report(tell, xet, "killed while the weights are sent", done)
 
 
 def test_a_second_ctrl_c_ends_at_once(trials: Callable[[], Trial]) -> None:
@@ -292,7 +289,7 @@ def test_a_second_ctrl_c_ends_at_once(trials: Callable[[], Trial]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_in_order(
-    number: int, trials: Callable[[], Trial], xet: bool, capsys: pytest.CaptureFixture[str]
+    number: int, trials: Callable[[], Trial], xet: bool, tell: Callable[[str], None]
 ) -> None:
     """A Ctrl-C or a SIGTERM: the same, and one line that says whether a commit was made."""
     seconds, requests = clean(trials())
@@ -306,4 +303,4 @@ def test_stopped_in_order(
     for moment in moments:
         with trials() as trial:
             done.append(stop(trial, number, moment))
-    report(capsys, xet, f"stopped by {signal.Signals(number).name}", done)
+    report(tell, xet, f"stopped by {signal.Signals(number).name}", done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from soaking import (
     write_adapter,
 )
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("large")]  # one after the other: they fill the disk
 SIZE = 1_500 * MB if LONG else 200 * MB
 BY_LFS = 300 * MB  # of memory, for the client and for the server, whatever the size is
 ABOVE_BARE = 50 * MB  # of memory, for the client by Xet
@@ -61,18 +62,15 @@ def peaks(who: str, large: Path, place: Path, **env: str) -> tuple[int, int]:
     return found
 
 
-def test_by_lfs_it_takes_little_memory(
-    large: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_by_lfs_it_takes_little_memory(large: Path, tmp_path: Path, tell: Callable[[str], None]) -> None:
     client, server = peaks("hubkit", large, tmp_path / "lfs", HF_HUB_DISABLE_XET="1")
-    with capsys.disabled():
-        print(f"\n{SIZE / MB:.0f} MB by LFS: peak {client / MB:.0f} MB, of the Hub {server / MB:.0f} MB")
+    tell(f"{SIZE / MB:.0f} MB by LFS: peak {client / MB:.0f} MB, of the Hub {server / MB:.0f} MB")
     assert client < BY_LFS
     assert server < BY_LFS
 
 
 def test_by_xet_it_takes_hardly_more_than_the_bare_client(
-    large: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    large: Path, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
     """By chance hf_xet holds one block of 64 MB more or less, so the lowest of some pushes are compared."""
     ours, bare = [], []
@@ -83,9 +81,8 @@ def test_by_xet_it_takes_hardly_more_than_the_bare_client(
             assert server < BY_LFS
         if min(ours) < min(bare) + ABOVE_BARE:
             break
-    with capsys.disabled():
-        told = [" ".join(f"{peak / MB:.0f}" for peak in found) for found in (ours, bare)]
-        print(f"\n{SIZE / MB:.0f} MB by Xet: peaks {told[0]} MB, of a bare create_commit {told[1]} MB")
+    told = [" ".join(f"{peak / MB:.0f}" for peak in found) for found in (ours, bare)]
+    tell(f"{SIZE / MB:.0f} MB by Xet: peaks {told[0]} MB, of a bare create_commit {told[1]} MB")
     assert min(ours) < min(bare) + ABOVE_BARE
 
 
@@ -111,4 +108,4 @@ open(read, "w").write(counts["rchar"])
 sys.exit(code)
 """
 if not os.path.exists("/proc/self/io"):
-    pytestmark = [pytestmark, pytest.mark.skip(reason="memory is read from /proc")]
+    pytestmark = [*pytestmark, pytest.mark.skip(reason="memory is read from /proc")]
