@@ -26,7 +26,7 @@ quickstart: $(READY) ## Train, measure, write the card and push to a local Hub: 
 	@$(BIN)/hubkit run-and-publish examples/quickstart.yaml --local-hub $(SUPPLIES)/hub
 
 test: $(READY) ## Run the tests (under 2 minutes)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 real: $(READY) ## Run the tests on real pretrained models (several minutes)
 	$(BIN)/python -m pytest -m real --numprocesses 2 --dist loadfile

@@ -105,6 +105,11 @@ def browser() -> Iterator[Browser]:
         yield started
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the modules that train models, so that processes side by side end together."""
+    items.sort(key=lambda item: not {"tiny", "torch"} & vars(getattr(item, "module", None)).keys())
+
+
 @pytest.fixture
 def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Takes figures that are shown at the end of the run, whatever process they were seen in."""

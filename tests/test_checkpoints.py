@@ -134,6 +134,7 @@ def test_the_last_two_checkpoints_are_kept_while_training(
     assert seen == [["checkpoint-3", "checkpoint-4", checkpoints.STAMP]]
 
 
+@pytest.mark.real
 def test_a_training_whose_record_failed_is_not_trained_further(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

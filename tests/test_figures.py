@@ -69,6 +69,7 @@ def with_history(directory: Path, history: list[LogPoint]) -> Facts:
 # --- the drawing -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.real
 def test_the_same_data_gives_the_same_bytes_whatever_the_users_settings_are(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_text(
         "font.size: 30\nfigure.facecolor: red\naxes.grid: False\nbackend: svg\nsavefig.dpi: 30\n"

@@ -268,6 +268,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(
     assert [point.eval_loss for point in again.history] == [point.eval_loss for point in facts.history]
 
 
+@pytest.mark.real
 def test_the_time_of_all_parts_is_counted(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,7 +178,9 @@ def test_a_stumble_is_asked_again(
     assert pauses == [0.5]
 
 
-@pytest.mark.parametrize("name", ["whoami", "repo"])  # the second comes with a time limit of none at all
+@pytest.mark.parametrize(
+    "name", [pytest.param("whoami", marks=pytest.mark.soak), "repo"]
+)  # the second comes with a time limit of none at all
 def test_silence_is_asked_again(name: str, broken: Broken, head: str, pauses: list[float]) -> None:
     patience = Patience(answer_seconds=1.0, attempts=3, sleep=pauses.append)
     broken.board.order(Fault("hang", *CALLS[name]))

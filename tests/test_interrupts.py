@@ -152,7 +152,7 @@ def count(running: RunningHub) -> int:
     return len(HfApi(running.endpoint, running.token).list_repo_commits("local/a")) - 1
 
 
-@pytest.mark.parametrize("kind", ["delay", "drop", "late"])
+@pytest.mark.parametrize("kind", ["delay", "drop", pytest.param("late", marks=pytest.mark.soak)])
 def test_a_commit_that_landed_is_said_to_have(
     kind: str, tmp_path: Path, hub: RunningHub, board: Switchboard
 ) -> None:

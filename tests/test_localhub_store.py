@@ -1,6 +1,7 @@
 """The store of the local Hub: whole after a crash, one owner at a time, nothing outside its directory."""
 
 import hashlib
+import http.client
 import json
 import os
 import signal
@@ -232,7 +233,7 @@ def commit_for_ever(endpoint, token, repo, acknowledged):
         body = "".join(json.dumps(line) + "\n" for line in lines).encode()
         try:
             acknowledged.append(post(endpoint, token, f"/api/models/{repo}/commit/main", body)["commitOid"])
-        except (OSError, urllib.error.URLError, ValueError):
+        except (OSError, http.client.HTTPException, ValueError):
             return
 
 

@@ -32,6 +32,7 @@ def perplexity(run: runs.Run) -> record.Perplexity:
     return found
 
 
+@pytest.mark.real
 def test_the_base_alone_is_the_base_where_the_adapter_changes_its_biases(
     tiny_bert: Path, tmp_path: Path
 ) -> None:

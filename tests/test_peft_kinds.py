@@ -48,6 +48,9 @@ AUTO = {
 }
 
 
+pytestmark = pytest.mark.real  # making an adapter of each kind takes a while
+
+
 @pytest.fixture(scope="module")
 def zoo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """Where the adapters lie, and what came of making them, their cards, and running their code."""

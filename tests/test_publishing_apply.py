@@ -340,7 +340,7 @@ def test_publishers_at_once_lose_nothing(tmp_path: Path, repo: str, alice_hub: R
 # Faults
 
 
-@pytest.mark.parametrize("fault", ["drop", "late"])
+@pytest.mark.parametrize("fault", ["drop", pytest.param("late", marks=pytest.mark.soak)])
 def test_a_commit_whose_answer_was_lost_is_found(
     fault: Kind, adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
@@ -361,7 +361,7 @@ def test_a_commit_to_a_branch_with_a_slash_is_not_repeated_blindly(
     assert titles(broken.endpoint, repo, "feature/x") == ["initial commit", "Add adapter and model card"]
 
 
-@pytest.mark.parametrize("fault", ["reset", "status", "hang"])
+@pytest.mark.parametrize("fault", ["reset", "status", pytest.param("hang", marks=pytest.mark.soak)])
 def test_a_commit_that_did_not_land_is_made_again(
     fault: Kind, adapter_dir: Path, repo: str, broken: Broken, impatient: Patience
 ) -> None:
@@ -447,6 +447,7 @@ def test_a_session_that_was_ended_for_slowness_is_no_ctrl_c(
     assert (done.storage, done.notes) == ("lfs", ["Xet storage was too slow: the weights went by LFS"])
 
 
+@pytest.mark.soak
 def test_xet_that_falls_silent(adapter_dir: Path, repo: str, broken: Broken, impatient: Patience) -> None:
     """The token that the client itself asks for never comes."""
     broken.board.order(Fault("hang", "GET", "xet-write-token", times=99, after=1))

@@ -46,6 +46,7 @@ def test_weights_without_a_record_are_not_replaced(tiny_llama: Path, tmp_path: P
     stages.train(run, tiny.quiet, fresh=True)
 
 
+@pytest.mark.real
 def test_what_a_failure_left_of_the_same_training_is_gone_on_with(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,6 +241,7 @@ def pids(path: Path) -> list[int]:
     return [int(part) for part in path.read_text().split()]
 
 
+@pytest.mark.real
 def test_the_time_limit_ends_all_of_it(directory: Path, base: Path, tmp_path: Path) -> None:
     code = SLEEP.format(pids=tmp_path / "pids") + "    time.sleep(600)"
     with pytest.raises(SnippetError, match="did not end within 3 seconds"):
