@@ -18,7 +18,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndBytesConfig
 
-from hubkit import adapter, localhub, pipeline, record, runs, stages
+from hubkit import adapter, localhub, paths, pipeline, record, runs, secrets, stages
 from hubkit.publishing import PushOptions
 from hubkit.settings import from_plain, load
 from hubkit.training import fit
@@ -187,3 +187,13 @@ def test_the_quickstarts_card_shows_what_its_code_printed(
         run.adapter_dir, localhub.start, verify.Options(base_path=ROOT / "build/smollm2"), print
     )
     assert (again.output, again.snippet_sha256) == (known.output, known.snippet_sha256)
+
+
+@pytest.mark.parametrize("supply", ["smollm2", "minilm"])
+def test_real_vocabularies_hold_no_secret(supply: str) -> None:
+    found = [path for path in fetched(supply, supply).iterdir() if path.suffix in (".json", ".txt", ".jinja")]
+    assert found
+    for path in found:
+        content = path.read_bytes()
+        assert secrets.scan(path.name, content) == []
+        assert [*paths.places(content, "alice", "/home/alice")] == []
