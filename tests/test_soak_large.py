@@ -74,7 +74,7 @@ def test_by_xet_it_takes_hardly_more_than_the_bare_client(
 ) -> None:
     """By chance hf_xet holds one block of 64 MB more or less, so the lowest of some pushes are compared."""
     ours, bare = [], []
-    for _ in range(5):
+    for _ in range(8):
         for who, found in (("hubkit", ours), ("bare", bare)):
             client, server = peaks(who, large, tmp_path / who)
             found.append(client)
