@@ -28,7 +28,7 @@ def one(base: str, text: str, dtype: str, way: str) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from hubkit.measures import perplexity, scored_rows
+    from hubkit.measures import scored_rows, scoring, windows
 
     torch.set_num_threads(1)
     if way == WAYS[0]:
@@ -36,10 +36,11 @@ def one(base: str, text: str, dtype: str, way: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
     tokenizer = AutoTokenizer.from_pretrained(base)
     lines = Path(text).read_text(encoding="utf-8").splitlines()[:200]
-    ids = perplexity.streams(tokenizer, [json.loads(line)["text"] for line in lines], "packed")[0][:TOKENS]
-    windows = perplexity.causal_windows(ids, perplexity.prefix_token(tokenizer), CONTEXT, CONTEXT)
+    whole = windows.streams(tokenizer, [json.loads(line)["text"] for line in lines], "packed")[0]
+    stream = windows.Stream(whole.ids[:TOKENS], whole.documents[:TOKENS])
+    cut = windows.causal_windows(stream, windows.prefix_token(tokenizer), CONTEXT, CONTEXT)
     begun = time.process_time()
-    found = perplexity.score(model, windows, BATCH)
+    found = scoring.score(model, cut, BATCH, len(lines))
     spent = time.process_time() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(json.dumps([found.perplexity, spent, peak]))

@@ -192,7 +192,7 @@ def test_full_memory_is_told_with_what_to_lower(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hubkit.errors import MeasureError
-    from hubkit.measures import perplexity as measure
+    from hubkit.measures import run as measure
 
     run = trained("causal-lm", tiny_llama, tmp_path)
 

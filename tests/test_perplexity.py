@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
@@ -16,10 +17,19 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokeniz
 
 from hubkit import record, stages
 from hubkit.errors import MeasureError, SettingsError
-from hubkit.measures import perplexity
-from hubkit.measures.perplexity import IGNORE, Score, Window, causal_windows, masked_windows, score, streams
+from hubkit.measures import windows as cutting
+from hubkit.measures.scoring import Score, score
+from hubkit.measures.windows import IGNORE, Stream, Window, causal_windows, masked_windows, streams
 
 CONTEXT = 32
+
+
+def stream(ids: list[int], document: int = 0) -> Stream:
+    return Stream(np.array(ids, dtype=np.int32), np.full(len(ids), document, dtype=np.int32))
+
+
+def window(inputs: list[int], targets: list[int]) -> Window:
+    return Window(*(np.array(part, dtype=np.int32) for part in (inputs, targets, [0] * len(inputs))))
 
 
 class Case:
@@ -107,7 +117,7 @@ def test_causal_apart_agrees_with_a_plain_loop(causal: Case) -> None:
 
 def test_the_first_token_counts(causal: Case) -> None:
     ids = packed_ids(causal)[:CONTEXT]
-    whole = score(causal.alone, causal_windows(ids, 0, CONTEXT, CONTEXT), 1)
+    whole = score(causal.alone, causal_windows(stream(ids), 0, CONTEXT, CONTEXT), 1, 1)
     with torch.no_grad():
         from_second = float(causal.alone(input_ids=torch.tensor([ids]), labels=torch.tensor([ids])).loss)
     assert whole.tokens == len(ids)
@@ -146,10 +156,11 @@ def test_masked_agrees_with_a_plain_loop(masked: Case) -> None:
 
 def test_labels_at_every_position_would_measure_something_else(masked: Case) -> None:
     ids = packed_ids(masked)[: CONTEXT - 2]
-    hidden = masked_windows([ids], masked.tokenizer, CONTEXT, 0.15, 0)
-    copying = [Window([2, *ids, 3], [IGNORE, *ids, IGNORE])]
+    hidden = masked_windows([stream(ids)], masked.tokenizer, CONTEXT, 0.15, 0)
+    copying = [window([2, *ids, 3], [IGNORE, *ids, IGNORE])]
     assert (
-        abs(score(masked.alone, copying, 1).perplexity / score(masked.alone, hidden, 1).perplexity - 1) > 0.01
+        abs(score(masked.alone, copying, 1, 1).perplexity / score(masked.alone, hidden, 1, 1).perplexity - 1)
+        > 0.01
     )
 
 
@@ -159,8 +170,8 @@ def test_masks_depend_on_the_seed_and_on_nothing_else(masked: Case) -> None:
     assert one.tokens_scored == other.tokens_scored
     unlike = masked.measured(mask_seed=1)
     assert unlike.value != one.value
-    windows = masked_windows([[7] * 40, [8] * 20], masked.tokenizer, 32, 0.5, 3)
-    cut_otherwise = masked_windows([[7] * 40, [8] * 20], masked.tokenizer, 12, 0.5, 3)
+    windows = masked_windows([stream([7] * 40), stream([8] * 20)], masked.tokenizer, 32, 0.5, 3)
+    cut_otherwise = masked_windows([stream([7] * 40), stream([8] * 20)], masked.tokenizer, 12, 0.5, 3)
     assert [t for w in windows for t in w.targets[1:-1]] == [
         t for w in cut_otherwise for t in w.targets[1:-1]
     ]
@@ -171,11 +182,13 @@ def test_batches_and_padding_change_nothing(causal: Case, masked: Case, document
     for case in (causal, masked):
         ids = streams(case.tokenizer, case.documents, documents)
         windows = (
-            [w for stream in ids for w in causal_windows(stream, 0, CONTEXT, CONTEXT)]
+            [w for each in ids for w in causal_windows(each, 0, CONTEXT, CONTEXT)]
             if case is causal
             else masked_windows(ids, case.tokenizer, CONTEXT, 0.15, 0)
         )
-        alone, together = (score(case.adapted, windows, size) for size in (1, len(windows)))
+        alone, together = (
+            score(case.adapted, windows, size, len(case.documents)) for size in (1, len(windows))
+        )
         assert alone.tokens == together.tokens
         assert alone.nll == pytest.approx(together.nll, rel=1e-6)
 
@@ -184,7 +197,7 @@ def test_batches_and_padding_change_nothing(causal: Case, masked: Case, document
 def test_every_token_is_scored_exactly_once(length: int, context: int, data: st.DataObject) -> None:
     stride = data.draw(st.integers(1, context))
     ids = list(range(100, 100 + length))
-    windows = causal_windows(ids, 7, context, stride)
+    windows = causal_windows(stream(ids), 7, context, stride)
     scored = [target for window in windows for target in window.targets if target != IGNORE]
     assert scored == ids
     for window in windows:
@@ -202,7 +215,7 @@ def test_masked_blocks_hold_every_token_once(lengths: list[int], context: int) -
         cls_token_id, sep_token_id, mask_token_id = 1, 2, 3
 
     ids = [[100 + at] * length for at, length in enumerate(lengths)]
-    windows = masked_windows(ids, Tokenizer(), context, 0.3, 0)
+    windows = masked_windows([stream(part) for part in ids], Tokenizer(), context, 0.3, 0)
     seen: list[int] = []
     for window in windows:
         assert (window.inputs[0], window.inputs[-1]) == (1, 2)
@@ -210,14 +223,14 @@ def test_masked_blocks_hold_every_token_once(lengths: list[int], context: int) -
         for token, target in zip(window.inputs[1:-1], window.targets[1:-1], strict=True):
             assert (token == 3) == (target != IGNORE)
             seen.append(target if token == 3 else token)
-    assert seen == [token for stream in ids for token in stream]
+    assert seen == [token for part in ids for token in part]
 
 
 def test_perplexity_that_is_no_number_is_an_error() -> None:
     for nll in (math.nan, math.inf, 1e9):
         with pytest.raises(MeasureError, match="not finite"):
-            _ = Score(nll, 1).perplexity
-    assert Score(2 * math.log(10), 2).perplexity == pytest.approx(10)
+            _ = Score(np.array([nll]), np.array([1])).perplexity
+    assert Score(2 * np.log([10.0]), np.array([2])).perplexity == pytest.approx(10)
 
 
 def test_logits_that_are_no_numbers_are_an_error(causal: Case) -> None:
@@ -231,19 +244,19 @@ def test_logits_that_are_no_numbers_are_an_error(causal: Case) -> None:
             return type("Output", (), {"logits": torch.full((*input_ids.shape, 9), torch.nan)})()
 
     with pytest.raises(MeasureError, match="not finite"):
-        _ = score(Broken(), [Window([1, 2], [2, 3])], 1).perplexity
+        _ = score(Broken(), [window([1, 2], [2, 3])], 1, 1).perplexity
 
 
 def test_nothing_to_score_is_an_error(causal: Case, masked: Case) -> None:
     assert streams(causal.tokenizer, [], "packed") == streams(causal.tokenizer, [""], "apart") == []
     with pytest.raises(MeasureError, match="no token to score"):
-        score(causal.alone, [], 1)
+        score(causal.alone, [], 1, 0)
     with pytest.raises(MeasureError, match="no token to score"):
-        score(masked.alone, [Window([2, 5, 3], [IGNORE] * 3)], 1)
+        score(masked.alone, [window([2, 5, 3], [IGNORE] * 3)], 1, 1)
     with pytest.raises(MeasureError, match="no room"):
-        masked_windows([[5, 6]], masked.tokenizer, 2, 0.15, 0)
+        masked_windows([stream([5, 6])], masked.tokenizer, 2, 0.15, 0)
     with pytest.raises(MeasureError, match="no \\[CLS\\]"):
-        masked_windows([[5, 6]], causal.tokenizer, 32, 0.15, 0)
+        masked_windows([stream([5, 6])], causal.tokenizer, 32, 0.15, 0)
 
 
 def test_conditions_that_do_not_fit_are_errors(causal: Case) -> None:
@@ -259,12 +272,12 @@ def test_the_first_token_is_predicted_from_begin_of_text_where_there_is_one(caus
         eos_token_id: int | None = 6
 
     tokenizer = Tokenizer()
-    assert perplexity.prefix_token(tokenizer) == 5
+    assert cutting.prefix_token(tokenizer) == 5
     tokenizer.bos_token_id = None
-    assert perplexity.prefix_token(tokenizer) == 6
+    assert cutting.prefix_token(tokenizer) == 6
     tokenizer.eos_token_id = None
     with pytest.raises(MeasureError, match="neither"):
-        perplexity.prefix_token(tokenizer)
+        cutting.prefix_token(tokenizer)
 
 
 def test_the_base_keeps_its_own_head_beside_a_trained_one(masked: Case, tmp_path: Path) -> None:
@@ -287,10 +300,14 @@ def test_the_base_is_left_out_where_its_head_is_random(tmp_path: Path) -> None:
     assert found.base_left_out == "the base has no trained head for this task"
 
 
+def digest(*parts: list[int]) -> str:
+    return cutting.streams_digest([stream(part) for part in parts])
+
+
 def test_the_digest_of_the_tokens_tells_texts_and_their_cuts_apart(causal: Case) -> None:
     whole = causal.measured(context=CONTEXT)
-    assert whole.tokens_sha256 == perplexity.streams_digest([packed_ids(causal)])
+    assert whole.tokens_sha256 == cutting.streams_digest([stream(packed_ids(causal))])
     assert causal.measured(context=16, stride=8).tokens_sha256 == whole.tokens_sha256
     assert causal.measured(context=CONTEXT, documents="apart").tokens_sha256 != whole.tokens_sha256
-    assert perplexity.streams_digest([[1, 2], [3]]) != perplexity.streams_digest([[1], [2, 3]])
-    assert perplexity.streams_digest([[1, 23]]) != perplexity.streams_digest([[12, 3]])
+    assert digest([1, 2], [3]) != digest([1], [2, 3])
+    assert digest([1, 23]) != digest([12, 3])

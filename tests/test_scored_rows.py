@@ -68,11 +68,11 @@ def test_the_head_alone_gives_the_models_own_loss(
     seen: list[int] = []
     with torch.inference_mode():
         expected = plain(model, made)
-        rows.nll(*made)
+        rows.losses(*made)
         hook = model.get_output_embeddings().register_forward_hook(
             lambda _, args, out: seen.append(out.shape[:-1].numel())
         )
-        found = float(rows.nll(*made))
+        found = float(rows.losses(*made).sum())
         hook.remove()
     assert rows.apart is True
     assert found == pytest.approx(expected, rel=1e-6)
@@ -97,8 +97,8 @@ def test_a_model_that_caps_its_logits_is_asked_itself() -> None:
     model = Gemma2ForCausalLM(config).eval()
     made, rows = batch(model), ScoredRows(model)
     with torch.inference_mode():
-        found, expected = float(rows.nll(*made)), plain(model, made)
-        without_cap = float(rows._by_head(*made))
+        found, expected = float(rows.losses(*made).sum()), plain(model, made)
+        without_cap = float(rows._by_head(*made).sum())
     assert rows.apart is False
     assert found == pytest.approx(expected, rel=1e-6)
     assert abs(without_cap / expected - 1) > 1e-4  # what the comparison has to notice
@@ -109,5 +109,5 @@ def test_a_model_without_a_head_to_be_found_is_asked_itself(tiny_llama: Path) ->
     model.get_output_embeddings = lambda: None
     made, rows = batch(model), ScoredRows(model)
     with torch.inference_mode():
-        assert float(rows.nll(*made)) == pytest.approx(plain(model, made), rel=1e-6)
+        assert float(rows.losses(*made).sum()) == pytest.approx(plain(model, made), rel=1e-6)
     assert rows.apart is False

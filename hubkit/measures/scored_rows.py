@@ -27,8 +27,8 @@ class ScoredRows:
     model: Any
     apart: bool | None = None  # None: not found out yet
 
-    def nll(self, inputs: Any, attention: Any, wanted: Any, targets: Any) -> Any:
-        """The summed loss in nats, float64 on the CPU.
+    def losses(self, inputs: Any, attention: Any, wanted: Any, targets: Any) -> Any:
+        """The loss of each prediction in nats, float64 on the CPU, (predictions,).
 
         `inputs`, `attention` (or None) and `wanted`, a mask, have the shape (batch, length); `targets` holds
         the tokens to predict at the wanted positions, in order.
@@ -43,15 +43,15 @@ class ScoredRows:
         if self._head() is None:
             return False
         probe = (tokens, None, tokens == tokens, tokens[0])
-        plain, other = self._by_model(*probe), self._by_head(*probe)
+        plain, other = self._by_model(*probe).sum(), self._by_head(*probe)
         if other is None or not bool(plain.isfinite()):
             return False
         tolerance = TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), LOW_PRECISION)
-        return bool(abs(other - plain) <= tolerance * abs(plain))
+        return bool(abs(other.sum() - plain) <= tolerance * abs(plain))
 
     def _by_model(self, inputs: Any, attention: Any, wanted: Any, targets: Any) -> Any:
         logits = self.model(input_ids=inputs, attention_mask=attention).logits
-        return summed_nll(logits[wanted], targets)
+        return row_losses(logits[wanted], targets)
 
     def _by_head(self, inputs: Any, attention: Any, wanted: Any, targets: Any) -> Any:
         head = self._head()
@@ -68,7 +68,7 @@ class ScoredRows:
             self.model(input_ids=inputs, attention_mask=attention)
         finally:
             hook.remove()
-        return summed_nll(kept[0], targets, head) if kept else None
+        return row_losses(kept[0], targets, head) if kept else None
 
     def _head(self) -> Any:
         try:
@@ -77,16 +77,16 @@ class ScoredRows:
             return None
 
 
-def summed_nll(rows: Any, targets: Any, head: Any = None) -> Any:
-    """The summed loss in nats of (rows, vocabulary) logits, or of what `head` makes of (rows, hidden) states.
+def row_losses(rows: Any, targets: Any, head: Any = None) -> Any:
+    """The loss in nats of each of (rows, vocabulary) logits, or of what `head` makes of (rows, hidden).
 
-    Log-probabilities are taken in float32, and summed in float64.
+    Log-probabilities are taken in float32, and given as float64 on the CPU.
     """
     import torch
 
-    total = torch.zeros((), dtype=torch.float64)
+    parts = []
     for at in range(0, len(targets), ROWS):
         logits = rows[at : at + ROWS] if head is None else head(rows[at : at + ROWS])
         losses = torch.nn.functional.cross_entropy(logits.float(), targets[at : at + ROWS], reduction="none")
-        total += losses.double().sum().cpu()
-    return total
+        parts.append(losses.double().cpu())
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
