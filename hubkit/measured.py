@@ -51,12 +51,16 @@ class Parameters(Part):
     total_by_dtype: Annotated[
         dict[str, int], Meta(description='As stored in memory; packed 4-bit weights under "4bit".')
     ] = {}
+    embedding: Annotated[
+        int | None,
+        Meta(description="Of `total`: input and output embeddings of the base; tied ones once."),
+    ] = None
     adapter_nonzero: int | None = None  # counted in the saved file
     sparsity: Annotated[
         float | None, Meta(description="Share of exact zeros in the prunable tensors of the saved file.")
     ] = None
     sparsity_by_module: dict[str, float] = {}
-    counted_on: str | None = None  # "loaded model", "base configuration", "adapter file"
+    counted_on: str | None = None  # "loaded model", "file headers", "base configuration", "adapter file"
 
 
 class Size(Part):
@@ -71,13 +75,28 @@ class Size(Part):
     adapter_memory_bytes: int | None = None
     merged_bytes: int | None = None  # the base's parameters in `merged_dtype`, as after merging
     merged_dtype: str | None = None
+    load_peak_bytes: int | None = None  # highest memory while base and adapter were loaded
+    load_peak_kind: str | None = None  # as `memory_kind` of throughput
+
+
+class Interval(Part):
+    """A bootstrap interval: percentiles over resamples of documents, drawn with replacement under a seed."""
+
+    low: float
+    high: float
+    resamples: int
+    confidence: float = 0.95
+    seed: int = 0
 
 
 class Perplexity(Part):
     """Perplexity of base + adapter, and of the base alone, on the same tokens."""
 
     adapter_sha256: AdapterDigest
-    definition: Literal["causal", "masked"]
+    definition: Annotated[
+        Literal["causal", "masked", "pseudo"],
+        Meta(description="pseudo: each token of the text hidden in turn (Salazar et al. 2020)."),
+    ]
     value: float  # base + adapter
     tokens_scored: Annotated[
         int, Meta(description="Predictions that went into `value`, and into `base_value`.")
@@ -109,6 +128,23 @@ class Perplexity(Part):
     mask_seed: int | None = None
     nll_sum: float | None = None  # of base + adapter, in nats
     base_nll_sum: float | None = None
+    words: int | None = None  # of the text, parted by white space
+    bytes: int | None = None  # of the text in UTF-8
+    word_perplexity: float | None = None  # causal: exp(nll_sum / words)
+    byte_perplexity: float | None = None  # causal: exp(nll_sum / bytes)
+    bits_per_byte: float | None = None  # causal: nll_sum / bytes / ln 2
+    interval: Interval | None = None  # of `value`
+    base_interval: Interval | None = None  # of `base_value`
+    change_interval: Interval | None = None  # of `change`, documents drawn once for both
+    kernels: Annotated[
+        str | None, Meta(description="What computed it, where that is not torch's own way: oneDNN.")
+    ] = None
+    merged: Annotated[
+        bool, Meta(description="The adapter was merged into the base for this; checked to change no number.")
+    ] = False
+    processes: int | None = None  # that shared the documents, where there were several
+    peak_memory_bytes: int | None = None
+    memory_kind: str | None = None  # as `memory_kind` of throughput
     seconds: float | None = None
     date: str | None = None
     environment: Environment | None = None
@@ -128,6 +164,32 @@ class Rate(Part):
     unit: str  # "tokens/s", "samples/s"
     repeats: int
     noisy: Annotated[bool, Meta(description="Interquartile range above 10 % of the median.")] = False
+    p50_seconds: float | None = None  # of one run: a batch, or all of its new tokens
+    p95_seconds: float | None = None
+
+
+class Rates(Part):
+    """The figures of one batch size, or of another way to hold the model."""
+
+    batch_size: int
+    samples: Rate | None = None  # encoders: sequences per second
+    tokens: Rate | None = None  # encoders: tokens per second
+    prefill: Rate | None = None  # generating models: prompt tokens per second
+    decode: Rate | None = None  # generating models: new tokens per second, after the prompt
+    peak_memory_bytes: int | None = None
+
+
+class Energy(Part):
+    """Energy that the machine counted while it ran; absent where it counts none."""
+
+    joules: float  # of all runs together
+    seconds: float
+    source: str  # "NVML, one GPU", "RAPL, processor packages"
+    tokens: int | None = None  # processed in that time
+    samples: int | None = None
+    grams_co2: float | None = None
+    grams_co2_per_kwh: float | None = None  # the factor used
+    factor_source: str | None = None  # where it is from
 
 
 class Throughput(Part):
@@ -144,6 +206,10 @@ class Throughput(Part):
     prefill: Rate | None = None  # generating models: prompt tokens per second
     decode: Rate | None = None  # generating models: new tokens per second, after the prompt
     new_tokens: int | None = None
+    merged: Rates | None = None  # the same with the adapter merged into the base
+    sweep: list[Rates] = []  # other batch sizes, as they were asked for
+    out_of_memory_at: int | None = None  # the batch size of the sweep that did not fit
+    energy: Energy | None = None
     peak_memory_bytes: int | None = None
     memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
     date: str | None = None
@@ -156,6 +222,7 @@ class Measures(Part):
     parameters: Parameters | None = None
     size: Size | None = None
     perplexity: Perplexity | None = None
+    pseudo_perplexity: Perplexity | None = None
     throughput: Throughput | None = None
 
     @property

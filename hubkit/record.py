@@ -23,11 +23,14 @@ from hubkit.compared import Compared as Compared
 from hubkit.compared import Comparison as Comparison
 from hubkit.errors import RecordError
 from hubkit.measured import AdapterDigest, Part, TextDigest
+from hubkit.measured import Energy as Energy
 from hubkit.measured import Environment as Environment
+from hubkit.measured import Interval as Interval
 from hubkit.measured import Measures as Measures
 from hubkit.measured import Parameters as Parameters
 from hubkit.measured import Perplexity as Perplexity
 from hubkit.measured import Rate as Rate
+from hubkit.measured import Rates as Rates
 from hubkit.measured import Size as Size
 from hubkit.measured import Throughput as Throughput
 from hubkit.measured import UsageRun as UsageRun

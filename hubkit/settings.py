@@ -98,6 +98,9 @@ class ThroughputSettings(Section, frozen=True):
     warmup: NotNegative = 3
     repeats: Annotated[int, Meta(ge=3)] = 10
     min_seconds: Annotated[float, Meta(ge=0)] = 5.0
+    batch_sizes: list[Positive] = []  # others to measure too, until one does not fit
+    merged: bool = True  # measure the merged model as a second figure
+    grams_co2_per_kwh: Annotated[float, Meta(gt=0)] | None = None  # default: the world's mean
 
 
 class Measuring(Section, frozen=True):
@@ -112,6 +115,10 @@ class Measuring(Section, frozen=True):
     max_eval_documents: Positive | None = None
     mask_seed: Seed = 0
     precision: Precision = "float32"
+    kernels: Literal["auto", "plain"] = "auto"  # auto: the fastest that give the same number
+    resamples: Annotated[int, Meta(ge=0)] = 2000  # of documents, for intervals; 0: none
+    pseudo_perplexity: bool = False  # masked models: each token in turn, a forward pass for each
+    pseudo_tokens: Positive | None = None  # of the text; default: all
     speed: ThroughputSettings = ThroughputSettings()
 
 
