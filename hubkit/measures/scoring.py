@@ -14,10 +14,16 @@ from hubkit.measures.windows import IGNORE, Window
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Sums by document, (documents,) each: negative log-likelihood in nats (float64), predictions (int64)."""
+    """Sums by document, (documents,) each: negative log-likelihood in nats (float64), predictions (int64).
+
+    `kernels` names what computed the linear layers where it was not torch's own choice; `merged` tells
+    whether the adapter was merged into the base for it.
+    """
 
     nll_by_document: Any
     tokens_by_document: Any
+    kernels: str | None = None
+    merged: bool = False
 
     @property
     def nll(self) -> float:
