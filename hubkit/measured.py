@@ -164,7 +164,13 @@ class Rate(Part):
     unit: str  # "tokens/s", "samples/s"
     repeats: int
     noisy: Annotated[bool, Meta(description="Interquartile range above 10 % of the median.")] = False
-    p50_seconds: float | None = None  # of one run: a batch, or all of its new tokens
+    p50_seconds: Annotated[
+        float | None,
+        Meta(
+            description="Latency. Prefill: until the first new token is there. Decode: per new token after"
+            " the first, the mean over a run. Encoders: of one forward pass. Percentiles over runs."
+        ),
+    ] = None
     p95_seconds: float | None = None
 
 
@@ -182,11 +188,11 @@ class Rates(Part):
 class Energy(Part):
     """Energy that the machine counted while it ran; absent where it counts none."""
 
-    joules: float  # of all runs together
+    joules: float  # of all counted runs together; of the whole package or GPU, not of the process alone
     seconds: float
     source: str  # "NVML, one GPU", "RAPL, processor packages"
-    tokens: int | None = None  # processed in that time
-    samples: int | None = None
+    tokens: int | None = None  # in that time: new ones of a generating model, else those read
+    samples: int | None = None  # sequences; a generating model's with their prompts read
     grams_co2: float | None = None
     grams_co2_per_kwh: float | None = None  # the factor used
     factor_source: str | None = None  # where it is from
@@ -209,6 +215,10 @@ class Throughput(Part):
     merged: Rates | None = None  # the same with the adapter merged into the base
     sweep: list[Rates] = []  # other batch sizes, as they were asked for
     out_of_memory_at: int | None = None  # the batch size of the sweep that did not fit
+    out_of_memory_foretold: Annotated[
+        bool,
+        Meta(description="It was not tried: growth and free memory told, as a CPU's system would kill it."),
+    ] = False
     energy: Energy | None = None
     peak_memory_bytes: int | None = None
     memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
