@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ def rows() -> list[list[str]]:
     return [row for row in cells if row[0] not in ("What can go wrong", "---")]
 
 
+@functools.cache
 def functions(path: Path) -> set[str]:
     return {
         node.name
