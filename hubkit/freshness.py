@@ -6,11 +6,15 @@ another adapter is never shown on a card, and never published.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from hubkit import files
+from hubkit import record as record_file
 from hubkit.record import Dataset, Measures, Record
 
 SAMPLE = "a sample of documents"  # the split of a text that an adapter may have been trained on
@@ -89,3 +93,47 @@ def fresh_measures(measures: Measures, adapter_sha256: str) -> tuple[Measures, l
         if (value := getattr(measures, name)) is not None and value.adapter_sha256 != adapter_sha256
     ]
     return msgspec.structs.replace(measures, **dict.fromkeys(others)), others
+
+
+def with_measures(record: Record, measures: Measures) -> Record:
+    """The record with other measures, and with the digests of those that are new.
+
+    A measure that is as it was keeps the digest it had: what was edited by hand is not made good by a command
+    that measures something else.
+    """
+    before, sealed = record.measures, dict(record.measures_sha256)
+    for name in Measures.__struct_fields__:
+        now = getattr(measures, name)
+        if now is None:
+            sealed.pop(name, None)
+        elif now != getattr(before, name):
+            sealed[name] = _canonical_sha256(msgspec.to_builtins(now))
+    return msgspec.structs.replace(record, measures=measures, measures_sha256=sealed)
+
+
+def edited(directory: Path) -> list[str]:
+    """The names of the measures in a directory's record that are not as hubkit wrote them.
+
+    Of a measure without a digest nobody knows. The file's own JSON is looked at, and not what this version
+    understands of it: a newer hubkit may have written more. Raises RecordError.
+    """
+    known = record_file.read(directory).measures_sha256  # which checks the file, too
+    if not known:
+        return []
+    plain = json.loads(files.read(directory / record_file.RECORD_NAME, record_file.LARGEST))
+    measures = plain.get("measures", {})
+    return [name for name, sha256 in known.items() if _canonical_sha256(measures.get(name)) != sha256]
+
+
+def _canonical_sha256(plain: Any) -> str:
+    """The digest of plain data as JSON: keys sorted, no spaces, 5.0 as 5."""
+    whole = json.dumps(_canonical(plain), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(whole.encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_canonical(below) for below in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -246,6 +246,13 @@ class Record(Part):
         str | None,
         Meta(description="Digest of the settings and inputs of `measures`; equal: no need to measure again."),
     ] = None
+    measures_sha256: Annotated[
+        dict[str, str],
+        Meta(
+            description="Of each of `measures`, as hubkit wrote it: SHA-256 of canonical JSON (keys sorted, no"
+            " spaces, 5.0 as 5). One that was edited since is found out by `hubkit measure --verify`."
+        ),
+    ] = {}
     usage: UsageRun | None = None  # the card's code ran
     author: Author = msgspec.field(default_factory=Author)
     author_files: Annotated[
