@@ -8,9 +8,9 @@ of the two values would tell.
 
 It tells of the choice of documents alone: not of seeds of training, nor of rounding. Documents count as
 independent; where they are packed, a document's first tokens also see the end of the one before it. With few
-documents it is too narrow: of 100 intervals that should hold the true value 95 times, 81 did with 5 documents,
-88 with 10, 91 with 30 and 92 with 100, in a simulation with documents of very unlike length (tokens lognormal
-with sigma 1; tests/test_intervals.py makes it again). Below `FEW` documents that is said.
+documents it is too narrow: of 100 intervals that should hold the true value 95 times, 81 did with 5
+documents, 88 with 10, 91 with 30 and 92 with 100, in a simulation with documents of very unlike length (tokens
+lognormal with sigma 1; tests/test_intervals.py makes it again). Below `FEW` documents that is said.
 """
 
 from __future__ import annotations

@@ -13,65 +13,61 @@ Each token carries the number of the document it is of, also where documents are
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from hubkit.errors import MeasureError
-from hubkit.models import corpus
+from hubkit.measures.tokenising import Stream as Stream
+from hubkit.measures.tokenising import streams as streams
 
 IGNORE = -100
-
-
-@dataclass(frozen=True, eq=False)
-class Stream:
-    """A sequence of tokens to score: `ids` and, for each, the number of its document; int32, (tokens,)."""
-
-    ids: Any
-    documents: Any
+DIGESTED = 1 << 16  # tokens written as text at a time
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
     """One forward pass; int32, (length,) each.
 
-    `targets` are the tokens to predict at each position, or IGNORE; `documents` what the targets are of.
+    `labels` are the tokens to predict at each position, or IGNORE; of the first `given` none is: they are
+    context, and were predicted in another window. `documents` holds what the labels are of.
     """
 
     inputs: Any
-    targets: Any
+    labels: Any
     documents: Any
+    given: int = 0
 
-
-def streams(tokenizer: Any, documents: list[str], kept: str) -> list[Stream]:
-    """The token sequences to score: one per document ("apart"), or all joined by blank lines ("packed").
-
-    Documents without a token are in none of them, and keep their number.
-    """
-    import numpy
-
-    if kept == "apart":
-        texts = documents
-    else:
-        texts = [text if at == 0 else "\n\n" + text for at, text in enumerate(documents)]
-    pieces = [numpy.asarray(ids, dtype=numpy.int32) for ids in corpus.token_ids(tokenizer, texts)]
-    owners = [numpy.full(len(ids), at, dtype=numpy.int32) for at, ids in enumerate(pieces)]
-    if kept == "apart":
-        return [Stream(ids, owner) for ids, owner in zip(pieces, owners, strict=True) if len(ids)]
-    whole = Stream(numpy.concatenate(pieces), numpy.concatenate(owners)) if pieces else None
-    return [whole] if whole is not None and len(whole.ids) else []
+    @property
+    def targets(self) -> Any:
+        """The labels, with IGNORE for those that are given; int32, (length,)."""
+        if not self.given:
+            return self.labels
+        copied = (
+            self.labels.copy()
+        )  # made when it is asked for: most of it is context where the stride is short
+        copied[: self.given] = IGNORE
+        return copied
 
 
 def streams_digest(streams: list[Stream]) -> str:
-    """The digest of the tokens to score: of the text as this tokenizer sees it."""
+    """The digest of the tokens to score: of the text as this tokenizer sees it, each stream as a JSON line."""
     whole = hashlib.sha256()
     for stream in streams:
-        whole.update(json.dumps(stream.ids.tolist(), separators=(",", ":")).encode() + b"\n")
+        for at in range(0, len(stream.ids), DIGESTED):
+            piece = ",".join(map(str, stream.ids[at : at + DIGESTED].tolist()))
+            whole.update(f"{',' if at else '['}{piece}".encode())
+        whole.update(b"]\n" if len(stream.ids) else b"[]\n")
     return whole.hexdigest()
 
 
 def causal_windows(stream: Stream, prefix: int, context: int, stride: int) -> list[Window]:
-    """Windows over one stream; every token is a target exactly once."""
+    """Windows over one stream; every token is a target exactly once.
+
+    The first window begins with `prefix` and predicts up to `context` tokens. Each later one ends `stride`
+    tokens (the last: what is left) after the one before, and sees the `context` tokens before its last target,
+    also where it predicts fewer: lm-evaluation-harness's `get_rolling_token_windows` with a `max_seq_len` of
+    `context` and a `context_len` of `context - stride + 1`.
+    """
     import numpy
 
     windows = []
@@ -81,11 +77,7 @@ def causal_windows(stream: Stream, prefix: int, context: int, stride: int) -> li
     while done < len(ids):
         end = min(done + (context if done == 0 else stride), len(ids))
         start = max(0, end - context)
-        targets = ids[start:end]
-        if done > start:
-            targets = targets.copy()
-            targets[: done - start] = IGNORE
-        windows.append(Window(sequence[start:end], targets, stream.documents[start:end]))
+        windows.append(Window(sequence[start:end], ids[start:end], stream.documents[start:end], done - start))
         done = end
     return windows
 
@@ -121,4 +113,8 @@ def prefix_token(tokenizer: Any) -> int:
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)
-    raise MeasureError("the tokenizer has neither a begin-of-text nor an end-of-text token")
+    raise MeasureError(
+        "the tokenizer has neither a begin-of-text nor an end-of-text token, so that nothing stands before the"
+        " first token",
+        "name one as eos_token in the tokenizer_config.json beside the base",
+    )
