@@ -58,7 +58,8 @@ def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
         keep(measures, loaded.facts)
     if settings.throughput:
         say("measuring throughput")
-        keep(msgspec.structs.replace(measures, throughput=speed.speed(model, subject, dtype)), loaded.facts)
+        for timed in speed.speed(model, subject, dtype, say):  # last: it merges the adapter in the end
+            keep(msgspec.structs.replace(measures, throughput=timed), loaded.facts)
 
 
 def _score(model: Any, text: perplexity.Tokens, subject: Subject) -> Score:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
-from typing import Any
+import gc
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from hubkit.errors import SettingsError
+
+T = TypeVar("T")
 
 
 def positions(model: Any) -> int | None:
@@ -44,6 +48,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     return isinstance(error, RuntimeError) and any(sign in said for sign in signs)
+
+
+def unless_out_of_memory(work: Callable[[], T]) -> T | None:
+    """What some work gives; None where memory ran out, and then what the attempt held is free again."""
+    import torch
+
+    try:
+        return work()
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+    gc.collect()  # after the except clause: the error holds what was computed
+    torch.cuda.empty_cache()
+    return None
 
 
 def is_disk_full(error: BaseException) -> bool:
