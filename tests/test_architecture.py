@@ -46,6 +46,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["record"],
     ["compared"],
     ["measured"],
+    ["processes"],
     ["extras"],
     [
         "hub",

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hubkit import processes
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 adapter_option = click.option(
@@ -102,12 +104,13 @@ def result(data: Any, text: str, as_json: bool) -> None:
 
 def watched() -> bool:
     """Whether a person is watching: stderr is a terminal."""
-    return sys.stderr.isatty()
+    return sys.stderr.isatty() and processes.is_main()
 
 
 def speaker(quiet: bool) -> Callable[[str], None]:
     """What the stages say, on stderr."""
-    return lambda line: hint(line, quiet)
+    silent = quiet or not processes.is_main()
+    return lambda line: hint(line, silent)
 
 
 def prepared(config: Path, overrides: tuple[str, ...], adapter_dir: str | None) -> Any:

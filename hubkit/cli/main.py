@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 import click
 
-from hubkit import __version__, interrupts
-from hubkit.errors import HubkitError, Interrupted, one_line
+from hubkit import __version__, interrupts, processes
+from hubkit.errors import HubkitError, Interrupted, SettingsError, one_line
 
 INTERRUPTED = 128  # above it, an exit code says by which signal
 
@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("hubkit.cli.serve", "Serve a local Hub from a directory."),
     "schema": ("hubkit.cli.schema", "Print the JSON Schema of settings or record."),
 }
+SHARED = ("measure",)  # commands that several processes may run together
 SHORTEST_TOKEN = 8  # characters; a shorter one would be found in many words
 
 
@@ -113,9 +114,12 @@ def _leave(code: int) -> NoReturn:
 def run(arguments: list[str]) -> int:
     """Run one command line and give its exit code."""
     try:
+        _check_shared(arguments)
         color = False if os.environ.get("NO_COLOR") else None
         code = main.main(arguments, prog_name="hubkit", standalone_mode=False, color=color)
         return code if isinstance(code, int) else 0
+    except processes.SaidElsewhere:
+        return 0
     except click.exceptions.Abort as error:
         stop = error.__cause__ if isinstance(error.__cause__, KeyboardInterrupt) else KeyboardInterrupt()
         return _say(arguments, "interrupted", None, interrupts.exit_code(stop))
@@ -154,10 +158,25 @@ def _named(arguments: list[str]) -> str:
     return " ".join(["hubkit", *named])
 
 
+def _check_shared(arguments: list[str]) -> None:
+    """Refuse what several processes would do several times: to train, to write, to publish."""
+    named = [one.replace("_", "-") for one in arguments[:1]]
+    if processes.count() > 1 and named and named[0] in COMMANDS and named[0] not in SHARED:
+        raise SettingsError(
+            f"hubkit {named[0]} runs in one process, and a launcher started {processes.count()}",
+            f"start it without the launcher; {', '.join(SHARED)} is what several can share",
+        )
+
+
 def _say(arguments: list[str], message: str, hint: str | None, code: int) -> int:
+    interrupted = code > INTERRUPTED
+    if not (processes.is_main() if interrupted else processes.fail(message, hint, code)):
+        return code
     line, hint = one_line(_without_tokens(message, arguments)), hint and _without_tokens(hint, arguments)
     end = "" if line.endswith((".", "?", "!")) else "."
-    click.echo(f"hubkit: {line}{end} Next: {hint}" if hint else f"hubkit: {line}", err=True)
+    whole = f"hubkit: {line}{end} Next: {hint}" if hint else f"hubkit: {line}"
+    click.echo(whole, err=True)
+    processes.report(whole)
     return code
 
 
