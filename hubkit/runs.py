@@ -60,6 +60,7 @@ class Told:
     files: tuple[str, ...] = ()
     dataset: str | None = None
     context: int | None = None
+    batch_sizes: tuple[int, ...] = ()
 
 
 def overrides_of(told: Told) -> list[str]:
@@ -71,6 +72,8 @@ def overrides_of(told: Told) -> list[str]:
         "task.name": told.task,
         "measuring.context": told.context,
     }
+    if told.batch_sizes:
+        given["measuring.speed.batch_sizes"] = list(told.batch_sizes)
     if told.files:
         given["dataset"] = {"eval_files": list(told.files)}
     elif told.dataset:

@@ -12,6 +12,14 @@ from hubkit import tasks
 from hubkit.cli import common
 
 
+def _sizes(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
+    """Batch sizes from a list with commas."""
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    if wrong := [part for part in parts if not (part.isdecimal() and int(part))]:
+        raise click.BadParameter(f"{wrong[0]!r} is no batch size; give whole numbers above zero: 1,8,32")
+    return tuple(int(part) for part in parts)
+
+
 @click.command("measure")
 @common.adapter_option
 @click.argument("config", required=False, type=click.Path(path_type=Path, dir_okay=False))
@@ -26,6 +34,12 @@ from hubkit.cli import common
 )
 @click.option(
     "--context", type=click.IntRange(2), help="Context in tokens (default: as before, or as trained)."
+)
+@click.option(
+    "--batch-sizes",
+    default="",
+    callback=_sizes,
+    help="Measure throughput at these batch sizes too, until one does not fit: 1,8,32.",
 )
 @click.option("--again", is_flag=True, help="Measure again what is measured already.")
 @common.json_option
