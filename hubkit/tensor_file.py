@@ -14,7 +14,7 @@ import json
 import math
 import os
 import struct
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import msgspec
@@ -59,10 +59,16 @@ def read_header(path: Path) -> tuple[Tensor, ...]:
         with files.opened(path) as file:
             size = os.fstat(file.fileno()).st_size
             raw = _raw_header(path, file, size)
-        length = len(raw)
-        header = _decoded(raw)
     except OSError as error:
         raise AdapterError(f"cannot read {path}: {error.strerror}", "look at what lies there") from error
+    return parsed(path, raw, size)
+
+
+def parsed(path: PurePath, raw: bytes, size: int) -> tuple[Tensor, ...]:
+    """The tensors of a header that was read already, of a file of `size` bytes. Raises AdapterError."""
+    length = len(raw)
+    try:
+        header = _decoded(raw)
     except (ValueError, RecursionError) as error:
         raise _broken(path, f"its header is not JSON ({error})") from error
     if not isinstance(header, dict):
@@ -115,7 +121,7 @@ def _no_number(name: str) -> None:
 _STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_number)
 
 
-def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:
+def _tensor(path: PurePath, name: str, entry: Any, data_start: int) -> Tensor:
     try:
         dtype, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
         numbers = [*shape, start, end]
@@ -134,7 +140,7 @@ def _tensor(path: Path, name: str, entry: Any, data_start: int) -> Tensor:
     )
 
 
-def _check_ranges(path: Path, tensors: tuple[Tensor, ...], data_start: int, size: int) -> None:
+def _check_ranges(path: PurePath, tensors: tuple[Tensor, ...], data_start: int, size: int) -> None:
     """The tensors' byte ranges must cover the rest of the file without a gap or an overlap."""
     position = data_start
     for tensor in sorted(tensors, key=lambda t: (t.start, t.end)):
@@ -154,7 +160,7 @@ def is_lfs_pointer(path: Path) -> bool:
         return False
 
 
-def _broken(path: Path, why: str) -> AdapterError:
+def _broken(path: PurePath, why: str) -> AdapterError:
     return AdapterError(f"{path} is not a whole safetensors file: {why}", "copy or download it again")
 
 

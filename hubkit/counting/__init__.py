@@ -1,0 +1,92 @@
+"""Exact parameter counts of a base with an adapter, without weights and without torch.
+
+    base_files   the base's config.json and its weights' headers: from a directory, or by ranges from the Hub
+    families     families whose parameters follow from the configuration (encoders, decoders), by name
+    headers      other families, from the headers alone
+    packed       quantized weights as the parameters that they stand for
+    adapted      what the adapter adds, and what of it is trained
+    stored       the base's files held against its class: dtypes, and what is tied only in name
+    fits         does the adapter belong to this base?
+
+What these files do not tell exactly is never guessed: `NotExact` says why, and models/counting.py counts on
+the meta device, where torch is installed.
+"""
+
+from __future__ import annotations
+
+from hubkit import tasks
+from hubkit.adapter import Adapter
+from hubkit.counting import adapted, families, fits, headers, stored
+from hubkit.counting.base_files import BaseFiles
+from hubkit.counting.packed import Held
+from hubkit.counting.shapes import NotExact as NotExact
+from hubkit.record import Parameters
+
+
+def count(
+    adapter: Adapter, base: BaseFiles, task: tasks.Described | None, sha256: str | None = None
+) -> Parameters:
+    """Count base and adapter as models/counting.py counts them in memory, from their files.
+
+    `total_by_dtype` is as in the files, and there only where headers were read. `sha256` is the adapter's
+    digest, where it was taken already. Raises NotExact, AdapterError, BaseModelError.
+    """
+    auto_class = auto_class_of(task, adapter, base)
+    found = adapted.added(adapter)
+    total, embedding, by_dtype = _of_base(adapter, base, auto_class)
+    if by_dtype:
+        for dtype, number in found.by_dtype.items():
+            by_dtype[dtype] = by_dtype.get(dtype, 0) + number
+    return Parameters(
+        adapter_sha256=sha256 or adapter.sha256(),
+        adapter=adapter.parameters,
+        adapter_by_dtype=adapter.parameters_by_dtype,
+        trainable=found.trained,
+        total=total + found.total,
+        total_by_dtype=dict(sorted(by_dtype.items())),
+        embedding=embedding,
+        counted_on="file headers" if base.tensors else "base configuration",
+    )
+
+
+def auto_class_of(task: tasks.Described | None, adapter: Adapter, base: BaseFiles) -> str:
+    """transformers' class that loads the base for the adapter's task. Raises NotExact."""
+    if task is not None:
+        return str(task.AUTO_CLASS)
+    names = tasks.class_names(adapter.config, base.config)
+    for ending, found in _ENDINGS.items():
+        if any(name.endswith(ending) for name in names):
+            return found
+    raise NotExact("the files do not tell which class loads the base")
+
+
+_ENDINGS = {
+    "ForCausalLM": "AutoModelForCausalLM",
+    "LMHeadModel": "AutoModelForCausalLM",
+    "ForMaskedLM": "AutoModelForMaskedLM",
+    "ForSequenceClassification": "AutoModelForSequenceClassification",
+    "ForTokenClassification": "AutoModelForTokenClassification",
+    "ForQuestionAnswering": "AutoModelForQuestionAnswering",
+}
+
+
+def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> tuple[int, int | None, dict[str, int]]:
+    """Total, embeddings, and by dtype, of the base as its class makes it."""
+    rows = adapter.embedding_rows
+    try:
+        shapes = families.shapes(base.config, auto_class, rows, adapter.labels)
+    except NotExact:
+        if not base.tensors:
+            raise
+        held, embedding = headers.parameters(base, auto_class, rows)
+        return sum(one.numel for one in held.values()), embedding, _by_dtype(held)
+    fits.check(adapter, shapes)
+    by_dtype = stored.by_dtype(shapes, base) if base.tensors else {}
+    return shapes.total, shapes.embedding, by_dtype
+
+
+def _by_dtype(held: dict[str, Held]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in held.values():
+        counts[one.dtype] = counts.get(one.dtype, 0) + one.numel
+    return counts
