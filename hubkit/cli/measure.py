@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hubkit.cli import common
 def _sizes(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
     """Batch sizes from a list with commas."""
     parts = [part.strip() for part in text.split(",")] if text.strip() else []
-    if wrong := [part for part in parts if not (part.isdecimal() and int(part))]:
+    if wrong := [part for part in parts if not re.fullmatch(r"0*[1-9][0-9]{0,6}", part)]:
         raise click.BadParameter(f"{wrong[0]!r} is no batch size; give whole numbers above zero: 1,8,32")
     return tuple(int(part) for part in parts)
 

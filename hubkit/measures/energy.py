@@ -179,7 +179,7 @@ class Meter:
             samples=samples * self.runs,
             grams_co2=joules / JOULES_PER_KWH * factor,
             grams_co2_per_kwh=factor,
-            factor_source="settings" if grams_per_kwh else WORLD_SOURCE,
+            factor_source=WORLD_SOURCE if factor == WORLD_GRAMS_PER_KWH else "settings",
         )
 
 
