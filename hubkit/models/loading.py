@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hubkit import base_model, files
+from hubkit import base_model, files, freshness
 from hubkit.adapter import Adapter
 from hubkit.errors import AdapterError, BaseModelError, MissingExtra
 from hubkit.extras import require
@@ -112,11 +112,36 @@ def load_tokenizer(base: Base) -> Any:
     return tokenizer
 
 
+def tokenizer_beside(adapter: Adapter, otherwise: Any) -> Any:
+    """The tokenizer beside an adapter, which may know tokens that the base's does not; else `otherwise`.
+
+    No code of the adapter's is run: a tokenizer that needs some is passed over.
+    """
+    from transformers import AutoTokenizer
+
+    if freshness.tokenizer_sha256(adapter.directory) is None:
+        return otherwise
+    try:
+        own = AutoTokenizer.from_pretrained(
+            str(adapter.directory), local_files_only=True, trust_remote_code=False
+        )
+    except Exception:  # a stranger's file: whatever is wrong with it, the base's own is there
+        return otherwise
+    own.model_max_length = int(1e9)
+    return own
+
+
 def load_adapter(model: Any, adapter: Adapter) -> Any:
-    """Attach an adapter as stock PEFT does, in eval mode. Raises AdapterError."""
+    """Attach an adapter as stock PEFT does, in eval mode. Raises AdapterError.
+
+    The base's embeddings are resized to those that the adapter's file holds, as its card tells a reader to.
+    """
     from peft import PeftModel
 
+    rows = adapter.embedding_rows
     try:
+        if rows and rows != model.get_input_embeddings().weight.shape[0]:
+            model.resize_token_embeddings(rows, mean_resizing=False)
         adapted = PeftModel.from_pretrained(model, str(adapter.directory))
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         reason = str(error).strip().splitlines()
