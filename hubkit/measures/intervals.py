@@ -9,8 +9,8 @@ of the two values would tell.
 It tells of the choice of documents alone: not of seeds of training, nor of rounding. Documents count as
 independent; where they are packed, a document's first tokens also see the end of the one before it. With few
 documents it is too narrow: of 100 intervals that should hold the true value 95 times, 81 did with 5
-documents, 88 with 10, 91 with 30 and 92 with 100, in a simulation with documents of very unlike length (tokens
-lognormal with sigma 1; tests/test_intervals.py makes it again). Below `FEW` documents that is said.
+documents, 88 with 10, 91 with 30 and 92 with 100, in a simulation with documents of very unlike length
+(tokens lognormal with sigma 1; tests/test_intervals.py makes it again). Below `FEW` documents that is said.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FEW = 10  # documents with a prediction; fewer make an interval that is plainly 
 CHUNK = 2_000_000  # draws at a time: 8 bytes each, and 8 for what each of them stands for
 
 
-def intervals(score: Score, alone: Score | None, resamples: int, seed: int = SEED) -> dict[str, Interval]:
+def intervals(score: Score, alone: Score | None, resamples: int, seed: int = SEED) -> dict[str, Any]:
     """The fields `interval`, `base_interval` and `change_interval` of a Perplexity.
 
     Empty with no resamples, and with fewer than two documents that have a prediction. `alone` is the base's

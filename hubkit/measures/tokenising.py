@@ -7,7 +7,8 @@ pieces would be others. The blank line before a document is of that document; a 
 its first character is of.
 
 A long text is tokenised in parts that overlap, and put together where two parts agree on a run of tokens
-around the same character, so that no list of all ids ever exists: 4 bytes a token stay, and 4 for its document.
+around the same character, so that no list of all ids ever exists: what stays is 4 bytes a token, and 4 for
+its document.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ Each token carries the number of the document it is of, also where documents are
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class Window:
 
 
 def streams_digest(streams: list[Stream]) -> str:
-    """The digest of the tokens to score: of the text as this tokenizer sees it, each stream as a JSON line."""
+    """The digest of the tokens to score: SHA-256 over each stream as one line of JSON."""
     whole = hashlib.sha256()
     for stream in streams:
         for at in range(0, len(stream.ids), DIGESTED):
@@ -64,9 +65,9 @@ def causal_windows(stream: Stream, prefix: int, context: int, stride: int) -> li
     """Windows over one stream; every token is a target exactly once.
 
     The first window begins with `prefix` and predicts up to `context` tokens. Each later one ends `stride`
-    tokens (the last: what is left) after the one before, and sees the `context` tokens before its last target,
-    also where it predicts fewer: lm-evaluation-harness's `get_rolling_token_windows` with a `max_seq_len` of
-    `context` and a `context_len` of `context - stride + 1`.
+    tokens (the last: what is left) after the one before, and sees the `context` tokens before its last
+    target, also where it predicts fewer: lm-evaluation-harness's `get_rolling_token_windows` with a
+    `max_seq_len` of `context` and a `context_len` of `context - stride + 1`.
     """
     import numpy
 
@@ -90,22 +91,56 @@ def masked_windows(
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    cls, sep, mask = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id
-    if None in (cls, sep, mask):
-        raise MeasureError("the tokenizer has no [CLS], [SEP] or [MASK]", "use task: causal-lm for this base")
-    if context < 3:
-        raise MeasureError(f"a context of {context} tokens has no room for a token to hide", "raise it")
+    special = Special.of(tokenizer, context)
     windows = []
     for stream in all_streams:
         hidden = (torch.rand(len(stream.ids), generator=generator) < probability).numpy()
-        for at in range(0, len(stream.ids), context - 2):
-            piece, hide = stream.ids[at : at + context - 2], hidden[at : at + context - 2]
-            inputs = numpy.pad(numpy.where(hide, numpy.int32(mask), piece), 1)
-            inputs[0], inputs[-1] = cls, sep
+        for piece, owners in blocks(stream, context):
+            hide, hidden = hidden[: len(piece)], hidden[len(piece) :]
+            inputs = special.around(numpy.where(hide, numpy.int32(special.mask), piece))
             targets = numpy.pad(numpy.where(hide, piece, numpy.int32(IGNORE)), 1, constant_values=IGNORE)
-            owners = numpy.pad(stream.documents[at : at + context - 2], 1, mode="edge")
             windows.append(Window(inputs, targets, owners))
     return windows
+
+
+def blocks(stream: Stream, context: int) -> Iterator[tuple[Any, Any]]:
+    """A stream in pieces of `context - 2` tokens, (length,), and the documents they are of, (length + 2,)."""
+    import numpy
+
+    for at in range(0, len(stream.ids), context - 2):
+        piece = slice(at, at + context - 2)
+        yield stream.ids[piece], numpy.pad(stream.documents[piece], 1, mode="edge")
+
+
+@dataclass(frozen=True)
+class Special:
+    """The ids of the tokens that a masked model's blocks are made with."""
+
+    cls: int
+    sep: int
+    mask: int
+
+    @staticmethod
+    def of(tokenizer: Any, context: int) -> Special:
+        """Of a tokenizer. Raises MeasureError where it lacks one, or a block has no room for a token."""
+        ids = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
+        if None in ids:
+            raise MeasureError(
+                "the tokenizer has no [CLS], [SEP] or [MASK]", "use task: causal-lm for this base"
+            )
+        if context < 3:
+            raise MeasureError(
+                f"a context of {context} tokens has no room for a token to hide", "raise measuring.context"
+            )
+        return Special(*ids)
+
+    def around(self, piece: Any) -> Any:
+        """[CLS] piece [SEP]; int32, (length + 2,)."""
+        import numpy
+
+        whole = numpy.pad(piece, 1)
+        whole[0], whole[-1] = self.cls, self.sep
+        return whole
 
 
 def prefix_token(tokenizer: Any) -> int:
@@ -114,7 +149,6 @@ def prefix_token(tokenizer: Any) -> int:
         if token is not None:
             return int(token)
     raise MeasureError(
-        "the tokenizer has neither a begin-of-text nor an end-of-text token, so that nothing stands before the"
-        " first token",
+        "the tokenizer has neither a begin-of-text nor an end-of-text token to stand before the first token",
         "name one as eos_token in the tokenizer_config.json beside the base",
     )
