@@ -1,6 +1,8 @@
 """Adapters side by side: which of their numbers may be compared, and why others may not.
 
 A perplexity is comparable with another only where both were taken on the very same tokens in the same way.
+Bits per byte are comparable over other tokenizers too, where they were taken on the very same text in the
+same way: the text's bytes are what is counted.
 The base may be held in other weights (that is QLoRA's point), but the same base in the same weights must have
 the same value. Speeds stand side by side only where they were taken under the same conditions.
 """
@@ -9,13 +11,15 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from hubkit.record import Compared, Perplexity, Rate, Throughput
 
 # Of one base in one kind of weights: how far apart its own values may lie, as by another machine or batch.
 BASE_TOLERANCE = 0.005
+LARGEST_EXPONENT = 700.0  # e to more is no float
 # What must be the same, and how a reader calls it.
 CONDITIONS: tuple[tuple[str, str], ...] = (
     ("definition", "the definition"),
@@ -29,6 +33,12 @@ CONDITIONS: tuple[tuple[str, str], ...] = (
     ("mask_seed", "the mask seed"),
     ("dtype", "the dtype"),
 )
+# Of those, what must be the same for bits per byte: all but what the tokenizer makes of the text.
+OF_THE_TOKENIZER = ("tokens_total", "tokens_scored")
+BYTES: tuple[tuple[str, str], ...] = (
+    *((field, called) for field, called in CONDITIONS if field not in OF_THE_TOKENIZER),
+    ("bytes", "the bytes of the text"),
+)
 RATES = ("prefill", "decode", "samples", "tokens")
 
 
@@ -37,21 +47,48 @@ def reasons(adapters: Sequence[Compared], labels: Sequence[str] | None = None) -
 
     Those that have no perplexity are passed over. `labels` name the adapters.
     """
+    held = _held(adapters, labels)
+    return _differences(held, CONDITIONS) or [*_tokenizers(held), *_bases(held)]
+
+
+def reasons_by_byte(adapters: Sequence[Compared], labels: Sequence[str] | None = None) -> list[str]:
+    """Why the bits per byte of these adapters cannot be compared, a line each; none where they can."""
+    held = _held(adapters, labels)
+    without = [label for label, _, measured in held if measured.bits_per_byte is None]
+    if without or not held:
+        return [f"no bits per byte in {', '.join(without)}"] if without else ["no adapter has bits per byte"]
+    return _differences(held, BYTES) or _bases(held)
+
+
+Measure = Literal["perplexity", "bits_per_byte"]
+
+
+def by(adapters: Sequence[Compared], labels: Sequence[str] | None = None) -> Measure | None:
+    """By what these adapters can be compared: by perplexity, else by bits per byte, else by neither."""
+    if not reasons(adapters, labels):
+        return "perplexity"
+    return None if reasons_by_byte(adapters, labels) else "bits_per_byte"
+
+
+Held = list[tuple[str, Compared, Perplexity]]
+
+
+def _held(adapters: Sequence[Compared], labels: Sequence[str] | None) -> Held:
+    """The adapters that have a perplexity, with their labels."""
     named = labels or [adapter.name for adapter in adapters]
-    held = [
+    return [
         (label, adapter, adapter.perplexity)
         for label, adapter in zip(named, adapters, strict=True)
         if adapter.perplexity
     ]
-    found = [
+
+
+def _differences(held: Held, conditions: Sequence[tuple[str, str]]) -> list[str]:
+    return [
         f"{called} differs: {values}"
-        for field, called in CONDITIONS
+        for field, called in conditions
         if (values := _groups([(label, _shown(field, measured)) for label, _, measured in held]))
     ]
-    return found or [*_tokenizers(held), *_bases(held)]
-
-
-Held = list[tuple[str, Compared, Perplexity]]
 
 
 def _shown(field: str, measured: Perplexity) -> str:
@@ -113,6 +150,25 @@ def _bases(held: Held) -> list[str]:
     return found
 
 
+def per(measured: Perplexity, value: float | None, units: int | None) -> float | None:
+    """exp of the whole loss over so many words or bytes of the text, from that of its mean over tokens."""
+    if value is None or value <= 0 or not units:
+        return None
+    exponent = math.log(value) * measured.tokens_scored / units
+    return math.exp(exponent) if exponent < LARGEST_EXPONENT else None
+
+
+def base_per(measured: Perplexity, units: int | None) -> float | None:
+    """The same of the base alone; the record has it of base and adapter."""
+    return per(measured, measured.base_value, units)
+
+
+def base_bits_per_byte(measured: Perplexity) -> float | None:
+    """Bits that the base alone needs for a byte of the text: its whole loss / bytes / ln 2."""
+    found = base_per(measured, measured.bytes)
+    return math.log2(found) if found is not None else None
+
+
 def best(values: Sequence[float | None]) -> int | None:
     """The index of the lowest of several values; none where it is not the only one."""
     known = [value for value in values if value is not None]
@@ -159,9 +215,23 @@ def share(adapter: Compared) -> float | None:
     return adapter.trainable / adapter.total if adapter.trainable and adapter.total else None
 
 
-def change(adapter: Compared) -> float | None:
-    """Perplexity against that of the base alone, as a relative change."""
-    return adapter.perplexity.change if adapter.perplexity else None
+def change(adapter: Compared, by: Measure = "perplexity") -> float | None:
+    """Perplexity, or bits per byte, against that of the base alone, as a relative change."""
+    measured = adapter.perplexity
+    if measured is None or by == "perplexity":
+        return measured.change if measured else None
+    own, base = value_of(measured, by), base_value_of(measured, by)
+    return own / base - 1 if own is not None and base else None
+
+
+def value_of(measured: Perplexity, by: Measure) -> float | None:
+    """What a comparison sets side by side, of base and adapter."""
+    return measured.value if by == "perplexity" else measured.bits_per_byte
+
+
+def base_value_of(measured: Perplexity, by: Measure) -> float | None:
+    """The same of the base alone."""
+    return measured.base_value if by == "perplexity" else base_bits_per_byte(measured)
 
 
 def plain(adapter: Compared, label: str) -> dict[str, Any]:
@@ -187,6 +257,10 @@ def plain(adapter: Compared, label: str) -> dict[str, Any]:
         "perplexity": measured and measured.value,
         "base_perplexity": measured and measured.base_value,
         "perplexity_change": change(adapter),
+        **_intervals(measured),
+        "bits_per_byte": measured and measured.bits_per_byte,
+        "base_bits_per_byte": measured and measured.bits_per_byte and base_bits_per_byte(measured),
+        "bytes": measured and measured.bytes,
         **{f"perplexity_{name}": measured and getattr(measured, name) for name, _ in CONDITIONS},
         "perplexity_dataset": measured and measured.dataset_name,
         **rates,
@@ -199,6 +273,21 @@ def plain(adapter: Compared, label: str) -> dict[str, Any]:
         "adapter_sha256": adapter.adapter_sha256,
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _intervals(measured: Perplexity | None) -> dict[str, float]:
+    """The ends of the intervals that are known."""
+    named = (
+        ("interval", "perplexity"),
+        ("base_interval", "base_perplexity"),
+        ("change_interval", "perplexity_change"),
+    )
+    return {
+        f"{name}_{end}": getattr(interval, end)
+        for field, name in named
+        for end in ("low", "high")
+        if measured and (interval := getattr(measured, field))
+    }
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from hubkit.adapter import read
+from hubkit.measured import Energy, Interval, Rates
 from hubkit.record import (
     Author,
     BaseModel,
@@ -272,6 +274,172 @@ def sparse_lora(directory: Path) -> Path:
                 name="sparse-lora", parameters={"r": 8, "sparsity": 0.5, "prune_start": 0.0, "prune_end": 0.7}
             ),
             measures=msgspec.structs.replace(MEASURES, parameters=parameters, throughput=None),
+        ),
+    )
+
+
+def measured_causal(directory: Path) -> Path:
+    """All that can be measured of a causal model: intervals, bytes, latencies, batch sizes, energy."""
+    tokens, size, words = PERPLEXITY.tokens_scored, 41_234, 6_551
+    nll, base_nll = (tokens * math.log(value) for value in (PERPLEXITY.value, 35.4187))
+    perplexity = msgspec.structs.replace(
+        PERPLEXITY,
+        nll_sum=nll,
+        base_nll_sum=base_nll,
+        words=words,
+        bytes=size,
+        word_perplexity=math.exp(nll / words),
+        byte_perplexity=math.exp(nll / size),
+        bits_per_byte=nll / size / math.log(2),
+        interval=Interval(low=14.5561, high=15.6017, resamples=2_000),
+        base_interval=Interval(low=33.9542, high=36.9928, resamples=2_000),
+        change_interval=Interval(low=-0.5836, high=-0.5661, resamples=2_000),
+        kernels="oneDNN, fp32",
+        merged=True,
+        processes=2,
+        peak_memory_bytes=1_412_300_800,
+        memory_kind="peak resident memory of the process",
+    )
+    throughput = msgspec.structs.replace(
+        MEASURES.throughput,
+        prefill=_rate(1_233.7, 1_201.2, 1_260.4, 0.1038, 0.1102, repeats=12),
+        decode=_rate(21.43, 18.2, 22.06, 0.04667, 0.06121, noisy=True),
+        merged=Rates(
+            batch_size=1,
+            prefill=_rate(1_402.9, 1_380.3, 1_431.1, 0.0912, 0.0951),
+            decode=_rate(25.31, 24.9, 25.72, 0.03951, 0.04123),
+            peak_memory_bytes=1_175_000_000,
+        ),
+        sweep=[
+            Rates(
+                batch_size=8,
+                prefill=_rate(2_011.2, 1_990.7, 2_033.4, 0.5091, 0.5202),
+                decode=_rate(120.4, 112.1, 126.3, 0.06645, 0.0713, noisy=True),
+                peak_memory_bytes=1_690_000_000,
+            ),
+            Rates(
+                batch_size=32,
+                prefill=_rate(2_254.8, 2_240.6, 2_271.9, 1.8166, 1.8421),
+                decode=_rate(301.7, 299.3, 305.2, 0.10607, 0.10911),
+                peak_memory_bytes=3_330_000_000,
+            ),
+        ],
+        out_of_memory_at=128,
+        energy=Energy(
+            joules=812.4,
+            seconds=10.21,
+            source="RAPL, processor packages",
+            tokens=320,
+            samples=10,
+            grams_co2=812.4 / 3.6e6 * 473,
+            grams_co2_per_kwh=473,
+            factor_source="Ember, Global Electricity Review 2025: the world's mean in 2024",
+        ),
+    )
+    measures = Measures(
+        parameters=msgspec.structs.replace(
+            MEASURES.parameters, embedding=28_311_552, counted_on="file headers"
+        ),
+        size=msgspec.structs.replace(
+            MEASURES.size,
+            load_peak_bytes=902_300_160,
+            load_peak_kind="peak resident memory of the process",
+        ),
+        perplexity=perplexity,
+        throughput=throughput,
+    )
+    write_adapter(directory, LORA_CONFIG, lora_tensors("model.layers", 2, ["q_proj", "v_proj"], 288, 8))
+    return _recorded(
+        directory, msgspec.structs.replace(CAUSAL, repo_id="ada/smollm2-pydoc-measured", measures=measures)
+    )
+
+
+def _rate(
+    median: float, low: float, high: float, p50: float, p95: float, unit: str = "tokens/s", **more: Any
+) -> Rate:
+    return Rate(
+        median=median,
+        low=low,
+        high=high,
+        unit=unit,
+        p50_seconds=p50,
+        p95_seconds=p95,
+        **{"repeats": 10, **more},
+    )
+
+
+def measured_masked(directory: Path) -> Path:
+    """All that can be measured of a masked model: perplexity and pseudo-perplexity, few documents."""
+    config = {
+        **LORA_CONFIG,
+        "task_type": None,
+        "base_model_name_or_path": "google-bert/bert-base-uncased",
+        "target_modules": ["query", "value"],
+    }
+    write_adapter(directory, config, lora_tensors("bert.encoder.layer", 2, ["query", "value"], 96, 8))
+    masked = msgspec.structs.replace(
+        PERPLEXITY,
+        definition="masked",
+        value=6.2071,
+        base_value=9.1832,
+        tokens_scored=1_536,
+        mask_probability=0.15,
+        mask_seed=0,
+        documents_kept="apart",
+        documents=8,
+        stride=126,
+        interval=Interval(low=5.8123, high=6.6371, resamples=2_000),
+        base_interval=Interval(low=8.6017, high=9.8812, resamples=2_000),
+        change_interval=Interval(low=-0.3471, high=-0.3012, resamples=2_000),
+    )
+    pseudo = msgspec.structs.replace(
+        masked,
+        definition="pseudo",
+        value=4.9012,
+        base_value=7.3341,
+        tokens_scored=512,
+        mask_probability=None,
+        mask_seed=None,
+        interval=Interval(low=4.5511, high=5.2981, resamples=2_000),
+        base_interval=Interval(low=6.8432, high=7.9015, resamples=2_000),
+        change_interval=Interval(low=-0.3577, high=-0.3076, resamples=2_000),
+    )
+    samples = _rate(6.13, 6.08, 6.19, 0.6525, 0.6717, unit="samples/s")
+    tokens = _rate(784.6, 778.2, 792.3, 0.6525, 0.6717)
+    throughput = Throughput(
+        adapter_sha256=SHA,
+        batch_size=4,
+        sequence_length=128,
+        warmup=3,
+        dtype="float32",
+        device="cpu",
+        samples=samples,
+        tokens=tokens,
+        merged=Rates(batch_size=4, samples=samples, tokens=tokens),
+        sweep=[
+            Rates(
+                batch_size=16,
+                samples=_rate(7.02, 6.99, 7.05, 2.2792, 2.2911, unit="samples/s"),
+                tokens=_rate(898.6, 894.7, 902.4, 2.2792, 2.2911),
+            )
+        ],
+        out_of_memory_at=512,
+        out_of_memory_foretold=True,
+        environment=ENVIRONMENT,
+    )
+    return _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL,
+            repo_id="ada/bert-pydoc-measured",
+            task="masked-lm",
+            base_model=BaseModel(
+                id="google-bert/bert-base-uncased",
+                architecture="BertForMaskedLM",
+                model_type="bert",
+                dtype="float32",
+            ),
+            measures=Measures(perplexity=masked, pseudo_perplexity=pseudo, throughput=throughput),
         ),
     )
 
@@ -629,6 +797,8 @@ def _png(digest: str) -> bytes:
 
 CASES = {
     "causal-lora": causal_lora,
+    "causal-measured": measured_causal,
+    "masked-measured": measured_masked,
     "causal-sparse-lora": sparse_lora,
     "causal-hira": hira,
     "masked-qlora": masked_qlora,

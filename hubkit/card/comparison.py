@@ -13,6 +13,7 @@ from hubkit.card import facts as card_facts
 from hubkit.card import tables, text
 from hubkit.card.facts import Facts
 from hubkit.card.usage import LOCAL_NAMESPACE
+from hubkit.compare import Measure
 from hubkit.errors import CardError
 from hubkit.record import Compared, Comparison, Record
 
@@ -113,8 +114,10 @@ def told(known: Record, directories: Sequence[Path], own: str) -> tuple[Record, 
 
 
 def check(facts: Facts) -> None:
-    """Raises CardError where the perplexities of a comparison cannot be compared."""
-    if why := reasons(sides(facts)):
+    """Raises CardError where a comparison can be by perplexity no more than by bits per byte."""
+    compared = sides(facts)
+    why = reasons(compared)
+    if why and by(compared) is None:
         raise CardError(
             f"these perplexities cannot be compared: {'. '.join(why)}",
             "measure the adapters alike: hubkit measure --adapter DIR",
@@ -146,3 +149,8 @@ def reasons(compared: Sequence[Side]) -> list[str]:
     """Why the perplexities cannot be compared, as the card says it; none where they can."""
     names = ["this adapter" if side.is_own else side.numbers.name for side in compared]
     return compare.reasons([side.numbers for side in compared], names)
+
+
+def by(compared: Sequence[Side]) -> Measure | None:
+    """By what they can be compared."""
+    return compare.by([side.numbers for side in compared])

@@ -1,13 +1,11 @@
-"""The rows of the card's tables about text: what was trained on, and what perplexity was measured on."""
+"""The rows of the card's tables about text: what was trained on, and what was kept for evaluation."""
 
 from __future__ import annotations
 
-import math
-
-from hubkit.card import results, text
+from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.tables import Row, known
-from hubkit.record import Dataset, Perplexity
+from hubkit.record import Dataset
 
 
 def data_title(facts: Facts) -> str:
@@ -91,90 +89,3 @@ def data_sides(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
 
 def _count(number: int | None) -> str:
     return "" if number is None else text.count(number)
-
-
-def perplexity(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
-    """Perplexity of the base and of base and adapter, and the head of their table."""
-    measured = facts.record.measures.perplexity
-    if measured is None:
-        return [], ()
-    unit = "masked position" if measured.definition == "masked" else "token"
-    loss = f"Loss, nats per {unit}"
-    value, base = measured.value, measured.base_value
-    own, shown = "Base with this adapter", f"**{text.perplexity(value)}**"
-    if base is None or measured.change is None:
-        return [(own, shown, _nats(value))], ("", "Perplexity", loss)
-    change = text.percent(measured.change, signed=True)
-    alone = ("Base alone", text.perplexity(base), "", _nats(base))
-    return [alone, (own, shown, change, _nats(value))], ("", "Perplexity", "Change", loss)
-
-
-def _nats(value: float) -> str:
-    return results.loss(math.log(value)) if value > 0 else ""
-
-
-def perplexity_conditions(facts: Facts) -> list[Row]:
-    """Everything that the perplexity depends on."""
-    measured = facts.record.measures.perplexity
-    if measured is None:
-        return []
-    return known(
-        [
-            ("Text", _text(measured)),
-            ("Documents", f"{text.count(measured.documents)}, {_documents_kept(measured)}"),
-            ("Tokens scored", f"{text.count(measured.tokens_scored)} of {text.count(measured.tokens_total)}"),
-            ("Context", f"{text.count(measured.context)} tokens at most"),
-            ("Stride", _stride(measured)),
-            ("Mask", _mask(measured)),
-            ("Batch", text.plural(measured.batch_size, "window")),
-            (
-                "Computed in",
-                results.computed_in(facts, measured.dtype, measured.device, measured.environment),
-            ),
-            ("Duration", text.duration(measured.seconds) if measured.seconds else None),
-            ("Date", text.phrase(measured.date) if measured.date else None),
-        ]
-    )
-
-
-def _text(measured: Perplexity) -> str:
-    """What was scored, so that a reader can find the very same."""
-    revision = f"revision {text.code(measured.dataset_revision[:12])}" if measured.dataset_revision else ""
-    parts = (
-        dataset_name(measured.dataset_id, measured.dataset_name),
-        text.code(measured.dataset_config) if measured.dataset_config else "",
-        split_name(measured.dataset_name, measured.split),
-        revision,
-        text.digest(measured.dataset_sha256),
-    )
-    return ", ".join(part for part in parts if part)
-
-
-def _documents_kept(measured: Perplexity) -> str:
-    if measured.documents_kept == "apart":
-        return "each scored apart, none with another's text before it"
-    return "joined by blank lines, which are scored too"
-
-
-def _stride(measured: Perplexity) -> str:
-    if measured.definition == "masked":
-        return (
-            f"{text.count(measured.stride)} tokens of text per window, between `[CLS]` and `[SEP]`;"
-            " windows do not overlap"
-        )
-    if measured.stride >= measured.context:
-        return (
-            f"{text.count(measured.stride)} tokens: only the last window of a text sees tokens scored before"
-        )
-    shared = text.count(measured.context - measured.stride)
-    return (
-        f"{text.count(measured.stride)} tokens scored per window, with up to {shared} before them as context"
-    )
-
-
-def _mask(measured: Perplexity) -> str | None:
-    if measured.definition != "masked" or measured.mask_probability is None:
-        return None
-    seed = f", seed {measured.mask_seed}" if measured.mask_seed is not None else ""
-    same = ", the same positions for base and adapter" if measured.base_value is not None else ""
-    return f"probability {text.number(measured.mask_probability)}{seed}{same}"

@@ -115,6 +115,7 @@ class Facts:
                 known,
                 total=counted.total,
                 total_by_dtype=counted.total_by_dtype,
+                embedding=counted.embedding,
                 trainable=known.trainable if known.trainable is not None else counted.trainable,
                 counted_on=counted.counted_on,
             )

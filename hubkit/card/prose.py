@@ -81,12 +81,28 @@ def perplexity_definition(measured: Perplexity) -> str:
             " chosen token is replaced by the mask token, and only those positions are scored. It is not the"
             " perplexity of the text, and cannot be compared with a causal model's."
         )
+    if measured.definition == "pseudo":
+        return (
+            "exp of the mean loss of every token of the text, each replaced by the mask token in turn while"
+            " all others stand (Salazar et al. 2020). It depends on the tokenizer, and is neither a causal"
+            " model's perplexity nor that at masked positions."
+        )
     first = " of each document" if measured.documents_kept == "apart" else ""
     return (
         "exp of the mean negative log-likelihood of the next token, in nats, over all scored tokens; the"
         f" first token{first} is predicted from the begin-of-text token, or the end-of-text token where the"
         " tokenizer has no other. It depends on the tokenizer: compare it only with numbers of the same"
-        " tokenizer, text, context and stride."
+        f" tokenizer, text, context and stride.{_per_byte(measured)}"
+    )
+
+
+def _per_byte(measured: Perplexity) -> str:
+    """What may be compared where the tokenizer is another."""
+    if measured.bits_per_byte is None:
+        return ""
+    return (
+        " Bits per byte, byte and word perplexity are of the same whole loss, over the bytes and words of the"
+        " text in place of its tokens: on the same text they can be compared between tokenizers too."
     )
 
 

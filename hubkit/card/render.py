@@ -23,9 +23,11 @@ from hubkit.card import (
     front_matter,
     passage,
     prose,
+    quality,
     regions,
     results,
     side_by_side,
+    speeds,
     tables,
     text,
 )
@@ -121,12 +123,9 @@ def context(facts: Facts, metadata: dict[str, Any] | None = None) -> dict[str, A
         "four_bit": facts.four_bit,
         "counted_on": facts.parameters.counted_on,
         "sizes": tables.sizes(facts),
-        "throughput": results.throughput(facts),
+        **_speed(facts),
         "comparison": side_by_side.section(facts),
         "figures": figures.shown(facts),
-        "throughput_note": prose.throughput_note(facts),
-        "throughput_conditions": results.throughput_conditions(facts),
-        "noisy": results.noisy(facts),
         "limitations": prose.limitations(facts),
         "environments": results.environments(facts),
         "citations": [BIBTEX[key] for key in facts.kind.papers],
@@ -174,7 +173,8 @@ def _evaluation(facts: Facts) -> dict[str, Any]:
     """What a template may use of the text, and of the perplexity on it."""
     measured, dataset = facts.record.measures.perplexity, facts.record.dataset
     sides_rows, sides_head = evaluation.data_sides(facts)
-    perplexity_rows, perplexity_head = evaluation.perplexity(facts)
+    perplexity_rows, perplexity_head = quality.values(facts)
+    pseudo = facts.record.measures.pseudo_perplexity
     return {
         "data": evaluation.data(facts),
         "data_title": evaluation.data_title(facts),
@@ -184,8 +184,29 @@ def _evaluation(facts: Facts) -> dict[str, Any]:
         "perplexity": perplexity_rows,
         "perplexity_head": perplexity_head,
         "perplexity_definition": prose.perplexity_definition(measured) if measured else "",
-        "perplexity_conditions": evaluation.perplexity_conditions(facts),
+        "perplexity_conditions": quality.conditions(facts, measured),
+        "interval_note": quality.note(facts),
+        "pseudo_definition": prose.perplexity_definition(pseudo) if pseudo else "",
+        "pseudo_conditions": quality.conditions(facts, pseudo),
         "base_left_out": prose.base_left_out(measured) if measured else None,
+    }
+
+
+def _speed(facts: Facts) -> dict[str, Any]:
+    """What a template may use of the throughput."""
+    rows, head = speeds.values(facts)
+    sweep_rows, sweep_head = speeds.sweep(facts)
+    return {
+        "throughput": rows,
+        "throughput_head": head,
+        "throughput_note": prose.throughput_note(facts),
+        "speed_note": speeds.note(facts),
+        "sweep": sweep_rows,
+        "sweep_head": sweep_head,
+        "largest_batch": speeds.largest(facts),
+        "energy": speeds.energy(facts),
+        "throughput_conditions": speeds.conditions(facts),
+        "noisy": speeds.noisy(facts),
     }
 
 

@@ -1,4 +1,4 @@
-"""The rows of the card's tables about work done: training, throughput, environment."""
+"""The rows of the card's tables about work done: training, environment."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.tables import Row, known
-from hubkit.measured import Throughput
-from hubkit.record import Environment, LogPoint, Rate, Training
+from hubkit.measured import Perplexity, Throughput
+from hubkit.record import Environment, LogPoint, Training
 
 HISTORY_POINTS = 12
 LIBRARIES = (
@@ -64,13 +64,13 @@ def training_more(facts: Facts) -> list[Row]:
             ("Gradient clipping (norm)", clipping),
             ("Optimizer", text.code(run.optimizer)),
             ("Seed", str(run.seed)),
-            ("Peak memory", _memory(run)),
+            ("Peak memory", memory(run)),
             ("Date", text.phrase(run.started)),
         ]
     )
 
 
-def _memory(taken: Training | Throughput) -> str | None:
+def memory(taken: Training | Throughput | Perplexity) -> str | None:
     """The highest memory, and of what it is."""
     if not taken.peak_memory_bytes:
         return None
@@ -131,66 +131,6 @@ def loss(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def throughput(facts: Facts) -> list[Row]:
-    """Speeds with their spread."""
-    measured = facts.record.measures.throughput
-    if measured is None:
-        return []
-    named = (
-        ("Reading the prompt (prefill)", measured.prefill),
-        ("Generating (decode)", measured.decode),
-        ("Sequences", measured.samples),
-        ("Tokens", measured.tokens),
-    )
-    return [_speed(label, rate) for label, rate in named if rate]
-
-
-def _speed(label: str, rate: Rate) -> Row:
-    return (
-        label,
-        f"{text.rate(rate.median)} {text.phrase(rate.unit)}",
-        f"{text.rate(rate.low)} to {text.rate(rate.high)}",
-        text.count(rate.repeats),
-    )
-
-
-def throughput_conditions(facts: Facts) -> list[Row]:
-    """What the speeds depend on."""
-    measured = facts.record.measures.throughput
-    if measured is None:
-        return []
-    environment = measured.environment
-    return known(
-        [
-            ("Batch", text.plural(measured.batch_size, "sequence")),
-            ("Sequence length", f"{text.count(measured.sequence_length)} tokens"),
-            ("New tokens per sequence", text.count(measured.new_tokens) if measured.new_tokens else None),
-            ("Warm-up runs", text.count(measured.warmup)),
-            ("Computed in", computed_in(facts, measured.dtype, measured.device, environment)),
-            ("Threads", text.count(environment.threads) if environment and environment.threads else None),
-            ("Load of the machine at the start", _load(environment)),
-            ("Peak memory", _memory(measured)),
-            ("Date", text.phrase(measured.date) if measured.date else None),
-        ]
-    )
-
-
-def noisy(facts: Facts) -> list[str]:
-    """The speeds whose runs differed by more than a tenth."""
-    measured = facts.record.measures.throughput
-    if measured is None:
-        return []
-    names = (("prefill", "prefill"), ("decode", "decode"), ("sequences", "samples"), ("tokens", "tokens"))
-    return [name for name, field in names if (rate := getattr(measured, field)) and rate.noisy]
-
-
-def _load(environment: Environment | None) -> str | None:
-    if environment is None or environment.load_average is None:
-        return None
-    cores = f" on {text.plural(environment.cpu_count, 'CPU')}" if environment.cpu_count else ""
-    return f"{environment.load_average:.2f}{cores} (one-minute load average)"
-
-
 def device(where: str, environment: Environment | None) -> str:
     """The device with the name of its processor: `cpu (Intel Xeon)`."""
     name = environment and (environment.accelerator if where != "cpu" else environment.cpu)
@@ -225,6 +165,7 @@ def environments(facts: Facts) -> list[tuple[str, list[Row]]]:
     for what, holder in (
         ("training", run),
         ("perplexity", measures.perplexity),
+        ("pseudo-perplexity", measures.pseudo_perplexity),
         ("throughput", measures.throughput),
     ):
         rows = _environment(holder.environment) if holder and holder.environment else []

@@ -8,6 +8,7 @@ from hubkit import compare
 from hubkit.card import comparison, prose, results, text
 from hubkit.card.comparison import Side
 from hubkit.card.facts import Facts
+from hubkit.compare import Measure
 from hubkit.record import Perplexity, Rate, Throughput
 
 HEADS = {"prefill": "Prompt", "decode": "Generation", "samples": "Sequences", "tokens": "Tokens"}
@@ -16,25 +17,25 @@ HEADS = {"prefill": "Prompt", "decode": "Generation", "samples": "Sequences", "t
 def section(facts: Facts) -> str:
     """The card's comparison; empty where there is none.
 
-    Where the perplexities can no longer be compared, as when this adapter was measured anew in another way,
-    they are left out and the card says why.
+    Where the tokenizers differ, bits per byte of the text stand in place of perplexities. Where neither can
+    be compared, as when this adapter was measured anew in another way, the card says why.
     """
     compared = comparison.sides(facts)
     if not compared:
         return ""
-    why = comparison.reasons(compared)
-    shown_as = markdown(compared, with_perplexity=not why)
-    if not why:
+    measure = comparison.by(compared)
+    shown_as = markdown(compared, measure)
+    if measure:
         return shown_as
-    listed = "\n".join(f"- {text.phrase(reason)}" for reason in why)
+    listed = "\n".join(f"- {text.phrase(reason)}" for reason in comparison.reasons(compared))
     return f"{shown_as}\n\nPerplexities are left out, because they cannot be compared:\n\n{listed}"
 
 
-def markdown(compared: Sequence[Side], with_perplexity: bool = True) -> str:
-    """Tables and notes: quality and size first, then speed and what training took."""
+def markdown(compared: Sequence[Side], by: Measure | None = "perplexity") -> str:
+    """Tables and notes: quality (by what it can be compared) and size first, then speed and training."""
     parts = [
-        text.table(*_first(compared, with_perplexity)),
-        _perplexity_note(compared) if with_perplexity else "",
+        text.table(*_first(compared, by)),
+        _perplexity_note(compared, by) if by else "",
         text.table(*_second(compared)),
         _speed_note(compared),
         _training_note(compared),
@@ -51,7 +52,7 @@ def _table(columns: list[Column]) -> tuple[list[tuple[str, ...]], *tuple[str, ..
     return list(zip(*(cells for _, cells in held), strict=True)), *(head for head, _ in held)
 
 
-def _first(compared: Sequence[Side], with_perplexity: bool) -> tuple[list[tuple[str, ...]], *tuple[str, ...]]:
+def _first(compared: Sequence[Side], by: Measure | None) -> tuple[list[tuple[str, ...]], *tuple[str, ...]]:
     """What each is, how good and how big."""
     adapters = [side.numbers for side in compared]
     columns: list[Column] = [
@@ -61,9 +62,9 @@ def _first(compared: Sequence[Side], with_perplexity: bool) -> tuple[list[tuple[
         ("Base weights", [text.phrase((one.base_weights or "").partition(",")[0]) for one in adapters]),
         ("Rank", [_count(adapter.rank) for adapter in adapters]),
     ]
-    if with_perplexity:
-        columns += _perplexities([adapter.perplexity for adapter in adapters])
-        columns.append(("Change", [_percent(compare.change(adapter), True) for adapter in adapters]))
+    if by:
+        columns += _qualities([adapter.perplexity for adapter in adapters], by)
+        columns.append(("Change", [_percent(compare.change(adapter, by), True) for adapter in adapters]))
     columns += [
         ("Trainable parameters", [_count(adapter.trainable) for adapter in adapters]),
         ("Share of all", [_percent(compare.share(adapter)) for adapter in adapters]),
@@ -77,16 +78,25 @@ def _where_they_differ(ids: list[str]) -> list[str]:
     return [text.model_link(one) if one else "" for one in ids] if len(set(ids)) > 1 else []
 
 
-def _perplexities(measured: list[Perplexity | None]) -> list[Column]:
-    values = [one.value if one else None for one in measured]
+def _qualities(measured: list[Perplexity | None], by: Measure) -> list[Column]:
+    """Perplexities with their intervals, or bits per byte; the best is bold."""
+    values = [compare.value_of(one, by) if one else None for one in measured]
     written = [text.perplexity(value) if value is not None else "" for value in values]
     at = compare.best(values)
     if at is not None and written.count(written[at]) == 1:  # a difference that can be seen
         written[at] = f"**{written[at]}**"
-    alone = [
-        text.perplexity(one.base_value) if one and one.base_value is not None else "" for one in measured
+    bases = [compare.base_value_of(one, by) if one else None for one in measured]
+    alone = [text.perplexity(base) if base is not None else "" for base in bases]
+    if by == "bits_per_byte":
+        return [("Bits per byte", written), ("Base alone", alone)]
+    intervals = [one.interval if one else None for one in measured]
+    confidence = next((one.confidence for one in intervals if one), 0.95)
+    ends = [f"{text.perplexity(i.low)} to {text.perplexity(i.high)}" if i else "" for i in intervals]
+    return [
+        ("Perplexity", written),
+        (f"{text.percent_short(confidence)} interval", ends),
+        ("Base alone", alone),
     ]
-    return [("Perplexity", written), ("Base alone", alone)]
 
 
 def _count(number: int | None) -> str:
@@ -97,27 +107,43 @@ def _percent(fraction: float | None, signed: bool = False) -> str:
     return "" if fraction is None else text.percent(fraction, signed)
 
 
-def _perplexity_note(compared: Sequence[Side]) -> str:
+def _perplexity_note(compared: Sequence[Side], by: Measure) -> str:
     """On what, and how, all of them were measured."""
     held = [side.numbers.perplexity for side in compared if side.numbers.perplexity]
     if not held:
         return ""
     one = held[0]
+    if by == "bits_per_byte":
+        return _byte_note(one)
     whose = "Perplexity of all was" if len(held) == len(compared) else "Each perplexity was"
     whose = f"{whose} measured on the same" if len(held) > 1 else "The perplexity was measured on"
     unit = "masked token" if one.definition == "masked" else "token"
-    split = f", {text.phrase(one.split)}" if one.split and one.split != one.dataset_name else ""
-    name = text.dataset_link(one.dataset_id) if one.dataset_id else text.phrase(one.dataset_name)
     mask = ""
     if one.definition == "masked" and one.mask_probability is not None:
         mask = f", mask probability {text.number(one.mask_probability)}, seed {one.mask_seed}"
     small = " (a small sample)" if one.tokens_scored < prose.SMALL_SAMPLE else ""
     return (
-        f"{whose} {text.plural(one.tokens_scored, unit)}{small} of"
-        f" {name}{split}"
-        f" ({text.digest(one.dataset_sha256)}): context {text.count(one.context)}, stride"
-        f" {text.count(one.stride)}, documents {one.documents_kept}{mask}, {text.phrase(one.dtype)}. The"
+        f"{whose} {text.plural(one.tokens_scored, unit)}{small} of {_how(one, mask)}. The"
         f" change is that against the base alone, in the weights that the adapter was measured on."
+    )
+
+
+def _byte_note(one: Perplexity) -> str:
+    """Why bits per byte stand there, and of what text."""
+    return (
+        "Their tokenizers are not the same, so their perplexities cannot be compared. Bits per byte, the"
+        " whole loss over the bytes of the text, can: all were measured on the same"
+        f" {text.plural(one.bytes or 0, 'byte')} of {_how(one)}. The change is that against the base alone."
+    )
+
+
+def _how(one: Perplexity, mask: str = "") -> str:
+    """The text, and how it was cut."""
+    split = f", {text.phrase(one.split)}" if one.split and one.split != one.dataset_name else ""
+    name = text.dataset_link(one.dataset_id) if one.dataset_id else text.phrase(one.dataset_name)
+    return (
+        f"{name}{split} ({text.digest(one.dataset_sha256)}): context {text.count(one.context)}, stride"
+        f" {text.count(one.stride)}, documents {one.documents_kept}{mask}, {text.phrase(one.dtype)}"
     )
 
 

@@ -12,7 +12,7 @@ from hubkit.card.configuration import ranks_in_short
 from hubkit.card.facts import Facts
 from hubkit.card.text import Row as Row
 from hubkit.card.text import known as known
-from hubkit.record import Perplexity, Throughput
+from hubkit.record import Parameters, Perplexity, Throughput
 
 
 def base_link(facts: Facts) -> str | None:
@@ -27,7 +27,7 @@ def base_link(facts: Facts) -> str | None:
 def at_a_glance(facts: Facts) -> list[Row]:
     """What a reader of ten seconds sees."""
     dataset, measures = facts.record.dataset, facts.record.measures
-    parameters = facts.parameters
+    parameters, pseudo = facts.parameters, measures.pseudo_perplexity
     rank = ranks_in_short(facts.adapter)
     method = ", ".join(filter(None, [text.phrase(facts.kind.title), rank]))
     name = None
@@ -41,6 +41,7 @@ def at_a_glance(facts: Facts) -> list[Row]:
             ("Base weights", quantization(facts)),
             ("Trained on", name),
             ("Perplexity", _perplexity_in_short(measures.perplexity) if measures.perplexity else None),
+            ("Pseudo-perplexity", _perplexity_in_short(pseudo) if pseudo else None),
             ("Trainable parameters", _trainable(facts)),
             ("Adapter parameters", None if parameters.trainable else text.count(parameters.adapter)),
             ("Zeros in the adapter", _sparsity(facts)),
@@ -148,6 +149,7 @@ def parameters(facts: Facts) -> list[Row]:
     rows: list[tuple[str, str | None]] = [
         (_total_label(counts.total_by_dtype), text.count(counts.total) if counts.total else None),
         *_by_dtype(counts.total_by_dtype),
+        *_embeddings(counts),
         ("Trainable", text.count(counts.trainable) if counts.trainable else None),
         (
             "Trainable share",
@@ -172,6 +174,16 @@ def _by_dtype(by_dtype: dict[str, int]) -> list[tuple[str, str | None]]:
     return [*rows] if len(rows) > 1 else []
 
 
+def _embeddings(counts: Parameters) -> list[tuple[str, str | None]]:
+    """How many of all are embeddings of the base's vocabulary, and how many are not."""
+    if counts.embedding is None or counts.total is None:
+        return []
+    return [
+        ("of these, embeddings", text.count(counts.embedding)),
+        ("of these, not embeddings", text.count(counts.total - counts.embedding)),
+    ]
+
+
 def sizes(facts: Facts) -> list[Row]:
     """Bytes on disk and in memory."""
     size, base = facts.size, facts.record.base_model
@@ -179,6 +191,7 @@ def sizes(facts: Facts) -> list[Row]:
     base_files = size.base_weights_bytes or (base.weights_bytes if base else None)
     constants = size.quantization_constants_bytes
     in_dtype = f" in {base.dtype}" if base and base.dtype and not facts.quantization else ""
+    loading = f" ({text.phrase(size.load_peak_kind)})" if size.load_peak_kind else ""
     rows = (
         ("Adapter file", size.adapter_weights_bytes),
         ("Adapter's published files, without record and card", size.adapter_directory_bytes),
@@ -190,5 +203,6 @@ def sizes(facts: Facts) -> list[Row]:
         ("Quantization constants, part of it", constants),
         ("Adapter in memory", size.adapter_memory_bytes),
         (f"Base with the adapter merged{merged}", size.merged_bytes),
+        (f"Highest memory while base and adapter were loaded{loading}", size.load_peak_bytes),
     )
     return [(label, text.size(value), text.count(value)) for label, value in rows if value]

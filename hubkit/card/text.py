@@ -24,8 +24,9 @@ _ESCAPES = {
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
 _LINE_START = re.compile(r"#{1,6}(?:\s|$)|[+-](?:\s|$)|[=-][=\s-]*$|\d+[.)](?:\s|$)")
 _NUMBER_STARTS = frozenset(["", *"0123456789-+*.,"])
-_NUMBER = r"(?:[-+*]*[0-9,.]+(?:e-?[0-9]+)?[%*]*)?"
-_NUMBERS = re.compile(rf"{_NUMBER}(?:\n{_NUMBER})*")
+_NUMBER = r"[-+*]*[0-9,.]+(?:e-?[0-9]+)?[%*]*"
+_CELL = rf"(?:{_NUMBER}(?: to {_NUMBER})?)?"
+_NUMBERS = re.compile(rf"{_CELL}(?:\n{_CELL})*")
 _CLOSING_HASHES = re.compile(r"#+$")  # a heading would take them as its end
 _AUTOLINK = re.compile(r"(?i)\b(?:https?|ftp)(?=://)|\bwww(?=\.)|@")
 
@@ -58,6 +59,17 @@ def percent(fraction: float, signed: bool = False) -> str:
     while size < 100 and digits < 15 and round(size, digits) >= 100:
         digits += 1
     return f"{value:{'+' if signed else ''}.{digits}f}%"
+
+
+def percent_short(fraction: float) -> str:
+    """A round share, as a reader names an interval by it: 95%, 99.5%."""
+    return f"{100 * fraction:g}%"
+
+
+def latency(seconds: float) -> str:
+    """A short time to three digits: 3.21 ms, 104 ms, 1.49 s."""
+    value, unit = (1000 * seconds, "ms") if seconds < 0.9995 else (seconds, "s")
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
 
 
 def rate(value: float) -> str:

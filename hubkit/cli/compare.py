@@ -13,6 +13,8 @@ from hubkit.card.comparison import Read, Side
 from hubkit.cli import card_options, common
 from hubkit.errors import MeasureError, SettingsError
 
+BY_BYTE = {"bits_per_byte", "base_bits_per_byte", "bytes"}
+
 
 @click.command("compare")
 @click.argument(
@@ -44,16 +46,16 @@ def command(
 ) -> None:
     """Set adapters side by side: size, perplexity, speed and what training took, from their records.
 
-    Perplexities are only set side by side where they were measured on the same tokens in the same way. Where
-    they were not, the command says in what they differ and ends with exit code 2.
+    Perplexities are only set side by side where they were measured on the same tokens in the same way; where
+    only the tokenizers differ, bits per byte of the same text stand in their place. Where neither can be
+    compared, the command says in what they differ and ends with exit code 2.
     """
     if plot and plot.suffix.lower() != ".png":
         raise SettingsError(f"--plot draws a PNG, and {plot} does not end in .png", "name it so")
     found = comparison.read(directories)
     if len(found.adapters) < 2:
         raise SettingsError("there is one adapter, and nothing to compare it with", "name two or more")
-    if not without_perplexity:
-        _check(found)
+    by = None if without_perplexity else _by(found, quiet)
     if plot:
         _plot(found, plot, without_perplexity)
         common.hint(f"Wrote {plot}", quiet)
@@ -62,19 +64,23 @@ def command(
     elif form == "csv":
         click.echo(compare.to_csv(_rows(found, without_perplexity)), nl=False)
     else:
-        click.echo(side_by_side.markdown(_sides(found), with_perplexity=not without_perplexity))
+        click.echo(side_by_side.markdown(_sides(found), by))
     card_options.left_out(found, quiet)
 
 
-def _check(found: Read) -> None:
-    """Raises MeasureError, after a line for each reason, where perplexities cannot be compared."""
-    if why := compare.reasons(found.adapters, found.labels):
-        for reason in why:
+def _by(found: Read, quiet: bool) -> compare.Measure:
+    """By what they are compared. Raises MeasureError, after a line for each reason, where by nothing."""
+    by = compare.by(found.adapters, found.labels)
+    if by is None:
+        for reason in compare.reasons(found.adapters, found.labels):
             common.hint(f"  {reason}")
         raise MeasureError(
             "these perplexities cannot be compared, for the reasons above",
             "measure them alike, or leave them out: --without-perplexity",
         )
+    if by == "bits_per_byte":
+        common.hint("The tokenizers differ: compared by bits per byte, and not by perplexity", quiet)
+    return by
 
 
 def _sides(found: Read) -> list[Side]:
@@ -87,6 +93,10 @@ def _sides(found: Read) -> list[Side]:
 def _plot(found: Read, path: Path, without_perplexity: bool) -> None:
     extras.require("plots", ("matplotlib",))
     figure = None if without_perplexity else figures.of_comparison(_sides(found))
+    if figure is None and not without_perplexity and compare.reasons(found.adapters, found.labels):
+        raise MeasureError(
+            "perplexities of several tokenizers cannot be drawn in one figure", "leave --plot out"
+        )
     if figure is None:
         raise MeasureError(
             "there is nothing to plot: fewer than two have a perplexity and a count of trainable parameters",
@@ -100,13 +110,18 @@ def _rows(found: Read, without_perplexity: bool) -> list[dict[str, Any]]:
         compare.plain(adapter, label) for adapter, label in zip(found.adapters, found.labels, strict=True)
     ]
     if without_perplexity:
-        rows = [{key: value for key, value in row.items() if "perplexity" not in key} for row in rows]
+        rows = [{key: value for key, value in row.items() if not _is_quality(key)} for row in rows]
     return rows
+
+
+def _is_quality(name: str) -> bool:
+    return "perplexity" in name or name in BY_BYTE
 
 
 def _data(found: Read, without_perplexity: bool) -> dict[str, Any]:
     """The table as data, with what was left out, and whether the speeds may be compared."""
     return {
+        **({} if without_perplexity else {"compared_by": compare.by(found.adapters, found.labels)}),
         "adapters": _rows(found, without_perplexity),
         "speeds_are_comparable": compare.speeds_are_comparable(found.adapters),
         "left_out": found.left_out,
