@@ -25,6 +25,7 @@ BESIDE = {
     "HK315": "plain",
     "HK401": "plain",
     "HK521": "plain",
+    "HK613": "causal-measured",
 }
 
 
@@ -87,6 +88,11 @@ def too_good(record: Record) -> None:
     record.measures.perplexity.value = 0.83
 
 
+def edited(record: Record) -> None:
+    assert record.measures.perplexity
+    record.measures.perplexity.value = 14.06
+
+
 def on_training_text(record: Record) -> None:
     assert record.measures.perplexity
     assert record.dataset
@@ -105,6 +111,7 @@ SPOILT: dict[str, Callable[[Path], None]] = {
     "HK521": base_by_path,
     "HK610": other_weights,
     "HK611": measured(too_good),
+    "HK613": measured(edited),
     "HK612": measured(on_training_text),
     "HK620": as_pointer,
 }

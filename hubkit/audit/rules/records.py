@@ -1,4 +1,4 @@
-"""HK610 to HK612: the record beside the card, and whether its numbers can be, and are of this adapter."""
+"""HK610 to HK613: the record beside the card, and whether its numbers can be, and are of this adapter."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 
 from hubkit import freshness
+from hubkit.audit import consistency
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.subject import Subject
 
+PERPLEXITIES = ("perplexity.value", "perplexity.base_value", "word_perplexity", "byte_perplexity")
 MUCH = 0.5  # of the evaluation text: more of it in the training text, and perplexity measures memory
 
 
@@ -60,9 +62,10 @@ def impossible(subject: Subject) -> Iterator[Fault]:
         return
     for path, value in _numbers(msgspec.to_builtins(subject.record.measures), "measures"):
         name = path.rpartition(".")[2]
-        below_one = path.endswith(("perplexity.value", "perplexity.base_value")) and value < 1
+        below_one = path.endswith(PERPLEXITIES) and value < 1
         share = ("sparsity" in path or name == "fraction") and value > 1
-        if below_one or share or not math.isfinite(value) or (value < 0 and name not in ("load_average",)):
+        lowest = -1 if ".change_interval." in path else 0  # a change of -100 % is the least
+        if below_one or share or not math.isfinite(value) or value < lowest:
             yield found(
                 None, f"The record's {path} cannot be.", instead=value, mend=subject.command("measure")
             )
@@ -106,4 +109,27 @@ def seen(subject: Subject) -> Iterator[Fault]:
             None,
             f"The text that perplexity was measured on {what} that the adapter was trained on.",
             mend=f"measure on text that was held out: {subject.command('measure')} --text FILE",
+        )
+
+
+@rule("HK613", "error", title="A record whose numbers contradict each other")
+def contradicting(subject: Subject) -> Iterator[Fault]:
+    """A perplexity is exp of the sum of losses over the tokens that were scored, lies in its interval, and a
+    median between its quartiles; so does every record of hubkit's. One that does not was edited.
+
+    Bad:
+
+        The perplexity in hubkit.json is 14.06, and the losses below it sum up to one of 15.06.
+
+    Good:
+
+        The perplexity in hubkit.json is 15.06, as its losses say.
+    """
+    if subject.record is None:
+        return
+    for said in consistency.contradictions(subject.record.measures):
+        yield found(
+            None,
+            f"The record contradicts itself: measures.{said}.",
+            mend=subject.command("measure"),
         )
