@@ -239,7 +239,9 @@ class Measures(Part):
     def were_taken(self) -> bool:
         """Whether any was taken on a loaded model, and not counted from files."""
         counted = self.parameters is not None and self.parameters.counted_on == "loaded model"
-        return bool(counted or self.size or self.perplexity or self.throughput)
+        sized = self.size is not None and self.size.base_memory_bytes is not None
+        scored = self.perplexity or self.pseudo_perplexity
+        return bool(counted or sized or scored or self.throughput)
 
 
 class UsageRun(Part):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import adapter, base_model, files, freshness, methods, record, tasks
+from hubkit import adapter, base_model, files, freshness, methods, record, recorded, tasks
 from hubkit.errors import SettingsError
 from hubkit.record import Record
 from hubkit.settings import Settings, from_plain
@@ -55,12 +55,32 @@ class Told:
 
     base_model: str | None = None
     base_path: str | None = None
+    base_revision: str | None = None
     base_note: str | None = None
     task: str | None = None
     files: tuple[str, ...] = ()
     dataset: str | None = None
     context: int | None = None
     batch_sizes: tuple[int, ...] = ()
+    stride: int | None = None
+    documents: str | None = None
+    precision: str | None = None
+    batch_size: int | None = None
+    max_eval_documents: int | None = None
+    perplexity: bool | None = None
+    pseudo_perplexity: bool | None = None
+    throughput: bool | None = None
+
+    def conditions(self) -> dict[str, Any]:
+        """What they say of how to measure, by the names of the settings."""
+        values = {name: getattr(self, name) for name in _CONDITIONS}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+_CONDITIONS = (
+    "context", "stride", "documents", "precision", "batch_size", "max_eval_documents", "perplexity",
+    "pseudo_perplexity", "throughput",
+)  # fmt: skip
 
 
 def overrides_of(told: Told) -> list[str]:
@@ -68,10 +88,11 @@ def overrides_of(told: Told) -> list[str]:
     given: dict[str, Any] = {
         "base_model.id": told.base_model,
         "base_model.path": told.base_path,
+        "base_model.revision": told.base_revision,
         "base_model.note": told.base_note,
         "task.name": told.task,
-        "measuring.context": told.context,
     }
+    given |= {f"measuring.{name}": value for name, value in told.conditions().items()}
     if told.batch_sizes:
         given["measuring.speed.batch_sizes"] = list(told.batch_sizes)
     if told.files:
@@ -86,9 +107,11 @@ def overrides_of(told: Told) -> list[str]:
 def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
     """The run that an adapter directory describes by its record and its configuration, with flags over it.
 
-    Raises SettingsError where neither tells the base model or the task.
+    What was measured before is measured under the same conditions. Raises SettingsError where neither tells
+    the base model or the task.
     """
-    found, known = adapter.read(directory), record.read(directory)
+    found = adapter.read(directory)
+    known = freshness.fresh(record.read(directory), found.sha256())
     base_id = known.base_model.id if known.base_model else base_model.hub_id(found.base_model)
     if not (base_id or told.base_model):
         raise SettingsError(f"{directory} does not name its base model", "--base-model ID")
@@ -103,10 +126,10 @@ def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
         raise SettingsError(f"{directory} does not tell its task", f"--task, one of {', '.join(tasks.TASKS)}")
     plain: dict[str, Any] = {
         "base_model": _base_of(found, known, told, base_id),
-        "task": _task_of(task_name, known),
+        "task": recorded.task(task_name, known),
         "adapter": str(directory),
-        "dataset": _data_of(known),
-        "measuring": _measuring_of(known),
+        "dataset": recorded.data(known),
+        "measuring": recorded.measuring(known),
     }
     if known.dataset and known.dataset.hold_out:
         plain["training"] = {"seed": known.dataset.hold_out.seed}
@@ -124,41 +147,17 @@ def _base_of(found: adapter.Adapter, known: Record, told: Told, base_id: str | N
     return {"id": base_id or told.base_model, "note": note, "revision": None if told.base_path else revision}
 
 
-def _task_of(name: str, known: Record) -> dict[str, Any]:
-    """The task, with the share of hidden tokens that was measured with before."""
-    measured = known.measures.perplexity
-    if name == "masked-lm" and measured and measured.mask_probability:
-        return {"name": name, "mask_probability": measured.mask_probability}
-    return {"name": name}
-
-
-def _measuring_of(known: Record) -> dict[str, Any]:
-    """The conditions that perplexity was measured under before, or those of training."""
-    measured = known.measures.perplexity
-    if measured is None:
-        return {"context": known.training.block_size if known.training else 512}
-    conditions: dict[str, Any] = {"context": measured.context, "documents": measured.documents_kept}
-    if known.dataset and measured.documents < (known.dataset.eval_documents or 0):
-        conditions["max_eval_documents"] = measured.documents
-    if measured.definition == "causal":
-        overlapping = measured.stride < measured.context  # else it follows the context, whatever that is now
-        return {**conditions, "stride": measured.stride} if overlapping else conditions
-    return {**conditions, "mask_seed": measured.mask_seed}
-
-
-def _data_of(known: Record) -> dict[str, Any] | None:
-    """The text of the record, where it can be had again: documents held out are held out as they were."""
-    data = known.dataset
-    if data is None or not data.id or data.eval_split == freshness.SAMPLE:
-        return None
-    plain: dict[str, Any] = {"id": data.id, "config": data.config, "revision": data.revision}
-    plain["text_column"] = data.text_column
-    if held := data.hold_out:
-        plain |= {"split": data.train_split, "eval_fraction": held.fraction, "deduplicate": held.deduplicate}
-        plain |= {"max_documents": held.max_documents, "max_eval_documents": held.max_eval_documents}
-    else:
-        plain |= {"eval_split": data.eval_split, "max_eval_documents": data.eval_documents}
-    return {key: value for key, value in plain.items() if value is not None}
+def under_record(run: Run, known: Record) -> Run:
+    """The same with the conditions that the record's measures were taken under in place of its own."""
+    conditions = recorded.measuring(known)
+    plain = {
+        "base_model": msgspec.to_builtins(run.settings.base),
+        "task": recorded.task(run.task.NAME, known),
+        "measuring": {**conditions, "perplexity": known.measures.perplexity is not None},
+    }
+    told = prepare(*from_plain(plain))
+    settings = msgspec.structs.replace(run.settings, measuring=told.settings.measuring)
+    return replace(run, settings=settings, task_parameters=told.task_parameters)
 
 
 def _base_digest(run: Run) -> list[str | None]:

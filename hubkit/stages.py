@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubkit import __version__, adapter, freshness, record, runs, to_measure
-from hubkit.card.facts import merge_authors
+from hubkit import __version__, adapter, files, freshness, processes, record, runs, to_measure
+from hubkit.card.facts import gather, merge_authors
 from hubkit.errors import MeasureError, SettingsError
 from hubkit.extras import require_train
-from hubkit.record import Measures, Method, Record
+from hubkit.record import Measures, Method, Record, Size
 from hubkit.runs import Run
+
+if TYPE_CHECKING:
+    from hubkit.measures.subject import Subject
+    from hubkit.models.corpus import Corpus
 
 Say = Callable[[str], None]
 
@@ -83,20 +88,41 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     known = freshness.fresh(record.read(run.adapter_dir), found.sha256())
     to_measure.check_subject(run, found, known)
     require_train(watched)
-    import torch
-
-    from hubkit.measures import run as measuring
-    from hubkit.models import limits
-
-    text = to_measure.evaluation_text(run, known)
+    run = to_measure.on_known_base(run, known) if known.training else run
+    share(say)
+    with processes.main_first():
+        text = to_measure.evaluation_text(run, known)
     bits = to_measure.quantization(run, known)
     if not again and known.measuring_sha256 == to_measure.taken_with(run, found, known, text, bits):
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
-    if run.settings.training.threads:
-        torch.set_num_threads(run.settings.training.threads)
-    subject = measuring.Subject(
+    subject = subject_of(run, found, bits, text)
+
+    def keep(measures: Measures, base: record.BaseModel) -> None:
+        to_measure.check_loaded(base, known)
+        measured = _measured(run, known, measures, _cited(base, run), text.facts if text else None)
+        _write(run, measured, known)
+
+    take(run, subject, to_measure.still_valid(run, found, known, bits), say, keep)
+    done = record.read(run.adapter_dir)
+    done.measuring_sha256 = to_measure.taken_with(run, found, done, text, bits)
+    record.write(run.adapter_dir, done)
+    return run.adapter_dir
+
+
+def share(say: Say) -> None:
+    """Join the other processes of the launcher, where there are several."""
+    if processes.count() > 1:
+        processes.join()
+        say(f"{processes.count()} processes share the documents")
+
+
+def subject_of(run: Run, found: adapter.Adapter, bits: dict[str, Any] | None, text: Corpus | None) -> Subject:
+    """What is handed to every measure."""
+    from hubkit.measures.subject import Subject
+
+    return Subject(
         adapter=found,
         base=run.settings.base,
         task=run.task,
@@ -107,22 +133,67 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         text=text,
     )
 
-    def keep(measures: Measures, base: record.BaseModel) -> None:
-        measured = _measured(run, known, measures, _cited(base, run), text.facts if text else None)
-        _write(run, measured, known)
 
+def take(
+    run: Run,
+    subject: Subject,
+    known: Measures,
+    say: Say,
+    keep: Callable[[Measures, record.BaseModel], None],
+) -> None:
+    """Take measures. Raises MeasureError where memory does not suffice."""
+    import torch
+
+    from hubkit.measures import run as measuring
+    from hubkit.models import limits
+
+    if run.settings.training.threads:
+        torch.set_num_threads(run.settings.training.threads)
     try:
-        measuring.measure(subject, to_measure.still_valid(run, found, known, bits), say, keep)
+        measuring.measure(subject, known, say, keep)
     except (RuntimeError, MemoryError) as error:
         if not limits.is_out_of_memory(error):
             raise
         raise MeasureError(
             "out of memory while measuring", "lower measuring.batch_size or context"
         ) from error
-    done = record.read(run.adapter_dir)
-    done.measuring_sha256 = to_measure.taken_with(run, found, done, text, bits)
-    record.write(run.adapter_dir, done)
-    return run.adapter_dir
+
+
+def count(directory: Path) -> Path:
+    """Write into the record what an adapter's files tell by themselves, without its base.
+
+    What was counted with the base stays. Returns the directory.
+    """
+    found, known = adapter.read(directory), record.read(directory)
+    fresh = freshness.fresh(known, found.sha256())
+    counted = counts(found)
+    kept = msgspec.structs.replace(
+        fresh.measures,
+        parameters=fresh.measures.parameters or counted.parameters,
+        size=fresh.measures.size or counted.size,
+    )
+    new = msgspec.structs.replace(freshness.with_measures(fresh, kept), hubkit_version=__version__)
+    if new != known:
+        record.write(directory, new)
+    return directory
+
+
+def is_foreign(directory: Path) -> bool:
+    """Whether nothing is known of an adapter's training and measures, but for what its files tell."""
+    known = record.read(directory)
+    return known.training is None and not known.measures.were_taken
+
+
+def counts(found: adapter.Adapter) -> Measures:
+    """The parameters and bytes that an adapter's files tell by themselves."""
+    facts = gather(found.directory, adapter=found, record=Record())
+    published = [found.directory / name for name in files.ADAPTER_FILES]
+    size = Size(
+        adapter_sha256=facts.sha256,
+        adapter_weights_bytes=facts.weights_bytes,
+        adapter_directory_bytes=sum(path.stat().st_size for path in published if path.is_file()),
+    )
+    return Measures(parameters=facts.parameters, size=size)
 
 
 def _measured(
@@ -133,12 +204,11 @@ def _measured(
     if text and known.training is None:
         dataset = freshness.only_evaluated(text)
     return msgspec.structs.replace(
-        _described(run, known),
+        freshness.with_measures(_described(run, known), measures),
         hubkit_version=__version__,
         task=run.task.NAME,
         base_model=base,
         dataset=dataset,
-        measures=measures,
         measuring_sha256=None,
     )
 
@@ -155,8 +225,8 @@ def _described(run: Run, known: Record) -> Record:
 
 
 def _write(run: Run, new: Record, known: Record) -> None:
-    """Write the record where it changed."""
-    if new != known:
+    """Write the record where it changed; of several processes, the main one does."""
+    if new != known and processes.is_main():
         record.write(run.adapter_dir, new)
 
 

@@ -5,24 +5,32 @@ Digests in the record tell: of the weights, the base, the text and the settings 
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubkit import adapter, base_model, files, freshness, runs
+from hubkit import adapter, base_model, files, freshness, recorded, runs
 from hubkit.base_model import weight_files
-from hubkit.errors import SettingsError
-from hubkit.record import Measures, Record
+from hubkit.errors import DataError, SettingsError
+from hubkit.hub_rules import COMMIT_OID_PATTERN
+from hubkit.record import BaseModel, Measures, Record
 from hubkit.runs import Run
+from hubkit.settings import Data
 
 if TYPE_CHECKING:
     from hubkit.adapter import Adapter
     from hubkit.models.corpus import Corpus
 
 
-def check_subject(run: Run, found: Adapter, known: Record) -> None:
-    """The settings must speak of the adapter that lies there. Raises SettingsError."""
+def check_subject(run: Run, found: Adapter, known: Record, *, reading: bool = False) -> None:
+    """The settings must speak of the adapter that lies there, and of the base it was trained on.
+
+    `reading`: nothing is to be written, and the base is to be the one that was measured on; local weights
+    that a Hub's base cannot be told from will do. Raises SettingsError.
+    """
     named = (
         known.base_model.id if known.training and known.base_model else base_model.hub_id(found.base_model)
     )
@@ -37,11 +45,67 @@ def check_subject(run: Run, found: Adapter, known: Record) -> None:
             f"{run.adapter_dir} was trained for {known.task}, and task says {run.task.NAME}",
             f"task: {known.task}",
         )
+    if known.base_model and (known.training or reading):
+        _check_base(run, known.base_model, "trained" if known.training else "measured", reading)
     trained_with = known.method.name if known.training and known.method else None
     if run.settings.adapter and trained_with and trained_with != run.method.NAME:
         raise SettingsError(
             f"{run.adapter_dir} was trained by {trained_with}, and method says {run.method.NAME}",
             f"method: {trained_with}",
+        )
+
+
+def _check_base(run: Run, trained: BaseModel, done: str, reading: bool) -> None:
+    """A trained adapter is measured on the base it was trained on: the record has room for one.
+
+    Raises SettingsError where the weights at hand are others, or nobody knows that they are the same.
+    """
+    now, was = run.settings.base, f"{run.adapter_dir} was {done} on"
+    if now.path is None:
+        if trained.source == "local":
+            raise SettingsError(
+                f"{was} local weights of {trained.id}", "name their directory: --base-path DIR"
+            )
+        pinned = now.revision and COMMIT_OID_PATTERN.fullmatch(now.revision)
+        if pinned and trained.revision and now.revision != trained.revision:
+            raise SettingsError(
+                f"{was} commit {trained.revision[:12]} of {trained.id}, not {str(now.revision)[:12]}",
+                "leave out --base-revision and base_model.revision: the record knows the commit",
+            )
+        return
+    files_there = weight_files(Path(now.path))
+    if not files_there:
+        return  # loading says what is wrong
+    if trained.source == "hub" and not reading and Path(now.path).resolve().name != trained.revision:
+        raise SettingsError(
+            f"{was} {trained.id} from the Hub, and nobody knows that the weights in {now.path} are the same",
+            "leave out --base-path and base_model.path; a snapshot of that commit in the Hub's cache will do",
+        )
+    if trained.weights_sha256 and (sha256 := files.sha256_of(files_there)) != trained.weights_sha256:
+        raise SettingsError(
+            f"{was} weights of {trained.id} with digest {trained.weights_sha256[:12]}, and those in"
+            f" {now.path} have {sha256[:12]}",
+            f"name the directory of the weights it was {done} on: --base-path DIR",
+        )
+
+
+def on_known_base(run: Run, known: Record) -> Run:
+    """The run with the commit of the Hub's base that the record names, where it names none itself."""
+    base, before = run.settings.base, known.base_model
+    if before is None or before.revision is None or base.path or base.revision:
+        return run
+    pinned = msgspec.structs.replace(base, revision=before.revision)
+    return replace(run, settings=msgspec.structs.replace(run.settings, base_model=pinned))
+
+
+def check_loaded(loaded: BaseModel, known: Record) -> None:
+    """A branch or tag of the base may have moved since the training. Raises SettingsError."""
+    trained = known.base_model if known.training else None
+    if trained and trained.revision and loaded.revision and loaded.revision != trained.revision:
+        raise SettingsError(
+            f"the adapter was trained on commit {trained.revision[:12]} of {trained.id}, and"
+            f" {loaded.revision[:12]} was loaded",
+            f"--base-revision {trained.revision}",
         )
 
 
@@ -53,11 +117,12 @@ def evaluation_text(run: Run, known: Record) -> Corpus | None:
     from hubkit.models import corpus
 
     data = run.settings.data
-    if data is None or not run.settings.measuring.perplexity:
+    wanted = run.settings.measuring.perplexity or run.settings.measuring.pseudo_perplexity
+    if data is None or not wanted:
         return None
     text = corpus.load(data, run.settings.training.seed, only_evaluation=True)
     if text.facts.hold_out is None:
-        return text
+        return _held_out_of(data, known) or text
     before = known.dataset if known.training else None
     if before is None or before.name != text.facts.name:  # nobody knows that it was held out from training
         facts = msgspec.structs.replace(text.facts, eval_split=freshness.SAMPLE, hold_out=None)
@@ -68,6 +133,50 @@ def evaluation_text(run: Run, known: Record) -> Corpus | None:
             "measure with the settings it was trained with, or name the text by dataset.eval_files",
         )
     return text
+
+
+def _held_out_of(data: Data, known: Record) -> Corpus | None:
+    """The documents held out of the training text, where files named to measure on are that very text.
+
+    To measure on all of it would be to measure on what the adapter was trained on.
+    """
+    trained_on = known.dataset if known.training else None
+    if not (data.eval_files and trained_on and trained_on.hold_out and trained_on.train_sha256):
+        return None
+    text = _read_as(recorded.local_texts(known, data.eval_files)[0], data, trained_on.hold_out.seed)
+    return text if text and text.facts.train_sha256 == trained_on.train_sha256 else None
+
+
+def _read_as(way: dict[str, Any], data: Data, seed: int) -> Corpus | None:
+    """Text read in one of the ways of `recorded.local_texts`; None where it cannot be read so."""
+    from hubkit.models import corpus
+
+    try:
+        return corpus.load(Data(text_column=data.text_column, **way), seed, only_evaluation=True)
+    except DataError:
+        return None
+
+
+def recorded_text(run: Run, known: Record) -> tuple[Corpus | None, str | None]:
+    """The text that the recorded perplexity was measured on, told by its digest.
+
+    Without it, what to say: that there is none at hand, or that the one at hand is another.
+    Raises DataError where text that is named cannot be read.
+    """
+    from hubkit.models import corpus
+
+    measured, data = known.measures.perplexity or known.measures.pseudo_perplexity, run.settings.data
+    if measured is None or data is None:
+        return None, None
+    given = corpus.load(data, run.settings.training.seed, only_evaluation=True)
+    seed = known.dataset.hold_out.seed if known.dataset and known.dataset.hold_out else 0
+    ways = recorded.local_texts(known, data.eval_files or data.files) if not data.id else []
+    texts = itertools.chain([given], filter(None, (_read_as(way, data, seed) for way in ways)))
+    for text in texts:
+        documents = text.evaluation[: measured.documents]
+        if corpus.digest(documents) == measured.dataset_sha256:
+            return corpus.Corpus([], documents, text.facts), None
+    return None, corpus.digest(given.evaluation[: measured.documents])
 
 
 def quantization(run: Run, known: Record) -> dict[str, Any] | None:

@@ -334,7 +334,9 @@ CASES: dict[str, tuple[list[str], int, str]] = {  # arguments, limit of a file i
     "unknown base, run": (
         ["run-and-publish", "base.yaml", "--adapter", "adapter", *TO_ALICE], 0, "cannot load base model org",
     ),
-    "unknown base, measure": (["measure", "--adapter", "adapter"], 0, "cannot load base model org/base"),
+    "unknown base, measure": (
+        ["measure", "--adapter", "adapter", "--task", "causal-lm"], 0, "cannot load base model org/base",
+    ),
     "no directory of the base": (["train", "path.yaml"], 0, "there is no directory nowhere for the base"),
     "directory without a base": (["train", "no-config.yaml"], 0, "cannot load base model empty (cited as a"),
     "no text file": (["train", "no-file.yaml"], 0, "there is no file none.txt"),

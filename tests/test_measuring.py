@@ -14,7 +14,7 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 
-from hubkit import adapter, freshness, record, runs, stages, to_measure
+from hubkit import adapter, freshness, record, recorded, runs, stages, to_measure
 from hubkit.errors import AdapterError, SettingsError
 from hubkit.measures import throughput
 
@@ -199,7 +199,7 @@ def test_full_memory_is_told_with_what_to_lower(
     def full(*_: Any) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(measure, "score", full)
+    monkeypatch.setattr(measure, "measure", full)
     with pytest.raises(MeasureError, match="out of memory"):
         stages.measure(run, tiny.quiet)
 
@@ -279,7 +279,7 @@ def test_measures_of_another_revision_are_not_kept(tiny_llama: Path, tmp_path: P
 
 def test_what_was_a_sample_or_capped_is_asked_for_as_it_was() -> None:
     held = record.Dataset(name="x", id="org/x", eval_split=freshness.SAMPLE, eval_documents=3)
-    assert runs._data_of(record.Record(dataset=held)) is None
+    assert recorded.data(record.Record(dataset=held)) is None
     split = record.Dataset(name="x", id="org/x", eval_split="test", eval_documents=3)
-    asked = runs._data_of(record.Record(dataset=split))
+    asked = recorded.data(record.Record(dataset=split))
     assert asked == {"id": "org/x", "eval_split": "test", "max_eval_documents": 3}

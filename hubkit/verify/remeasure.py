@@ -1,0 +1,311 @@
+"""Which recorded numbers hold when they are measured again, and how far they may be apart.
+
+    numbers = compare(recorded, measured_now, quantized=False)
+
+Rules of tolerance, each shown beside the number:
+
+- Counts, and bytes of files and weights: equal.
+- Perplexity and what is derived from it: the mean negative log-likelihood of a token may differ by 1e-4 nats
+  in float32, and by 1e-3 in 16 bits or on a quantized base. Sums of float32 products differ between kernels
+  (MKL, oneDNN, CUDA) by about 1e-5; numbers of 16 bits keep 8 to 11 bits each, and whole runs of one text
+  agree to about 5e-4. exp carries that over to a relative difference of the perplexity; per word or byte it
+  grows with the tokens of one. The text, its tokens and the conditions: equal.
+- Intervals are drawn under one seed, so their ends may differ as the perplexity does.
+- Throughput: medians and quartiles may differ by both interquartile ranges together, or by the 10 % below
+  which a run is not called noisy, whichever is more; latencies likewise, and p95 by both tails more. They are
+  compared on the same machine (processor, threads, device, versions of libraries) only, and not where it is
+  busy: elsewhere they are "not comparable", which is neither right nor wrong.
+- Peak memory of a process holds all that it did before: it may be recorded higher than it is now, and at most
+  a quarter lower. Of a device: a quarter either way.
+- Energy, durations and dates are not compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hubkit.record import (
+    Environment,
+    Interval,
+    Measures,
+    Parameters,
+    Perplexity,
+    Rate,
+    Rates,
+    Size,
+    Throughput,
+)
+
+HOLDS, DIFFERS, UNCOMPARED, UNMEASURED = "holds", "differs", "not comparable", "not measured"
+MEAN_NLL = {"float32": 1e-4, "float64": 1e-4}  # nats per token, by dtype
+COARSE_NLL = 1e-3  # of 16 bits, and of quantized weights
+DRIFT = 0.10  # of a median: runs whose quartiles are no farther apart are not called noisy
+MEMORY = 0.25
+BUSY = 1.5  # one-minute load per core
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
+
+_EQUAL = (
+    "definition", "tokens_scored", "tokens_total", "documents", "documents_kept", "context", "stride",
+    "dtype", "words", "bytes", "dataset_sha256", "tokens_sha256", "mask_probability", "mask_seed",
+)  # fmt: skip
+
+Verdict = Literal["holds", "differs", "not comparable", "not measured"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A recorded number, what was measured now, and whether the two agree."""
+
+    name: str  # "perplexity.value"
+    recorded: Any
+    measured: Any
+    tolerance: str  # in words; empty where nothing was compared
+    verdict: str
+    why: str = ""
+
+
+def compare(recorded: Measures, now: Measures, *, quantized: bool) -> list[Number]:
+    """Every recorded number beside the one measured now. A measure that was not taken now is left out."""
+    numbers: list[Number] = []
+    if recorded.parameters and now.parameters:
+        numbers += _parameters(recorded.parameters, now.parameters)
+    if recorded.size and now.size:
+        numbers += _size(recorded.size, now.size)
+    for name in ("perplexity", "pseudo_perplexity"):
+        was, found = getattr(recorded, name), getattr(now, name)
+        if was and found:
+            numbers += _perplexity(name, was, found, quantized)
+    if recorded.throughput and now.throughput:
+        numbers += _throughput(recorded.throughput, now.throughput)
+    return [number for number in numbers if number.recorded is not None]
+
+
+def equal(name: str, recorded: Any, measured: Any, why: str = "") -> Number:
+    """A number that must be the same."""
+    if recorded is not None and measured is None:
+        return Number(name, recorded, None, "equal", DIFFERS, why or "there is no such number now")
+    return Number(name, recorded, measured, "equal", HOLDS if recorded == measured else DIFFERS, why)
+
+
+def within(name: str, recorded: float | None, measured: float | None, tolerance: float, words: str) -> Number:
+    """A number that may differ by `tolerance`."""
+    if recorded is None or measured is None:
+        return equal(name, recorded, measured)
+    near = abs(recorded - measured) <= tolerance
+    return Number(name, recorded, measured, words, HOLDS if near else DIFFERS)
+
+
+def _parameters(recorded: Parameters, now: Parameters) -> Iterator[Number]:
+    told = recorded.counted_on == now.counted_on
+    for name in Parameters.__struct_fields__:
+        was, found = getattr(recorded, name), getattr(now, name)
+        if name in ("adapter_sha256", "counted_on") or was in (None, {}):
+            continue
+        label = f"parameters.{name}"
+        if name == "total_by_dtype" and not told:  # of files and not as loaded: the dtypes are others
+            yield equal(label, sum(was.values()), sum(found.values()), "summed: counted in another way")
+        else:
+            yield equal(label, was, found)
+
+
+def _size(recorded: Size, now: Size) -> Iterator[Number]:
+    for name in Size.__struct_fields__:
+        if name in ("adapter_sha256", "load_peak_kind", "load_peak_bytes"):
+            continue
+        yield equal(f"size.{name}", getattr(recorded, name), getattr(now, name))
+    yield _memory(
+        "size.load_peak_bytes", recorded.load_peak_bytes, now.load_peak_bytes, recorded.load_peak_kind
+    )
+
+
+def _memory(name: str, recorded: int | None, measured: int | None, kind: str | None) -> Number:
+    """The highest memory: of a process that did more before it can be recorded higher."""
+    if recorded is None or measured is None:
+        return Number(name, recorded, measured, "", UNCOMPARED, "this machine does not tell")
+    of_device = "device" in (kind or "")
+    words = f"{MEMORY:.0%} either way" if of_device else f"at most {MEMORY:.0%} below, or more"
+    low, high = measured * (1 - MEMORY), measured * (1 + MEMORY) if of_device else math.inf
+    return Number(name, recorded, measured, words, HOLDS if low <= recorded <= high else DIFFERS)
+
+
+def mean_nll_tolerance(dtypes: tuple[str, str], quantized: bool) -> float:
+    """How far apart the mean negative log-likelihood of a token may be, in nats; see the module."""
+    return COARSE_NLL if quantized else max(MEAN_NLL.get(dtype, COARSE_NLL) for dtype in dtypes)
+
+
+def _perplexity(name: str, recorded: Perplexity, now: Perplexity, quantized: bool) -> Iterator[Number]:
+    for field in _EQUAL:
+        yield equal(f"{name}.{field}", getattr(recorded, field), getattr(now, field))
+    nats = mean_nll_tolerance((recorded.dtype, now.dtype), quantized)
+    tokens = now.tokens_scored
+    for field, most in (("value", nats), ("base_value", nats), *_per_unit(now, nats)):
+        was, found = getattr(recorded, field), getattr(now, field)
+        allowed = math.expm1(most) * abs(found or 0.0)
+        yield within(f"{name}.{field}", was, found, allowed, f"{math.expm1(most):.1e} of it")
+    for field in ("nll_sum", "base_nll_sum"):
+        words = f"{nats * tokens:.3g} nats, {nats:.0e} a token"
+        yield within(f"{name}.{field}", getattr(recorded, field), getattr(now, field), nats * tokens, words)
+    if now.bytes:
+        bits = nats * tokens / now.bytes / math.log(2)
+        yield within(
+            f"{name}.bits_per_byte", recorded.bits_per_byte, now.bits_per_byte, bits, f"{bits:.1e} bits"
+        )
+    for field in ("interval", "base_interval", "change_interval"):
+        yield from _interval(f"{name}.{field}", getattr(recorded, field), getattr(now, field), nats)
+    yield _memory(
+        f"{name}.peak_memory_bytes", recorded.peak_memory_bytes, now.peak_memory_bytes, recorded.memory_kind
+    )
+
+
+def _per_unit(now: Perplexity, nats: float) -> Iterator[tuple[str, float]]:
+    """The perplexities of a word and of a byte, whose exponent is that of a token times tokens per unit."""
+    for field, units in (("word_perplexity", now.words), ("byte_perplexity", now.bytes)):
+        yield field, nats * now.tokens_scored / units if units else nats
+
+
+def _interval(name: str, recorded: Interval | None, now: Interval | None, nats: float) -> Iterator[Number]:
+    if recorded is None:
+        return
+    for field in ("resamples", "confidence", "seed"):
+        yield equal(f"{name}.{field}", getattr(recorded, field), getattr(now, field, None))
+    of_change = name.endswith("change_interval")
+    for field in ("low", "high"):
+        was, found = getattr(recorded, field), getattr(now, field, None)
+        allowed = 2 * nats * (1 + abs(found or 0.0)) if of_change else math.expm1(nats) * abs(found or 0.0)
+        yield within(f"{name}.{field}", was, found, allowed, f"{allowed:.2g}")
+
+
+def _throughput(recorded: Throughput, now: Throughput) -> Iterator[Number]:
+    other = "" if recorded.dtype == now.dtype else f"recorded in {recorded.dtype}, measured in {now.dtype}"
+    other = other or other_machine(recorded.environment, now.environment)
+    for name, was, found in _rates(recorded, now):
+        yield from _rate(f"throughput.{name}", was, found, other)
+    for name, memory, memory_now in (("", recorded, now), ("merged.", recorded.merged, now.merged)):
+        was_peak = getattr(memory, "peak_memory_bytes", None)
+        peak = getattr(memory_now, "peak_memory_bytes", None)
+        yield _memory(f"throughput.{name}peak_memory_bytes", was_peak, peak, recorded.memory_kind)
+    if recorded.out_of_memory_at:
+        yield _incomparable(
+            "throughput.out_of_memory_at", recorded.out_of_memory_at, now.out_of_memory_at, ""
+        )
+    if recorded.energy:
+        joules = now.energy.joules if now.energy else None
+        yield _incomparable(
+            "throughput.energy.joules", recorded.energy.joules, joules, "energy is not compared"
+        )
+
+
+def _rates(recorded: Throughput, now: Throughput) -> Iterator[tuple[str, Rate, Rate | None]]:
+    """Every recorded rate with its name, and the one of now."""
+    parts: list[tuple[str, Throughput | Rates, Throughput | Rates | None]] = [("", recorded, now)]
+    if recorded.merged:
+        parts.append(("merged.", recorded.merged, now.merged))
+    by_size = {rates.batch_size: rates for rates in now.sweep}
+    parts += [(f"sweep.{part.batch_size}.", part, by_size.get(part.batch_size)) for part in recorded.sweep]
+    for prefix, part, part_now in parts:
+        for name in ("samples", "tokens", "prefill", "decode"):
+            if was := getattr(part, name):
+                yield f"{prefix}{name}", was, getattr(part_now, name, None)
+
+
+def _rate(name: str, recorded: Rate, now: Rate | None, other: str) -> Iterator[Number]:
+    if not recorded.low <= recorded.median <= recorded.high:
+        why = "quartiles that do not enclose their median"
+        yield Number(f"{name}.median", recorded.median, None, "between the quartiles", DIFFERS, why)
+        return
+    if recorded.noisy != (recorded.high - recorded.low > DRIFT * recorded.median):
+        yield equal(f"{name}.noisy", recorded.noisy, not recorded.noisy, "its own quartiles tell otherwise")
+    if now is None:
+        yield Number(f"{name}.median", recorded.median, None, "", UNMEASURED, "it was not measured now")
+        return
+    spread = (recorded.high - recorded.low) + (now.high - now.low)
+    allowed = max(spread, DRIFT * max(recorded.median, now.median))
+    for field in ("median", "low", "high"):
+        was, found = getattr(recorded, field), getattr(now, field)
+        words = f"{allowed:.3g} {recorded.unit}"
+        yield (
+            _incomparable(f"{name}.{field}", was, found, other)
+            if other
+            else within(f"{name}.{field}", was, found, allowed, words)
+        )
+    yield from _latencies(name, recorded, now, allowed / max(now.median, 1e-12), other)
+
+
+def _latencies(name: str, recorded: Rate, now: Rate, share: float, other: str) -> Iterator[Number]:
+    """Seconds of a run: the median as the rate's, the 95th percentile by the length of both tails more."""
+    half, tail = recorded.p50_seconds, recorded.p95_seconds
+    half_now, tail_now = now.p50_seconds, now.p95_seconds
+    tails = sum(
+        abs(b - a) for a, b in ((half, tail), (half_now, tail_now)) if a is not None and b is not None
+    )
+    for field, was, found, more in (
+        ("p50_seconds", half, half_now, 0.0),
+        ("p95_seconds", tail, tail_now, tails),
+    ):
+        if other and was is not None:
+            yield _incomparable(f"{name}.{field}", was, found, other)
+        elif was is not None:
+            allowed = share * max(was, found or 0.0) + more
+            yield within(f"{name}.{field}", was, found, allowed, f"{allowed:.3g} s")
+
+
+def _incomparable(name: str, recorded: Any, measured: Any, why: str) -> Number:
+    return Number(name, recorded, measured, "", UNCOMPARED, why)
+
+
+def other_machine(recorded: Environment | None, now: Environment | None) -> str:
+    """How the machine of now is not the one that speed was recorded on; empty where it is the same."""
+    if recorded is None or now is None:
+        return "the machine is not recorded"
+    for field in ("cpu", "cpu_count", "accelerator", "device", "threads"):
+        was, found = getattr(recorded, field), getattr(now, field)
+        if was != found:
+            return f"other machine: {field} {was} then, {found} now"
+    for library in LIBRARIES:
+        was, found = recorded.libraries.get(library), now.libraries.get(library)
+        if was != found:
+            return f"other versions: {library} {was} then, {found} now"
+    if now.device == "cpu":
+        for load, when in ((recorded.load_average, "then"), (now.load_average, "now")):
+            if load is not None and load > BUSY * (now.cpu_count or 1):
+                return f"busy machine: load average {load} {when} on {now.cpu_count} cores"
+    return ""
+
+
+def holds(numbers: list[Number]) -> bool:
+    """Whether no number differs."""
+    return all(number.verdict != DIFFERS for number in numbers)
+
+
+def names(numbers: list[Number]) -> dict[str, list[str]]:
+    """The names of the numbers of each verdict."""
+    found: dict[str, list[str]] = {}
+    for number in numbers:
+        found.setdefault(number.verdict, []).append(number.name)
+    return found
+
+
+def table(numbers: list[Number]) -> list[str]:
+    """One line a number: verdict, name, recorded, measured, tolerance."""
+    rows = [
+        (n.verdict, n.name, _shown(n.recorded), _shown(n.measured), n.why or n.tolerance) for n in numbers
+    ]
+    rows.insert(0, ("", "", "recorded", "now", "may differ by"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return ["  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows]
+
+
+def _shown(value: Any) -> str:
+    """A value in few characters."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.7g}"
+    if isinstance(value, bool) or not isinstance(value, int | dict | str):
+        return str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(below)}" for key, below in value.items())[:40]
+    return f"{value:,}" if isinstance(value, int) else value[:12] if len(value) == 64 else value

@@ -1,0 +1,164 @@
+"""`hubkit measure --verify`: measure again under the recorded conditions, and say which numbers hold.
+
+Nothing is written. See `verify.remeasure` for how far two measurements may be apart.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hubkit import adapter, freshness, processes, record, runs, stages, to_measure
+from hubkit.adapter import Adapter
+from hubkit.errors import SettingsError
+from hubkit.extras import require_train
+from hubkit.record import BaseModel, Measures, Record
+from hubkit.runs import Run
+from hubkit.stages import Say
+from hubkit.verify import remeasure
+from hubkit.verify.remeasure import DIFFERS, Number
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A recorded measure that could not be taken again, and what would do it."""
+
+    measure: str
+    why: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The recorded numbers with their verdicts, and the measures that could not be taken again."""
+
+    numbers: list[Number]
+    left_out: list[LeftOut]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every number that could be compared is as recorded."""
+        return remeasure.holds(self.numbers)
+
+    def plain(self) -> dict[str, Any]:
+        """As data for a program; `holds` is absent where something was left out and the rest holds."""
+        known = {} if self.holds and self.left_out else {"holds": self.holds}
+        parts = {"numbers": self.numbers, "left_out": self.left_out}
+        return {**known, **msgspec.to_builtins(parts)}
+
+
+def verify(
+    directory: Path,
+    described: Callable[[], Run],
+    say: Say,
+    *,
+    perplexity: bool = True,
+    throughput: bool = True,
+    watched: bool = False,
+) -> Verified:
+    """Take an adapter's measures again, under the conditions of its record, and compare; without those named.
+
+    `described` gives the settings, which tell where base and text are; it is called only where the base is
+    needed. Raises SettingsError where nothing is recorded, or the base at hand is another; and what measuring
+    raises.
+    """
+    found, whole = adapter.read(directory), record.read(directory)
+    adapter.check_measurable(found)
+    known = _without(freshness.fresh(whole, found.sha256()), perplexity, throughput)
+    numbers = _of_another(whole, found.sha256()) + _edited(directory)
+    if known.measures == Measures():
+        if numbers:
+            return Verified(numbers, [])
+        raise SettingsError(
+            f"{directory} holds no measures to verify",
+            f"take them: hubkit measure --adapter {shlex.quote(str(directory))}",
+        )
+    if not known.measures.were_taken:  # counted in files
+        return Verified(
+            numbers + remeasure.compare(known.measures, stages.counts(found), quantized=False), []
+        )
+    return _again(described(), found, known, numbers, say, watched)
+
+
+def _again(
+    run: Run, found: Adapter, known: Record, numbers: list[Number], say: Say, watched: bool
+) -> Verified:
+    """Load base and adapter, measure, and compare."""
+    to_measure.check_subject(run, found, known, reading=True)
+    require_train(watched)
+    stages.share(say)
+    with processes.main_first():
+        text, other = to_measure.recorded_text(run, known)
+    run = _as_recorded(to_measure.on_known_base(run, known), known, text is not None)
+    taken: list[Measures] = [Measures()]
+
+    def keep(measures: Measures, base: BaseModel) -> None:
+        to_measure.check_loaded(base, known)
+        taken.append(measures)
+
+    subject = stages.subject_of(run, found, to_measure.quantization(run, known), text)
+    stages.take(run, subject, Measures(), say, keep)
+    scored = known.measures.perplexity or known.measures.pseudo_perplexity
+    left_out: list[LeftOut] = []
+    if scored and text is None and other:
+        why = "another text: perplexity was not measured again"
+        numbers = [*numbers, remeasure.equal("perplexity.dataset_sha256", scored.dataset_sha256, other, why)]
+    elif scored and text is None:
+        why = f"the text it was measured on, {scored.dataset_name}, is not at hand"
+        left_out = [LeftOut("perplexity", why, "--text FILE, or --no-perplexity to leave it out")]
+    quantized = bool(known.base_model and known.base_model.quantization)
+    return Verified([*numbers, *remeasure.compare(known.measures, taken[-1], quantized=quantized)], left_out)
+
+
+def _without(known: Record, perplexity: bool, throughput: bool) -> Record:
+    """The record without measures that the user leaves out."""
+    names = [] if perplexity else ["perplexity", "pseudo_perplexity"]
+    names += [] if throughput else ["throughput"]
+    measures = msgspec.structs.replace(known.measures, **dict.fromkeys(names))
+    return msgspec.structs.replace(known, measures=measures)
+
+
+def _as_recorded(run: Run, known: Record, with_text: bool) -> Run:
+    """The run with the conditions of the record; measures that it lacks are not taken."""
+    run = runs.under_record(run, known)
+    timed, scored = known.measures.throughput, known.measures.perplexity
+    measuring = run.settings.measuring
+    measuring = msgspec.structs.replace(
+        measuring,
+        perplexity=with_text and scored is not None,
+        pseudo_perplexity=with_text and known.measures.pseudo_perplexity is not None,
+        throughput=timed is not None,
+        max_eval_documents=None,  # the text is cut already
+        speed=msgspec.structs.replace(measuring.speed, merged=bool(timed and timed.merged)),
+    )
+    environment = (timed or scored) and (timed or scored).environment  # type: ignore[union-attr]
+    threads = environment.threads if environment else run.settings.training.threads
+    training = msgspec.structs.replace(run.settings.training, threads=threads)
+    settings = msgspec.structs.replace(run.settings, measuring=measuring, training=training)
+    return replace(run, settings=settings)
+
+
+def _of_another(whole: Record, adapter_sha256: str) -> list[Number]:
+    """What the record says of another adapter than the one that lies there."""
+    return [
+        remeasure.equal(
+            f"{name}.adapter_sha256",
+            getattr(whole.measures, name).adapter_sha256,
+            adapter_sha256,
+            "it was taken on other weights or another configuration",
+        )
+        for name in freshness.fresh_measures(whole.measures, adapter_sha256)[1]
+    ]
+
+
+def _edited(directory: Path) -> list[Number]:
+    """The measures that somebody edited since hubkit wrote them."""
+    return [
+        Number(name, "edited", "as hubkit wrote it", "equal", DIFFERS, "hubkit.json was edited here by hand")
+        for name in freshness.edited(directory)
+    ]
