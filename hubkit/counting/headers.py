@@ -24,15 +24,15 @@ CAUSAL = {
     "falcon": True, "falcon_mamba": True, "glm": False, "glm4": False, "glm4_moe": False,
     "gpt_bigcode": True, "gpt_neo": True, "gpt_oss": False, "gptj": False, "granitemoe": False,
     "helium": False, "jamba": False, "mamba": True, "mamba2": False, "minimax_m2": False, "mixtral": False,
-    "mpt": True, "nemotron": False, "olmo": False, "olmo2": False, "olmo3": False, "olmoe": False,
+    "mpt": True, "olmo": False, "olmo2": False, "olmo3": False, "olmoe": False,
     "opt": True, "persimmon": False, "phimoe": False, "qwen2_moe": False, "qwen3_moe": False,
     "recurrent_gemma": True, "seed_oss": False, "stablelm": False, "starcoder2": True, "vaultgemma": True,
     "xglm": True,
 }  # fmt: skip
 MASKED = {
-    "big_bird": True, "convbert": True, "deberta": True, "deberta-v2": True, "ernie": True, "fnet": True,
-    "longformer": True, "megatron-bert": True, "modernbert": True, "nystromformer": True,
-    "roberta-prelayernorm": True, "roformer": True, "xlm-roberta-xl": True, "xmod": True, "yoso": True,
+    "convbert": True, "deberta": True, "deberta-v2": True, "ernie": True, "longformer": True,
+    "megatron-bert": True, "modernbert": True, "nystromformer": True, "roberta-prelayernorm": True,
+    "roformer": True, "xlm-roberta-xl": True, "xmod": True, "yoso": True,
 }  # fmt: skip
 SEQ2SEQ = {
     "bart": True, "bigbird_pegasus": True, "blenderbot": True, "blenderbot-small": True, "led": True,
@@ -72,6 +72,8 @@ def parameters(base: BaseFiles, auto_class: str, rows: int | None) -> tuple[dict
     if tied:
         heads = [name for name in _once(base, held, [*inputs, *heads]) if name not in inputs]
         _drop_tied_bias(base, held)
+    elif auto_class == "AutoModelForSeq2SeqLM":
+        raise NotExact("the embeddings of encoder and decoder are not tied")
     elif not heads:
         raise NotExact("the base's files hold no output head, and its configuration ties none")
     if rows is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hubkit import files
 from hubkit.adapter import Adapter
 from hubkit.models.counting import numel, unique_parameters
@@ -30,12 +32,13 @@ def quantization_bytes(parameter: Any) -> int:
 
 
 def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
-    """Sizes of a loaded PeftModel. Merged size is the base's parameters in the dtype it was loaded in.
+    """Sizes of a loaded PeftModel.
 
-    A base in 4 bits merges into its compute dtype.
+    Merged size is that of the merged model's parameters in the dtype that the base was loaded in; a base in
+    4 bits merges into its compute dtype.
     """
     own = adapter_names(model)
-    base_bytes = constants = adapter_bytes = merged = 0
+    base_bytes = constants = adapter_bytes = 0
     dtype = (base.quantization or {}).get("bnb_4bit_compute_dtype") or base.dtype
     width = _width(dtype)
     for name, parameter in unique_parameters(model):
@@ -44,7 +47,6 @@ def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
             continue
         base_bytes += tensor_bytes(parameter)
         constants += quantization_bytes(parameter)
-        merged += numel(parameter) * width
     for name, buffer in model.named_buffers():
         if name in own:
             adapter_bytes += tensor_bytes(buffer)
@@ -60,9 +62,34 @@ def size(model: Any, adapter: Adapter, base: BaseModel) -> Size:
         base_memory_bytes=base_bytes,
         quantization_constants_bytes=constants or None,
         adapter_memory_bytes=adapter_bytes,
-        merged_bytes=merged,
+        merged_bytes=merged_parameters(model, own) * width,
         merged_dtype=dtype,
     )
+
+
+def with_load_peak(size: Size, peaks: list[tuple[int | None, str | None]]) -> Size:
+    """The same with the highest of these readings of Peak, taken while base and adapter were loaded."""
+    known = [(most, kind) for most, kind in peaks if most is not None]
+    most, kind = max(known, key=lambda reading: reading[0], default=(None, None))
+    return msgspec.structs.replace(size, load_peak_bytes=most, load_peak_kind=kind)
+
+
+def merged_parameters(model: Any, own: set[str]) -> int:
+    """How many parameters the model has once the adapter is merged into it, tied ones once.
+
+    The base's own, but for modules that the adapter replaces: there its copies stand. A copy of a tied head
+    is tied to nothing, so that merging unties it.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    wrappers = [path for path, module in model.named_modules() if isinstance(module, ModulesToSaveWrapper)]
+    replaced = tuple(f"{path}.original_module." for path in wrappers)
+    copies = tuple(f"{path}.modules_to_save." for path in wrappers)
+    merged: dict[int, int] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if name.startswith(copies) or (name not in own and not name.startswith(replaced)):
+            merged[id(parameter)] = numel(parameter)
+    return sum(merged.values())
 
 
 def adapter_names(model: Any) -> set[str]:

@@ -33,14 +33,17 @@ def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
     check_settings(subject)
     dtype = loading.resolve_precision(settings.precision, loading.device())
     say(f"loading {subject.base.path or subject.base.id}")
+    peak = memory.Peak()
     loaded = _load_base(subject, dtype)
+    peaks = [peak.read()]
     _check_lengths(loaded.model, subject)
     scoring = TextScores.of(loaded, subject, dtype, say)
     scoring.score_base()
+    peak = memory.Peak()
     model = loading.load_adapter(loaded.model, adapter)
-    measures = msgspec.structs.replace(
-        known, parameters=parameters(model, adapter), size=memory.size(model, adapter, loaded.facts)
-    )
+    peaks.append(peak.read())
+    size = memory.with_load_peak(memory.size(model, adapter, loaded.facts), peaks)
+    measures = msgspec.structs.replace(known, parameters=parameters(model, adapter), size=size)
     keep(measures, loaded.facts)
     for name, taken in scoring.with_adapter(model):
         measures = msgspec.structs.replace(measures, **{name: taken})

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from hubkit import adapter as adapters
 from hubkit import base_model, tasks
 from hubkit.errors import AdapterError, BaseModelError
@@ -64,8 +66,35 @@ def count(model: Any, adapter: adapters.Adapter) -> Parameters:
         trainable=trainable,
         total=sum(total.values()),
         total_by_dtype=dict(sorted(total.items())),
+        embedding=embedding(model),
         counted_on="loaded model",
     )
+
+
+def embedding(model: Any) -> int | None:
+    """How many of the base's parameters are in its input and output embeddings, tied ones once.
+
+    Counted are the matrices with a row for each token; None where the model does not tell them.
+    """
+    try:
+        base = model.get_base_model()
+        layers = (base.get_input_embeddings(), base.get_output_embeddings())
+    except (AttributeError, NotImplementedError):
+        return None
+    weights = [getattr(_unwrapped(layer), "weight", None) for layer in layers if layer is not None]
+    if weights[:1] in ([], [None]):
+        return None
+    return sum({id(weight): numel(weight) for weight in weights if weight is not None}.values())
+
+
+def _unwrapped(layer: Any) -> Any:
+    """The base's own module, where PEFT has put a layer or a wrapper around it."""
+    while True:
+        inside = (getattr(layer, name, None) for name in ("base_layer", "original_module"))
+        found = next((module for module in inside if module is not None), None)
+        if found is None:
+            return layer
+        layer = found
 
 
 def _trainable_names(model: Any) -> set[str]:
@@ -134,10 +163,4 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
             "leave out --base-config",
         ) from error
     loading.check_fit(model, found)
-    counted = count(model, found)
-    return type(counted)(
-        **{name: getattr(counted, name) for name in ("adapter_sha256", "adapter", "adapter_by_dtype")},
-        trainable=counted.trainable,
-        total=counted.total,
-        counted_on="base configuration",
-    )
+    return msgspec.structs.replace(count(model, found), total_by_dtype={}, counted_on="base configuration")
