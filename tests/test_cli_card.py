@@ -11,7 +11,6 @@ from card_cases import BERT_CONFIG, CASES, LORA_CONFIG, lora_tensors, write_adap
 
 from hubkit import record as records
 from hubkit.adapter import read
-from hubkit.cli import card as card_command
 from hubkit.cli.main import run
 from hubkit.errors import MissingExtra
 from hubkit.record import Parameters
@@ -119,19 +118,9 @@ def foreign(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def test_a_foreign_adapter_with_its_bases_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     adapter, config = foreign(tmp_path)
-
-    def count(directory: Path, base_config: Path, task: str | None) -> Parameters:
-        assert (directory, base_config, task) == (adapter, config, "masked-lm")
-        sha256 = card_command.card_facts.gather(adapter).adapter.sha256()
-        return Parameters(
-            adapter_sha256=sha256, adapter=442_368, trainable=442_368, total=109_956_666,
-            counted_on="base configuration",
-        )  # fmt: skip
-
-    monkeypatch.setattr("hubkit.models.counting.count_with_base", count)
     assert card(adapter, "--base-config", config) == 0
     text = (adapter / "README.md").read_text(encoding="utf-8")
     assert "442,368 of 109,956,666 (0.40%)" in text
@@ -143,7 +132,9 @@ def test_a_foreign_adapter_with_its_bases_configuration(
     capsys.readouterr()
 
 
-def test_a_learned_prompt_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_learned_prompt_is_counted_from_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prompt = {"peft_type": "PROMPT_TUNING", "task_type": "CAUSAL_LM", "num_virtual_tokens": 4, "token_dim": 8}
     adapter = write_adapter(
         tmp_path / "adapter",
@@ -151,15 +142,27 @@ def test_a_learned_prompt_is_not_counted(tmp_path: Path, capsys: pytest.CaptureF
         {"prompt_embeddings": ("F32", [4, 8])},
     )
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]}))
+    base = {"model_type": "gpt2", "vocab_size": 10, "n_embd": 8, "n_positions": 6, "n_layer": 1}
+    config.write_text(json.dumps(base))
     assert card(adapter, "--base-config", config) == 0
-    assert "hubkit does not count those of a learned prompt" in capsys.readouterr().err
+    # tokens, positions; a layer: norms, 8 x 24, 8 x 8, 8 x 32, 32 x 8 with biases; the last norm; the prompt
+    total = 80 + 48 + (32 + 216 + 72 + 288 + 264) + 16 + 32
+    assert f"32 of {total:,} " in (adapter / "README.md").read_text(encoding="utf-8")
+    config.write_text(json.dumps({**base, "n_embd": 16}))
+    assert card(adapter, "--base-config", config) == 2
+    assert "its vectors are not 16 wide" in capsys.readouterr().err
+    config.write_text(json.dumps({"model_type": "none", "architectures": ["NoneForCausalLM"]}))
+    assert card(adapter, "--base-config", config) == 0
+    assert (
+        "Total parameters left out: no formula for AutoModelForCausalLM of none." in capsys.readouterr().err
+    )
 
 
 def test_without_torch_the_total_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     adapter, config = foreign(tmp_path)
+    config.write_text(json.dumps({**BERT_CONFIG, "model_type": "no-formula"}))
 
     def refuse(*arguments: object) -> Parameters:
         raise MissingExtra("counting needs torch", "pip install hubkit[train]")
@@ -167,7 +170,7 @@ def test_without_torch_the_total_is_left_out(
     monkeypatch.setattr("hubkit.models.counting.count_with_base", refuse)
     assert card(adapter, "--base-config", config) == 0
     assert (
-        "Total parameters left out: counting needs torch (pip install hubkit[train])"
+        "left out: no formula for AutoModelForMaskedLM of no-formula, and counting needs torch (pip install hubkit[train])"
         in capsys.readouterr().err
     )
     assert "109," not in (adapter / "README.md").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ def adapter(tmp_path: Path) -> Path:
     ("arguments", "said"),
     [
         (["card", "--adapter", "DIR", "--keep", "--force"], "--keep and --force contradict each other"),
-        (["card", "--adapter", "DIR", "--base-path", "DIR"], "--base-path is for a run of the card's code"),
+        (["card", "--adapter", "DIR", "--base-path", "DIR", "--base-from-hub"], "name one base each"),
         (["compare", "DIR", "DIR", "--plot", "x.jpg"], "--plot draws a PNG, and x.jpg does not end in .png"),
         (["audit", "DIR", "--select", "HK2", "--ignore", "HK2"], "--ignore leaves none of the rules"),
         (["card", "--adapter", "DIR", "--task"], "Option '--task' requires an argument"),

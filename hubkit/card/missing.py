@@ -43,7 +43,7 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         (
             facts.parameters.total is None,
             "total parameters",
-            "--base-config FILE (the base model's config.json; needs hubkit[train])",
+            "--base-path DIR, --base-from-hub, or --base-config FILE (the base model's config.json)",
         ),
         (record.training is None, "training procedure", "hubkit train CONFIG.yaml writes it"),
         (measures.throughput is None, "throughput", measure),

@@ -10,14 +10,13 @@ import click
 import msgspec
 
 from hubkit import __version__, base_model, record, tasks
-from hubkit.adapter import PROMPT_TYPES
 from hubkit.card import comparison, figures, fragments, regions, writing
 from hubkit.card import facts as card_facts
 from hubkit.card.body import EVERY
 from hubkit.card.facts import Facts
 from hubkit.card.writing import Wishes
-from hubkit.cli import card_options, card_output, card_usage, common
-from hubkit.errors import BaseModelError, CardError, MissingExtra
+from hubkit.cli import card_base, card_options, card_output, card_usage, common
+from hubkit.errors import BaseModelError, CardError
 from hubkit.record import Author, BaseModel, Record, Written
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -28,6 +27,11 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--repo-id", "--hub-model-id", help="Repo that the snippets name: user/name.")
 @click.option(
     "--base-config", type=_FILE, help="The base model's config.json, where its weights are not at hand."
+)
+@click.option(
+    "--base-from-hub",
+    is_flag=True,
+    help="Count parameters with those of the base: read its config.json and headers of weights from the Hub.",
 )
 @click.option("--base-model", help="Hub id of the base model, where the adapter does not name it.")
 @click.option("--task", type=click.Choice(list(tasks.TASKS)), help="Task, where the files do not tell it.")
@@ -96,6 +100,8 @@ def command(
     as_json: bool,
     quiet: bool,
     base_config: Path | None,
+    base_path: Path | None,
+    base_from_hub: bool,
     compared: tuple[Path, ...],
     no_compare: bool,
     with_figures: bool | None,
@@ -113,13 +119,14 @@ def command(
     fragments.refuse_twice(adapter_dir, given)
     told = _with_options(known, **given)
     told = card_options.with_comparison(adapter_dir, told, compared, no_compare, quiet)
-    facts = card_facts.gather(adapter_dir, record=told, base_config=base_config)
+    base = card_base.named(base_config, base_path, base_from_hub, told, adapter_dir)
+    facts = card_base.gathered(adapter_dir, told, base)
     if compared:
         comparison.check(facts)
-    remembers = told != known or base_config is not None
+    remembers = told != known or base is not None
     facts = dataclasses.replace(facts, has_record=facts.has_record or remembers)
-    if base_config and facts.parameters.total is None:
-        facts = _counted(facts, base_config, quiet)
+    if base:
+        facts = card_base.counted(facts, base, quiet)
     written = card_options.wanting(known.written, with_figures)
     settled = figures.settled(facts, card_options.how(written, to_stdout or check or diff))
     wishes = Wishes(keep=keep, force=force, restore=restore, told={key for key in given if given[key]})
@@ -177,23 +184,6 @@ def _check_same(known: Record, base_id: str | None, task: str | None) -> None:
                 f"the numbers in {record.RECORD_NAME} are of the {what} {before}, not of {now}",
                 f"leave out --{what.replace(' ', '-')}",
             )
-
-
-def _counted(facts: Facts, base_config: Path, quiet: bool) -> Facts:
-    """The facts with the total counted from the base's configuration, where the packages for it are there."""
-    from hubkit.models.counting import count_with_base
-
-    if facts.adapter.peft_type in PROMPT_TYPES:
-        common.hint("Total parameters left out: hubkit does not count those of a learned prompt.", quiet)
-        return facts
-    try:
-        counted = count_with_base(
-            facts.adapter.directory, base_config, facts.task.NAME if facts.task else None
-        )
-    except MissingExtra as error:
-        common.hint(f"Total parameters left out: {error}", quiet)
-        return facts
-    return facts.with_total(counted)
 
 
 def _told(known: Record, facts: Facts) -> Record:

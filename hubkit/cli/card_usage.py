@@ -28,13 +28,10 @@ def option(function: Callable[..., None]) -> Callable[..., None]:
         time_limit: float,
         **given: Any,
     ) -> None:
+        given["base_path"] = base_path
         if verify_usage:
             _check(given)
             _write_and_run(function, given, base_path, trust_remote_code, time_limit)
-        elif base_path:
-            raise CardError(
-                "--base-path is for a run of the card's code", "add --verify-usage, or leave it out"
-            )
         function(**given)
 
     for one in reversed(_OPTIONS):
@@ -51,7 +48,8 @@ _OPTIONS = [
     click.option(
         "--base-path",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Directory of the base model's files, for --verify-usage (default: the Hub's cache).",
+        help="Directory of the base model: its parameters are counted from its files, and --verify-usage"
+        " loads it from there (default: the Hub's cache).",
     ),
     click.option(
         "--trust-remote-code",

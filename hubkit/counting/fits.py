@@ -24,9 +24,22 @@ def check(adapter: Adapter, shapes: Shapes) -> None:
                 f"{adapter.directory} does not fit the base model: the base model has no place for {path}",
                 _HINT,
             )
+    _check_prompt(adapter, shapes)
     if adapter.peft_type in ("LORA", "HIRA"):
         _check_sides(adapter, places)
         _check_all(adapter, {name for name in shapes.tensors if name.endswith(".weight")}, shapes.prefix)
+
+
+def _check_prompt(adapter: Adapter, shapes: Shapes) -> None:
+    """Vectors that stand before the embedded input must be as wide as it."""
+    if adapter.peft_type not in ("CPT", "MULTITASK_PROMPT_TUNING", "PROMPT_TUNING", "P_TUNING"):
+        return
+    width = shapes.tensors[shapes.embeddings[0]][-1]
+    for tensor in adapter.tensors:
+        if tensor.name == "prompt_embeddings" and tensor.shape[-1:] != (width,):
+            raise AdapterError(
+                f"{adapter.directory} does not fit the base model: its vectors are not {width:,} wide", _HINT
+            )
 
 
 def _check_sides(adapter: Adapter, places: dict[str, tuple[int, ...]]) -> None:
