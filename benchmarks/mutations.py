@@ -1,8 +1,8 @@
 """Lies to tell about a true card: each changes one thing in its text, and nothing else.
 
-Every number, version, id, digest, module name, class name, licence, tag and metric gives one lie for each
-place that it stands in: front matter, text, tables and snippets. Nothing here knows what an audit looks for.
-Comments (`<!-- ... -->`) are not read by people, and are left alone.
+Every number, unit, version, id, digest, module name, class name, licence, tag and metric gives one lie for
+each place that it stands in: front matter, text, tables and snippets. Nothing here knows what an audit looks
+for. Comments (`<!-- ... -->`) are not read by people, and are left alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ METRICS = {
     "Perplexity": "Accuracy",
     "tokens/s": "samples/s",
     "samples/s": "tokens/s",
+    "Bits per byte": "Byte perplexity",
+    "Byte perplexity": "Word perplexity",
+    "p50": "p90",
+    "p95": "p99",
 }
+UNITS = {"ms": "s", "s": "ms", "J": "kJ", "mJ": "J", "g": "kg", "mg": "g", "kB": "MB", "MB": "GB", "GB": "MB"}
 
 # What is looked for, in this order: a stretch of text is taken by the first that finds it.
 _LICENSE = "|".join(map(re.escape, LICENSES))
@@ -35,6 +40,7 @@ PATTERNS = (
                       r"|(?<![\w./-])[A-Za-z][\w.-]+/[A-Za-z][\w.-]*\w(?![\w/])")),
     ("class", re.compile(r"(?<!\w)(?:[A-Z][a-z0-9]+){2,}(?:LM)?(?!\w)")),
     ("metric", re.compile("|".join(re.escape(name) for name in METRICS))),
+    ("unit", re.compile(r"(?<=\d )(?:ms|s|mJ|J|mg|g|kB|MB|GB)\b")),
     ("module", re.compile(r"(?<=[`'\"])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?=[`'\"])"
                           r"|(?<=`)(?:query|key|value|dense)(?=`)")),
     ("version", re.compile(r"(?<![\w.])\d+\.\d+\.\d+(?:\+\w+)?(?![\w.]*\d)")),
@@ -102,8 +108,8 @@ def _changed(kind: str, old: str, random: Random) -> str:
         return _other_number(old, random)
     if kind == "digest":
         return old[:-1] + ("0" if old[-1] != "0" else "1")
-    if kind == "metric":
-        return METRICS[old]
+    if kind in ("metric", "unit"):
+        return (METRICS if kind == "metric" else UNITS)[old]
     if kind == "id":
         owner, slash, name = old.partition("/")
         return f"{owner}{slash}{name}-2" if random.random() < 0.5 else f"the-{owner}{slash}{name}"

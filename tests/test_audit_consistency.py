@@ -117,7 +117,21 @@ SPEED = """| | Median | Quartiles | Latency, p50 and p95 | Runs |
 | --- | --- | --- | --- | ---: |
 | Prompt | 1,234 tokens/s | 1,201 to 1,260 | 104 ms, 0.11 s | 12 |
 """
+SIZES = """| Size | About | Bytes |
+| --- | --- | ---: |
+| Highest memory while loading | 902 MB | 902,300,160 |
+
+| Parameters | Count |
+| --- | ---: |
+| Base and adapter | 134,533,440 |
+| of these, embeddings | 28,311,552 |
+| of these, not embeddings | 106,221,888 |
+"""
 CHANGES = {
+    "size": (SIZES, "902 MB", "942 MB"),
+    "bytes-of-a-size": (SIZES, "902,300,160", "962,300,160"),
+    "embeddings": (SIZES, "28,311,552", "26,311,552"),
+    "all": (SIZES, "134,533,440", "134,533,450"),
     "value": (QUALITY, "**15.06**", "**16.06**"),
     "base": (QUALITY, "35.42", "38.42"),
     "low": (QUALITY, "14.56 to", "15.16 to"),
@@ -133,7 +147,7 @@ CHANGES = {
     "p50": (SPEED, "104 ms", "804 ms"),
 }
 FINE = {
-    "another-column": "| Test | Value | n | 95% CI |\n| - | - | - | - |\n| F1 | 0.91 | 500 | 0.88 to 0.94 |\n",
+    "another-column": "| Test | Value | n | 95% CI |\n| - | - | - | - |\n| F1 | 0.91 | 500 | 0.8 to 1 |\n",
     "in-words": "Its perplexity is 15.1 (95% CI: 14.6 to 15.6) on the test set.\n",
     "brackets": "| Metric | Value | 95% CI |\n| --- | --- | --- |\n| Accuracy | 91.2% | [88.1, 94.0] |\n",
     "latencies": "| Model | p50 | p99 |\n| --- | --- | --- |\n| a | 12 ms | 0.1 s |\n",

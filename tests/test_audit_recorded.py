@@ -45,6 +45,21 @@ TRUE = {
     "unquantized": "- Quantization: none",
     "gguf": "- GGUF quantization: 4-bit",
 }
+MEASURED = {
+    "bits": "- Bits per byte: 0.9838",
+    "byte-perplexity": "- Byte perplexity: 1.90",
+    "word-perplexity": "- Word perplexity: 67.9",
+    "in-a-table": "| | Base alone | With this adapter |\n| - | - | - |\n| Perplexity | 35.42 | 16.06 |",
+    "speed": "- Throughput: 400 tokens/s (batch 32, cpu)",
+}
+TRULY = {
+    "bits": "- Bits per byte: 0.964",
+    "byte-perplexity": "- Byte perplexity: 1.95",
+    "word-perplexity": "- Word perplexity: 252.35 for the base",
+    "in-a-table": "| | Base alone | With this adapter |\n| - | - | - |\n| Perplexity | 35.42 | 15.06 |",
+    "merged": "- Throughput: 25.3 tokens/s (merged, batch 1, cpu)",
+    "batch": "- Throughput: 302 tokens/s (batch 32, cpu)",
+}
 FALSE_IN_4_BITS = ["8-bit", "4-bit FP4", "none", "4-bit NF4, compute dtype float16"]
 TRUE_IN_4_BITS = [
     "4-bit",
@@ -71,6 +86,25 @@ def test_what_the_record_denies_is_found(case: str, tmp_path: Path) -> None:
 def test_what_the_record_says_is_left_alone(case: str, tmp_path: Path) -> None:
     directory = CASES["causal-lora"](tmp_path / "adapter")
     assert codes(directory, f"# Notes\n\n## Training and tests\n\n{TRUE[case]}\n") <= {"HK311"}
+
+
+@pytest.mark.parametrize("case", MEASURED)
+def test_all_that_was_measured_is_known(case: str, tmp_path: Path) -> None:
+    directory = CASES["causal-measured"](tmp_path / "adapter")
+    assert "HK408" in codes(directory, f"# Notes\n\n## Results on the test set\n\n{MEASURED[case]}\n")
+
+
+@pytest.mark.parametrize("case", TRULY)
+def test_all_that_was_measured_may_be_said(case: str, tmp_path: Path) -> None:
+    directory = CASES["causal-measured"](tmp_path / "adapter")
+    assert codes(directory, f"# Notes\n\n## Results on the test set\n\n{TRULY[case]}\n") <= {"HK311"}
+
+
+def test_pseudo_perplexity_is_told_from_perplexity(tmp_path: Path) -> None:
+    directory = CASES["masked-measured"](tmp_path / "adapter")
+    head = "# Notes\n\n## Results on the test set\n\n"
+    assert "HK408" in codes(directory, f"{head}- Pseudo-perplexity: 6.207\n")
+    assert "HK408" not in codes(directory, f"{head}- Pseudo-perplexity: 4.90\n- Perplexity: 6.21\n")
 
 
 @pytest.mark.parametrize("said", FALSE_IN_4_BITS)

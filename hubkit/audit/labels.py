@@ -67,6 +67,10 @@ _WORDS: dict[str, str] = {
     "perplexity": "perplexity|ppl|test perplexity|eval perplexity|evaluation perplexity"
         "|validation perplexity|val perplexity"
     "|final perplexity|困惑度",
+    "bits per byte": "bits per byte|bpb|bits/byte|bits per utf 8 byte",
+    "byte perplexity": "byte perplexity|perplexity per byte|byte level perplexity",
+    "word perplexity": "word perplexity|perplexity per word|word level perplexity",
+    "pseudo-perplexity": "pseudo perplexity|pppl|pseudoperplexity",
     "loss": "loss|test loss|eval loss|evaluation loss|validation loss|val loss",
     "throughput": "throughput|inference throughput|inference speed|generation speed|tokens per second"
         "|tokens/s|tokens/sec"

@@ -47,6 +47,7 @@ _NO_HEDGE = re.compile(r"https?://\S+|\([^()]*\bor\b[^()]*\)|\bno (?:bias|dropou
 VALUE_COLUMNS = frozenset({
     "value", "values", "this adapter", "this model", "ours", "our model", "setting", "this", "值", "数值",
     "값", "valor",
+    "with this adapter", "base alone",
     "details", "detail", "description", "configuration", "count", "result", "bytes", "about",
 })  # fmt: skip
 _IN_SENTENCES = {

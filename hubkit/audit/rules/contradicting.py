@@ -58,6 +58,8 @@ def contradicting(subject: Subject) -> Iterator[Fault]:
             yield from _intervals_below(table)
             yield from _across(table)
             yield from _changes(table)
+            yield from _bytes_beside(table)
+            yield from _parts(table)
     yield from _bytes(subject)
     for line, text in subject.document.prose:
         for said in _IN_BRACKETS.finditer(text):
@@ -191,3 +193,35 @@ def _bytes(subject: Subject) -> Iterator[Fault]:
                 instead=f"{right:.4g}",
                 mend="measure again: hubkit measure",
             )
+
+
+def _bytes_beside(table: Table) -> Iterator[Fault]:
+    """A size, and beside it the same to the byte."""
+    heads = [cell.lower() for cell in table.header.cells]
+    if "about" not in heads or "bytes" not in heads:
+        return
+    about, exact = heads.index("about"), heads.index("bytes")
+    for row in table.rows:
+        if len(row.cells) <= max(about, exact):
+            continue
+        short, whole = values.size(row.cells[about]), values.number(row.cells[exact])
+        if short and whole and not short.agrees(whole.value):
+            yield found(
+                row.line, f"{whole.value:,.0f} bytes are not {row.cells[about]}.",
+                says=row.cells[about], instead=f"{whole.value:,.0f} bytes", mend="count again",
+            )  # fmt: skip
+
+
+def _parts(table: Table) -> Iterator[Fault]:
+    """`of these, embeddings` and `of these, not embeddings` add up to the row above them."""
+    for whole, part, rest in zip(table.rows, table.rows[1:], table.rows[2:], strict=False):
+        named = [labels.normal(row.cells[0]).replace(",", "") for row in (part, rest)]
+        if named != ["of these embeddings", "of these not embeddings"] or len(whole.cells) < 2:
+            continue
+        counts = [values.count(row.cells[1]) for row in (whole, part, rest) if len(row.cells) > 1]
+        known = [count.value for count in counts if count]
+        if len(known) == 3 and "of these" not in whole.cells[0] and known[0] != known[1] + known[2]:
+            yield found(
+                part.line, f"{known[1]:,.0f} and {known[2]:,.0f} are not {known[0]:,.0f}.",
+                says=part.cells[1], instead=f"{known[0] - known[2]:,.0f}", mend="count again: hubkit measure",
+            )  # fmt: skip

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hubkit import compare
 from hubkit.audit import statements, values, versions
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.plausible import metrics_in_metadata
 from hubkit.audit.statements import Statement
 from hubkit.audit.subject import Subject
-from hubkit.record import Environment, Record, Training
+from hubkit.record import Environment, Measures, Record, Throughput, Training
 
 _RATE = re.compile(
     r"(\d[\d,]*(?:\.\d+)?)\s*(tokens?|samples?|sequences?)\s*(?:/\s*s|per\s+second)", re.IGNORECASE
@@ -58,24 +59,42 @@ def measured(subject: Subject) -> Iterator[Fault]:
         - **Perplexity:** 15.06
     """
     record = _record(subject)
-    perplexity = record.measures.perplexity if record else None
-    if perplexity:
-        truths = [one for one in (perplexity.value, perplexity.base_value) if one is not None]
-        for statement in statements.read(subject.document):
-            if statement.key == "perplexity":
-                number = values.number(re.split(r",\s", statement.value)[0])
-                of_another = number and number.rest.startswith("on ")  # another text, as an author may add
-                if number and not of_another and not any(number.agrees(one) for one in truths):
-                    yield _unlike(statement.line, statement.value, f"{perplexity.value:.2f}")
-        for line, kind, value in metrics_in_metadata(subject):
-            if kind == "perplexity" and not any(abs(value - one) <= 0.01 * one for one in truths):
-                yield _unlike(line, str(value), f"{perplexity.value:.4f}")
-    yield from _rates(subject, record)
+    measures = record.measures if record else Measures()
+    truths = {key: known for key, known in _qualities(measures).items() if known}
+    for statement in statements.read(subject.document) if truths else ():
+        if statement.key in truths:
+            number = values.number(re.split(r",\s", statement.value)[0])
+            of_another = number and number.rest.startswith("on ")  # another text, as an author may add
+            known = truths[statement.key]
+            if number and not of_another and not any(number.agrees(one) for one in known):
+                yield _unlike(statement.line, statement.value, f"{known[0]:.4g}")
+    for line, kind, value in metrics_in_metadata(subject):
+        known = truths.get(kind.replace("_", " "), [])
+        if known and not any(abs(value - one) <= 0.01 * one for one in known):
+            yield _unlike(line, str(value), f"{known[0]:.4f}")
+    yield from _rates(subject, measures.throughput)
 
 
-def _rates(subject: Subject, record: Record | None) -> Iterator[Fault]:
-    speed = record.measures.throughput if record else None
-    rates = [r for r in (speed.samples, speed.tokens, speed.prefill, speed.decode) if r] if speed else []
+def _qualities(measures: Measures) -> dict[str, list[float]]:
+    """What was found of the text, by the key of a statement: of base and adapter, then of the base alone."""
+    one, pseudo = measures.perplexity, measures.pseudo_perplexity
+    found: dict[str, list[float | None]] = {}
+    if one:
+        found = {
+            "perplexity": [one.value, one.base_value, pseudo.value if pseudo else None],
+            "bits per byte": [one.bits_per_byte, compare.base_bits_per_byte(one)],
+            "byte perplexity": [one.byte_perplexity, compare.base_per(one, one.bytes)],
+            "word perplexity": [one.word_perplexity, compare.base_per(one, one.words)],
+        }
+        found = {key: known if known[0] is not None else [] for key, known in found.items()}
+    if pseudo:
+        found["pseudo-perplexity"] = [pseudo.value, pseudo.base_value]
+    return {key: [value for value in known if value is not None] for key, known in found.items()}
+
+
+def _rates(subject: Subject, speed: Throughput | None) -> Iterator[Fault]:
+    held = [one for one in (speed, speed.merged, *speed.sweep) if one] if speed else []
+    rates = [r for one in held for r in (one.samples, one.tokens, one.prefill, one.decode) if r]
     for statement in statements.read(subject.document) if rates else ():
         for digits, unit in _RATE.findall(statement.value) if statement.key == "throughput" else ():
             number = values.number(digits)
@@ -136,7 +155,8 @@ def _environments(record: Record | None) -> list[Environment]:
     """The machines that the record speaks of."""
     if record is None:
         return []
-    parts = (record.training, record.measures.perplexity, record.measures.throughput)
+    measures = record.measures
+    parts = (record.training, measures.perplexity, measures.pseudo_perplexity, measures.throughput)
     return [part.environment for part in parts if part is not None and part.environment is not None]
 
 
