@@ -14,7 +14,8 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubkit import record, tasks
+from hubkit import record, runs, tasks
+from hubkit.cli.main import run
 from hubkit.errors import MeasureError, SettingsError
 from hubkit.measures import merging, speed, throughput
 from hubkit.measures.subject import Subject
@@ -92,10 +93,10 @@ def test_runs_go_on_until_the_time_is_filled(clock: Clock) -> None:
 
 
 def test_the_defaults_warm_up_three_times_and_run_ten_times_and_five_seconds(clock: Clock) -> None:
-    for seconds, runs in ((10.0, 10), (0.25, 20)):
+    for seconds, counted in ((10.0, 10), (0.25, 20)):
         model = Model(clock, forward=seconds)
         samples, _ = throughput.encoder_rates(model, VOCABULARY, ThroughputSettings())
-        assert (samples.repeats, len(model.calls)) == (runs, runs + 3)
+        assert (samples.repeats, len(model.calls)) == (counted, counted + 3)
 
 
 def test_decoding_is_what_comes_after_the_first_token(clock: Clock) -> None:
@@ -290,12 +291,16 @@ def test_a_quantised_base_is_not_merged(tiny_llama: Path) -> None:
     assert any("lora_A" in name for name, _ in model.named_parameters())  # nothing was touched
 
 
+@pytest.mark.filterwarnings("ignore:.*lora_bias=True.*")
 def test_an_adapter_with_numbers_that_are_none_is_not_merged(tiny_llama: Path) -> None:
     model = lora(tiny_llama)
     with torch.no_grad():
         next(p for name, p in model.named_parameters() if "lora_B" in name).fill_(float("nan"))
     with pytest.raises(MeasureError, match="cannot be merged"):
         merging.merged(model)
+    biased = lora(tiny_llama, lora_bias=True)  # to go where the base has no bias
+    with pytest.raises(MeasureError, match="cannot be merged"):
+        merging.merged(biased)
 
 
 def test_an_encoder_is_swept_and_merged_too(tiny_bert: Path) -> None:
@@ -344,3 +349,16 @@ def test_batch_sizes_that_are_none_are_refused(wrong: str) -> None:
     plain = {"base_model": "org/base", "task": "causal-lm"}
     with pytest.raises(SettingsError, match="batch_sizes"):
         from_plain(plain, [f"measuring.speed.batch_sizes={wrong}"])
+
+
+def test_the_batch_sizes_of_the_command_line_are_settings() -> None:
+    told = runs.Told(batch_sizes=(1, 8, 32))
+    assert runs.overrides_of(told) == ["measuring.speed.batch_sizes=[1, 8, 32]"]
+
+
+@pytest.mark.parametrize("wrong", ["0", "8,x", "1,,2", "-3", "1.5", "9" * 12, "٣"])
+def test_a_bad_list_of_batch_sizes_is_told_in_a_line(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["measure", "--adapter", ".", "--batch-sizes", wrong]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "no batch size; give whole numbers above zero: 1,8,32" in said[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubkit.errors import MeasureError
+from hubkit.models import limits
 
 
 def why_not(model: Any) -> str | None:
@@ -42,7 +43,9 @@ def merged(model: Any) -> Any:
         raise MeasureError(reason)
     try:
         whole = model.merge_and_unload(safe_merge=True)
-    except (NotImplementedError, ValueError, TypeError, AttributeError) as error:
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:  # PEFT's kinds differ here
+        if limits.is_out_of_memory(error):
+            raise
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise MeasureError(f"the adapter cannot be merged: {said[0][:200]}") from error
     left = [name for name, module in whole.named_modules() if isinstance(module, BaseTunerLayer)]
