@@ -6,7 +6,7 @@ not undo that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,12 +116,17 @@ class TextScores:
             yield name, msgspec.structs.replace(taken, peak_memory_bytes=highest, memory_kind=kind)
 
     def _score(self, model: Any, text: Tokens, whose: str) -> Score:
-        documents, batch_size = len(text.documents), self.subject.settings.batch_size
+        documents, settings = len(text.documents), self.subject.settings
 
         def part(windows: list[Window]) -> Score:
-            return shares.score(windows, documents, lambda mine: score(model, mine, batch_size, documents))
+            return shares.score(windows, documents, this_process)
 
-        whole = pseudo.score(text.rows, batch_size, part, self.say) if text.rows else part(text.windows)
+        def this_process(windows: Sequence[Window]) -> Score:
+            return score(model, windows, settings.batch_size, documents, settings.kernels)
+
+        whole = (
+            pseudo.score(text.rows, settings.batch_size, part, self.say) if text.rows else part(text.windows)
+        )
         return perplexity.checked(whole, whose, self.dtype)
 
 
