@@ -32,7 +32,7 @@ def values(facts: Facts) -> Columns:
         rows += [
             _speed(f"{SHORT[name]}, merged", rate, _latency(name, merged)) for name, rate in _rates(merged)
         ]
-    head = ("", "Median", "Quartiles", "Latency, p50 and p95", "Runs")
+    head = ("", "Median", "Quartiles", "p50, p95", "Runs")
     held = [at for at in range(len(head)) if at != 3 or any(row[at] for row in rows)]
     return [tuple(row[at] for at in held) for row in rows], tuple(head[at] for at in held)
 
@@ -74,7 +74,7 @@ def note(facts: Facts) -> str | None:
             if measured.prefill or measured.decode
             else "one forward pass over the batch"
         )
-        found.append(f"Latency is that of {of}.")
+        found.append(f"p50 and p95 are latencies: of {of}.")
     if measured.merged:
         found.append("Merged: with the adapter's weights added to the base's, as `merge_and_unload()` does.")
     return " ".join(found) or None
@@ -204,8 +204,12 @@ def energy(facts: Facts) -> str | None:
     ]
     said = f"Energy: {' and '.join(per) or _joules(counted.joules)}"
     if counted.grams_co2 is not None and counted.samples:
-        said += f"; {_grams(counted.grams_co2 / counted.samples)} of CO2 per sequence"
+        said += f"; {_grams(counted.grams_co2 / counted.samples)} of CO2 per sequence{_factor(counted)}"
     return f"{said}, as counted by {text.phrase(counted.source)}: all that ran there in that time."
+
+
+def _factor(counted: Energy) -> str:
+    return f" at {text.number(counted.grams_co2_per_kwh)} g per kWh" if counted.grams_co2_per_kwh else ""
 
 
 def _energy_rows(counted: Energy) -> list[tuple[str, str | None]]:
