@@ -50,7 +50,7 @@ def write_weights(path: Path, tensors: dict[str, tuple[str, list[int]]], fill: b
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     position = 0
     for name, (dtype, shape) in tensors.items():
-        length = {"F32": 4, "BF16": 2, "F16": 2}[dtype]
+        length = {"F32": 4, "BF16": 2, "F16": 2, "U8": 1}[dtype]
         for extent in shape:
             length *= extent
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [position, position + length]}
