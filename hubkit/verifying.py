@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,6 +23,9 @@ from hubkit.stages import Say
 from hubkit.verify import remeasure
 from hubkit.verify.remeasure import DIFFERS, Number
 
+if TYPE_CHECKING:
+    from hubkit.models.corpus import Corpus
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -30,7 +33,7 @@ class LeftOut:
 
     measure: str
     why: str
-    hint: str
+    hint: str | None
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,7 @@ def _again(
     to_measure.check_subject(run, found, known, reading=True)
     require_train(watched)
     stages.share(say)
-    with processes.main_first():
-        text, other = to_measure.recorded_text(run, known)
+    text, other = _text(run, known)
     run = _as_recorded(to_measure.on_known_base(run, known), known, text is not None)
     taken: list[Measures] = [Measures()]
 
@@ -103,16 +105,40 @@ def _again(
 
     subject = stages.subject_of(run, found, to_measure.quantization(run, known), text)
     stages.take(run, subject, Measures(), say, keep)
-    scored = known.measures.perplexity or known.measures.pseudo_perplexity
-    left_out: list[LeftOut] = []
-    if scored and text is None and other:
-        why = "another text: perplexity was not measured again"
-        numbers = [*numbers, remeasure.equal("perplexity.dataset_sha256", scored.dataset_sha256, other, why)]
-    elif scored and text is None:
-        why = f"the text it was measured on, {scored.dataset_name}, is not at hand"
-        left_out = [LeftOut("perplexity", why, "--text FILE, or --no-perplexity to leave it out")]
+    if other:
+        numbers = [*numbers, other]
     quantized = bool(known.base_model and known.base_model.quantization)
-    return Verified([*numbers, *remeasure.compare(known.measures, taken[-1], quantized=quantized)], left_out)
+    compared = remeasure.compare(known.measures, taken[-1], quantized=quantized)
+    return Verified([*numbers, *compared], _left_out(known.measures, taken[-1], text is not None, other))
+
+
+def _text(run: Run, known: Record) -> tuple[Corpus | None, Number | None]:
+    """The text of the recorded perplexity, or that the one at hand is another."""
+    with processes.main_first():
+        text, sha256 = to_measure.recorded_text(run, known)
+    scored = known.measures.perplexity or known.measures.pseudo_perplexity
+    if scored is None or sha256 is None:
+        return text, None
+    why = "another text: perplexity was not measured again"
+    return None, remeasure.equal("perplexity.dataset_sha256", scored.dataset_sha256, sha256, why)
+
+
+def _left_out(known: Measures, taken: Measures, with_text: bool, other: Number | None) -> list[LeftOut]:
+    """The measures that are recorded and were not taken."""
+    found: list[LeftOut] = []
+    for name in known.__struct_fields__:
+        recorded = getattr(known, name)
+        if recorded is None or getattr(taken, name) is not None or (other and "perplexity" in name):
+            continue
+        if "perplexity" in name and not with_text:
+            why = f"the text it was measured on, {recorded.dataset_name}, is not at hand"
+            found.append(LeftOut(name, why, "--text FILE, or --no-perplexity to leave it out"))
+        elif name == "pseudo_perplexity":
+            why = f"it was measured on another text than perplexity, {recorded.dataset_name}"
+            found.append(LeftOut(name, why, "hubkit measure --again --pseudo-perplexity takes both on one"))
+        else:
+            found.append(LeftOut(name, "it cannot be taken here, as was said above", None))
+    return found
 
 
 def _without(known: Record, perplexity: bool, throughput: bool) -> Record:
@@ -126,12 +152,17 @@ def _without(known: Record, perplexity: bool, throughput: bool) -> Record:
 def _as_recorded(run: Run, known: Record, with_text: bool) -> Run:
     """The run with the conditions of the record; measures that it lacks are not taken."""
     run = runs.under_record(run, known)
-    timed, scored = known.measures.throughput, known.measures.perplexity
+    timed, scored, pseudo = (
+        known.measures.throughput,
+        known.measures.perplexity,
+        known.measures.pseudo_perplexity,
+    )
+    on_one_text = pseudo and (scored is None or scored.dataset_sha256 == pseudo.dataset_sha256)
     measuring = run.settings.measuring
     measuring = msgspec.structs.replace(
         measuring,
         perplexity=with_text and scored is not None,
-        pseudo_perplexity=with_text and known.measures.pseudo_perplexity is not None,
+        pseudo_perplexity=bool(with_text and on_one_text),
         throughput=timed is not None,
         max_eval_documents=None,  # the text is cut already
         speed=msgspec.structs.replace(measuring.speed, merged=bool(timed and timed.merged)),

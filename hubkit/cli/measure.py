@@ -217,20 +217,22 @@ def _judge(adapter_dir: Path, verified: Verified, quiet: bool) -> None:
     """The exit code, by an error, and the last line for a person."""
     from hubkit.verify import remeasure
 
-    by_verdict = remeasure.names(verified.numbers)
-    wrong, open_ = by_verdict.get(remeasure.DIFFERS, []), by_verdict.get(remeasure.UNCOMPARED, [])
-    if wrong:
+    total, by_verdict = len(verified.numbers), remeasure.names(verified.numbers)
+    if wrong := by_verdict.get(remeasure.DIFFERS):
         raise CheckFailed(
-            f"{len(wrong)} of {len(verified.numbers)} recorded numbers do not hold: {_listed(wrong)}",
+            f"{len(wrong)} of {total} recorded numbers do not hold: {_listed(wrong)}",
             f"take them anew: hubkit measure --adapter {shlex.quote(str(adapter_dir))} --again",
         )
     if verified.left_out:
         left = verified.left_out[0]
         raise MeasureError(f"{left.measure} was not verified: {left.why}; the rest holds", left.hint)
-    compared = f"{len(by_verdict.get(remeasure.HOLDS, []))} of {len(verified.numbers)} recorded numbers hold"
+    if missing := by_verdict.get(remeasure.UNMEASURED):
+        raise MeasureError(f"{_listed(missing)} could not be measured now; the rest holds", None)
+    held, open_ = len(by_verdict.get(remeasure.HOLDS, [])), by_verdict.get(remeasure.UNCOMPARED, [])
     why = next((n.why for n in verified.numbers if n.verdict == remeasure.UNCOMPARED and n.why), "")
-    rest = f"; {len(open_)} are not comparable ({why})" if open_ else ""
-    common.hint(f"{compared}{rest}", quiet)
+    because = f" ({why})" if why else ""
+    rest = f"; {len(open_)} are not comparable{because}" if open_ else ""
+    common.hint(f"{held} of {total} recorded numbers hold{rest}", quiet)
 
 
 def _listed(names: list[str], most: int = 6) -> str:

@@ -12,9 +12,9 @@ Rules of tolerance, each shown beside the number:
   grows with the tokens of one. The text, its tokens and the conditions: equal.
 - Intervals are drawn under one seed, so their ends may differ as the perplexity does.
 - Throughput: medians and quartiles may differ by both interquartile ranges together, or by the 10 % below
-  which a run is not called noisy, whichever is more; latencies likewise, and p95 by both tails more. They are
-  compared on the same machine (processor, threads, device, versions of libraries) only, and not where it is
-  busy: elsewhere they are "not comparable", which is neither right nor wrong.
+  which a run is not called noisy, whichever is more; latencies likewise, and p95 by twice the tail of now
+  more, at least half a median. They are compared on the same machine (processor, threads, device, versions of
+  libraries) only, and not where it is busy: elsewhere they are "not comparable", neither right nor wrong.
 - Peak memory of a process holds all that it did before: it may be recorded higher than it is now, and at most
   a quarter lower. Of a device: a quarter either way.
 - Energy, durations and dates are not compared.
@@ -43,6 +43,7 @@ HOLDS, DIFFERS, UNCOMPARED, UNMEASURED = "holds", "differs", "not comparable", "
 MEAN_NLL = {"float32": 1e-4, "float64": 1e-4}  # nats per token, by dtype
 COARSE_NLL = 1e-3  # of 16 bits, and of quantized weights
 DRIFT = 0.10  # of a median: runs whose quartiles are no farther apart are not called noisy
+PAUSE = 0.5  # of a median: how much longer one of few runs may take
 MEMORY = 0.25
 BUSY = 1.5  # one-minute load per core
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
@@ -73,7 +74,7 @@ def compare(recorded: Measures, now: Measures, *, quantized: bool) -> list[Numbe
     if recorded.parameters and now.parameters:
         numbers += _parameters(recorded.parameters, now.parameters)
     if recorded.size and now.size:
-        numbers += _size(recorded.size, now.size)
+        numbers += _size(recorded.size, now.size, other_machine(_environment(recorded), _environment(now)))
     for name in ("perplexity", "pseudo_perplexity"):
         was, found = getattr(recorded, name), getattr(now, name)
         if was and found:
@@ -111,21 +112,39 @@ def _parameters(recorded: Parameters, now: Parameters) -> Iterator[Number]:
             yield equal(label, was, found)
 
 
-def _size(recorded: Size, now: Size) -> Iterator[Number]:
+def _size(recorded: Size, now: Size, other: str) -> Iterator[Number]:
     for name in Size.__struct_fields__:
         if name in ("adapter_sha256", "load_peak_kind", "load_peak_bytes"):
             continue
         yield equal(f"size.{name}", getattr(recorded, name), getattr(now, name))
-    yield _memory(
-        "size.load_peak_bytes", recorded.load_peak_bytes, now.load_peak_bytes, recorded.load_peak_kind
-    )
+    kinds = (recorded.load_peak_kind, now.load_peak_kind)
+    yield _memory("size.load_peak_bytes", recorded.load_peak_bytes, now.load_peak_bytes, kinds, other)
 
 
-def _memory(name: str, recorded: int | None, measured: int | None, kind: str | None) -> Number:
-    """The highest memory: of a process that did more before it can be recorded higher."""
-    if recorded is None or measured is None:
-        return Number(name, recorded, measured, "", UNCOMPARED, "this machine does not tell")
-    of_device = "device" in (kind or "")
+def _environment(measures: Measures) -> Environment | None:
+    """The machine that a record's measures were taken on."""
+    taken = (measures.throughput, measures.perplexity, measures.pseudo_perplexity)
+    return next((one.environment for one in taken if one and one.environment), None)
+
+
+def _memory(
+    name: str,
+    recorded: int | None,
+    measured: int | None,
+    kinds: tuple[str | None, str | None],
+    other: str,
+) -> Number:
+    """The highest memory: of a process that did more before it can be recorded higher.
+
+    `other` says why it cannot be compared, where it cannot.
+    """
+    if recorded is not None and measured is None:
+        other = "this machine does not tell"
+    elif kinds[0] != kinds[1]:
+        other = f"recorded of another kind: {kinds[0]}"
+    if recorded is None or measured is None or other:
+        return _incomparable(name, recorded, measured, other)
+    of_device = "device" in (kinds[0] or "")
     words = f"{MEMORY:.0%} either way" if of_device else f"at most {MEMORY:.0%} below, or more"
     low, high = measured * (1 - MEMORY), measured * (1 + MEMORY) if of_device else math.inf
     return Number(name, recorded, measured, words, HOLDS if low <= recorded <= high else DIFFERS)
@@ -155,8 +174,12 @@ def _perplexity(name: str, recorded: Perplexity, now: Perplexity, quantized: boo
         )
     for field in ("interval", "base_interval", "change_interval"):
         yield from _interval(f"{name}.{field}", getattr(recorded, field), getattr(now, field), nats)
+    other = other_machine(recorded.environment, now.environment)
+    if (recorded.kernels, recorded.merged) != (now.kernels, now.merged):
+        other = "it was computed in another way"
+    kinds = (recorded.memory_kind, now.memory_kind)
     yield _memory(
-        f"{name}.peak_memory_bytes", recorded.peak_memory_bytes, now.peak_memory_bytes, recorded.memory_kind
+        f"{name}.peak_memory_bytes", recorded.peak_memory_bytes, now.peak_memory_bytes, kinds, other
     )
 
 
@@ -181,12 +204,14 @@ def _interval(name: str, recorded: Interval | None, now: Interval | None, nats: 
 def _throughput(recorded: Throughput, now: Throughput) -> Iterator[Number]:
     other = "" if recorded.dtype == now.dtype else f"recorded in {recorded.dtype}, measured in {now.dtype}"
     other = other or other_machine(recorded.environment, now.environment)
+    busy = other or busy_machine(recorded.environment, now.environment)
     for name, was, found in _rates(recorded, now):
-        yield from _rate(f"throughput.{name}", was, found, other)
+        yield from _rate(f"throughput.{name}", was, found, busy)
+    kinds = (recorded.memory_kind, now.memory_kind)
     for name, memory, memory_now in (("", recorded, now), ("merged.", recorded.merged, now.merged)):
         was_peak = getattr(memory, "peak_memory_bytes", None)
         peak = getattr(memory_now, "peak_memory_bytes", None)
-        yield _memory(f"throughput.{name}peak_memory_bytes", was_peak, peak, recorded.memory_kind)
+        yield _memory(f"throughput.{name}peak_memory_bytes", was_peak, peak, kinds, other)
     if recorded.out_of_memory_at:
         yield _incomparable(
             "throughput.out_of_memory_at", recorded.out_of_memory_at, now.out_of_memory_at, ""
@@ -235,20 +260,18 @@ def _rate(name: str, recorded: Rate, now: Rate | None, other: str) -> Iterator[N
 
 
 def _latencies(name: str, recorded: Rate, now: Rate, share: float, other: str) -> Iterator[Number]:
-    """Seconds of a run: the median as the rate's, the 95th percentile by the length of both tails more."""
-    half, tail = recorded.p50_seconds, recorded.p95_seconds
-    half_now, tail_now = now.p50_seconds, now.p95_seconds
-    tails = sum(
-        abs(b - a) for a, b in ((half, tail), (half_now, tail_now)) if a is not None and b is not None
-    )
-    for field, was, found, more in (
+    """Seconds of a run: the median as the rate's, the 95th percentile by twice the tail of now more."""
+    half, half_now = recorded.p50_seconds, now.p50_seconds
+    tail_now = abs((now.p95_seconds or 0.0) - (half_now or 0.0))
+    more = max(2 * tail_now, PAUSE * (half_now or 0.0))
+    for field, was, found, tail in (
         ("p50_seconds", half, half_now, 0.0),
-        ("p95_seconds", tail, tail_now, tails),
+        ("p95_seconds", recorded.p95_seconds, now.p95_seconds, more),
     ):
         if other and was is not None:
             yield _incomparable(f"{name}.{field}", was, found, other)
         elif was is not None:
-            allowed = share * max(was, found or 0.0) + more
+            allowed = share * max(half or 0.0, half_now or 0.0) + tail
             yield within(f"{name}.{field}", was, found, allowed, f"{allowed:.3g} s")
 
 
@@ -268,10 +291,15 @@ def other_machine(recorded: Environment | None, now: Environment | None) -> str:
         was, found = recorded.libraries.get(library), now.libraries.get(library)
         if was != found:
             return f"other versions: {library} {was} then, {found} now"
-    if now.device == "cpu":
-        for load, when in ((recorded.load_average, "then"), (now.load_average, "now")):
-            if load is not None and load > BUSY * (now.cpu_count or 1):
-                return f"busy machine: load average {load} {when} on {now.cpu_count} cores"
+    return ""
+
+
+def busy_machine(recorded: Environment | None, now: Environment | None) -> str:
+    """Whether other work kept the processor from this one, then or now; empty where it did not."""
+    for machine, when in ((recorded, "then"), (now, "now")):
+        load = machine.load_average if machine and machine.device == "cpu" else None
+        if machine and load is not None and load > BUSY * (machine.cpu_count or 1):
+            return f"busy machine {when}: load average {load:g} on {machine.cpu_count} cores"
     return ""
 
 
