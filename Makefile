@@ -5,9 +5,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+PEERS := $(VENV)/peers
 SUPPLIES := build
 
-.PHONY: help setup quickstart test real browser soak lint types docs check bench clean
+.PHONY: help setup quickstart test real browser soak lint types docs check bench startup clean
 
 help: ## List these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -49,7 +50,15 @@ docs: $(READY) ## Check that the generated docs are what the code says (`make do
 
 check: test lint types docs real browser soak ## All that CI runs
 
-bench: $(READY) ## Measure start-up and card latency
+bench: $(PEERS) ## Measure hubkit beside its peers (under 20 minutes; `make bench QUICK=1`: one round)
+	$(BIN)/python benchmarks/bench.py $(SUPPLIES)/bench $(if $(QUICK),--quick)
+
+$(PEERS): $(READY)
+	@echo "Adding the peers to $(VENV)"
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,plots,dev,bench]'
+	@touch $@
+
+startup: $(READY) ## Measure start-up and card latency
 	$(BIN)/python benchmarks/startup.py
 
 clean: ## Remove what these commands made

@@ -1,0 +1,185 @@
+"""The benchmark's tables: what was measured, as Markdown and as data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bench_rows import ROOFLINE, Row
+
+LIBRARIES = ("torch", "transformers", "peft", "lm_eval", "evaluate", "optimum-benchmark")
+Results = dict[str, list[dict[str, Any]]]  # by run, one for each round
+
+
+def ratios(results: Results, row: Row, clock: str) -> list[float]:
+    """The peer's time over hubkit's, by rounds."""
+    pairs = zip(results[row.ours], results[row.theirs], strict=False)
+    return [theirs[clock] / ours[clock] for ours, theirs in pairs if clock in ours and clock in theirs]
+
+
+def median(results: Results, run: str, key: str) -> float:
+    """Over a run's rounds; NaN where it failed."""
+    values = [found[key] for found in results[run] if key in found]
+    return statistics.median(values) if values else float("nan")
+
+
+def answer(results: Results, run: str) -> str:
+    """What a run says, with the value pooled over tokens where it means over texts."""
+    for found in results[run]:
+        if "perplexity" in found:
+            pooled = f" ({found['pooled']:.6g} by token)" if "pooled" in found else ""
+            return f"{found['perplexity']:.6g}{pooled}"
+    return "failed"
+
+
+def line(results: Results, row: Row) -> dict[str, Any]:
+    """A row's figures."""
+    cpu, wall = ratios(results, row, "cpu"), ratios(results, row, "wall")
+    memory = median(results, row.ours, "peak")
+    met: bool | None = None
+    if row.target and cpu:
+        met = statistics.median(cpu) >= row.target and memory <= (row.megabytes or memory)
+    return {
+        "work": row.work,
+        "peer": row.theirs,
+        "ratio": statistics.median(cpu) if cpu else None,
+        "spread": [min(cpu), max(cpu)] if cpu else None,
+        "rounds": len(cpu),
+        "ratio_wall": statistics.median(wall) if wall else None,
+        "cpu_seconds": [median(results, row.ours, "cpu"), median(results, row.theirs, "cpu")],
+        "answers": [answer(results, row.ours), answer(results, row.theirs)],
+        "megabytes": [memory, median(results, row.theirs, "peak")],
+        "target": row.target,
+        "most_megabytes": row.megabytes,
+        "reached": met,
+    }
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """The rows in Markdown."""
+    heads = "work | peer | ratio | spread | in wall time | CPU s | answers | memory (MB) | target | reached"
+    text = [f"| {heads} |", "| --- | --- | ---: | --- | ---: | --- | --- | --- | --- | --- |"]
+    for one in lines:
+        if one["ratio"] is None:
+            text.append(
+                f"| {one['work']} | {one['peer']} | failed | | | | {' and '.join(one['answers'])} | | | |"
+            )
+            continue
+        target = f"{one['target']}x" if one["target"] else "-"
+        target += f", {one['most_megabytes']:,} MB" if one["most_megabytes"] else ""
+        reached = {True: "yes", False: "no", None: "-"}[one["reached"]]
+        spread = f"{one['spread'][0]:.2f}-{one['spread'][1]:.2f} of {one['rounds']}"
+        cells = [
+            one["work"],
+            one["peer"],
+            f"{one['ratio']:.2f}",
+            spread,
+            f"{one['ratio_wall']:.2f}",
+            " and ".join(f"{value:.1f}" for value in one["cpu_seconds"]),
+            " and ".join(one["answers"]),
+            " and ".join(f"{value:,.0f}" for value in one["megabytes"]),
+            target,
+            reached,
+        ]
+        text.append(f"| {' | '.join(cells)} |")
+    return "\n".join(text)
+
+
+def shares(every: dict[str, Results]) -> list[dict[str, Any]]:
+    """How much of the machine's matrix rate hubkit's runs reach."""
+    found = []
+    for group, run, dtype, least in ROOFLINE:
+        done = [one for one in every.get(group, {}).get(run, []) if "roofline" in one]
+        if not done:
+            continue
+        rates = [one["gflop"] / one["cpu"] for one in done]
+        part = statistics.median(rate / one["roofline"] for rate, one in zip(rates, done, strict=True))
+        whole = statistics.median(one["roofline"] for one in done)
+        found.append(
+            {
+                "work": f"{group}, {dtype}",
+                "gflops": statistics.median(rates),
+                "roofline": whole,
+                "share": part,
+                "target": least,
+                "reached": part >= least,
+                "kernels": done[0].get("kernels"),
+                "merged": done[0].get("merged"),
+            }
+        )
+    return found
+
+
+def share_table(found: list[dict[str, Any]]) -> str:
+    """The shares in Markdown."""
+    heads = "work | GFLOP/s | of the machine's | share | target | reached | kernels | merged"
+    lines = [f"| {heads} |", "| --- | ---: | ---: | ---: | ---: | --- | --- | --- |"]
+    for one in found:
+        words = ["no" if not one[key] else "yes" for key in ("reached", "merged")]
+        lines.append(
+            f"| {one['work']} | {one['gflops']:.0f} | {one['roofline']:.0f} | {one['share']:.0%}"
+            f" | {one['target']:.0%} | {words[0]} | {one['kernels'] or 'plain'} | {words[1]} |"
+        )
+    return "\n".join(lines)
+
+
+def agreement_table(found: list[dict[str, Any]]) -> str:
+    """lm_eval's answers beside hubkit's, in Markdown."""
+    lines = ["| model and text | tokens | hubkit | lm_eval | relative difference of the log-likelihood |"]
+    lines.append("| --- | ---: | ---: | ---: | ---: |")
+    for one in found:
+        ours, theirs = one["perplexity"]
+        tokens = " and ".join(f"{count:,}" for count in dict.fromkeys(one["tokens"]))
+        lines.append(
+            f"| {one['text']} | {tokens} | {ours:.8g} | {theirs:.8g} | {one['relative_difference']:.1e} |"
+        )
+    return "\n".join(lines)
+
+
+def throughput_table(found: list[dict[str, list[float]]]) -> str:
+    """Prefill and decode by hubkit and by optimum-benchmark, medians of the turns, in Markdown."""
+    lines = ["| tokens/s | prefill | decode |", "| --- | ---: | ---: |"]
+    for name in found[0]:
+        prefill, decode = (statistics.median(turn[name][at] for turn in found) for at in (0, 1))
+        lines.append(f"| {name} | {prefill:.0f} | {decode:.1f} |")
+    parts = [
+        statistics.median(turn["hubkit"][at] / turn["optimum-benchmark"][at] for turn in found)
+        for at in (0, 1)
+    ]
+    lines.append(f"| hubkit's over the other's, of each turn | {parts[0]:.2f} | {parts[1]:.2f} |")
+    return "\n".join(lines)
+
+
+def machine(threads: int) -> str:
+    """Processor, cores and versions; nothing that names the machine."""
+    name = platform.processor() or platform.machine()
+    cpus = Path("/proc/cpuinfo")
+    if cpus.exists():
+        models = [
+            row.partition(":")[2].strip()
+            for row in cpus.read_text().splitlines()
+            if row.startswith("model name")
+        ]
+        name = models[0] if models else name
+    wide = " with avx512_bf16" if cpus.exists() and "avx512_bf16" in cpus.read_text() else ""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES if installed(name))
+    counted = f"{threads} thread{'s' if threads > 1 else ''} a run"
+    return (
+        f"{datetime.now(UTC).date().isoformat()}, {os.cpu_count()} cores of {name}{wide}, {counted},"
+        f" load average {load}, Python {platform.python_version()}, {libraries}"
+    )
+
+
+def installed(name: str) -> bool:
+    """Whether a library is there."""
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
