@@ -24,7 +24,14 @@ PLAIN = {"throughput": False, "resamples": 0, "batch_size": 4, "kernels": "plain
 class Case:
     """A base, an adapter on it, and the stock models to compare with; `new` tokens resize its vocabulary."""
 
-    def __init__(self, task: str, base: Path, directory: Path, new: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        task: str,
+        base: Path,
+        directory: Path,
+        new: tuple[str, ...] = (),
+        targets: tuple[str, ...] = (),
+    ) -> None:
         self.task, self.base, self.directory = task, base, directory
         self.tokenizer = AutoTokenizer.from_pretrained(base)
         model = AUTO[task].from_pretrained(base, dtype=torch.float32)
@@ -33,8 +40,8 @@ class Case:
             model.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
             self.tokenizer.save_pretrained(directory)
         torch.manual_seed(0)
-        config = LoraConfig(r=4, target_modules=tiny.TARGETS[task], init_lora_weights=False)
-        # told, where it would look the base up on the Hub
+        config = LoraConfig(r=4, target_modules=list(targets) or tiny.TARGETS[task], init_lora_weights=False)
+        # told whether to save embeddings, as it would look on the Hub for the base's
         get_peft_model(model, config).save_pretrained(directory, save_embedding_layers=bool(new))
         self.alone = AUTO[task].from_pretrained(base, dtype=torch.float32).eval()
         resized = AUTO[task].from_pretrained(base, dtype=torch.float32)
