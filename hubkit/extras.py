@@ -36,8 +36,8 @@ def require_train(watched: bool = False) -> None:
 
     transformers.logging.set_verbosity_error()
     # bitsandbytes tells every CPU user to install a package that it does not need; huggingface_hub tells of
-    # each of its retries, and hubkit says what came of them.
-    for name in ("bitsandbytes", "huggingface_hub"):
+    # each of its retries, and hubkit says what came of them; accelerate of each base that it spreads.
+    for name in ("bitsandbytes", "huggingface_hub", "accelerate"):
         logging.getLogger(name).setLevel(logging.ERROR)
     if not watched:
         transformers.logging.disable_progress_bar()

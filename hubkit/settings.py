@@ -38,6 +38,14 @@ class Base(Section, frozen=True):
     note: str | None = None  # how the weights at `path` differ from those that `id` names
     trust_remote_code: bool = False
     gated: bool = False  # the Hub hands it out only to those who asked for access
+    device_map: Literal["single", "auto"] = "single"  # auto: spread over all devices, memory and disk
+    max_memory: dict[str | int, str] = {}  # with auto, of each place: {0: 20GiB, cpu: 60GiB}
+    bits: Literal[4, 8] | None = None  # hold the base so, for an adapter that does not tell (NF4, LLM.int8)
+
+    def __post_init__(self) -> None:
+        """Refuse limits that would be left out in silence."""
+        if self.max_memory and self.device_map == "single":
+            raise ValueError("max_memory is for device_map: auto")
 
 
 class Data(Section, frozen=True):
@@ -167,6 +175,11 @@ class Settings(Section, frozen=True):
     verifying: Verifying = Verifying()
     card: Card = msgspec.field(default_factory=Card)
     hub: Hub = Hub()
+
+    def __post_init__(self) -> None:
+        """Refuse bits that training would not look at: there the method says how the base is held."""
+        if self.base.bits and not self.adapter:
+            raise ValueError("base_model.bits is for an adapter that is loaded; train with method: qlora")
 
     @property
     def base(self) -> Base:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from hubkit.models.corpus import Corpus
 
 
+NF4 = {
+    "load_in_4bit": True,
+    "bnb_4bit_quant_type": "nf4",
+    "bnb_4bit_use_double_quant": True,
+    "bnb_4bit_compute_dtype": "bfloat16",
+}  # as QLoRA's paper has it
+
+
 def check_subject(run: Run, found: Adapter, known: Record, *, reading: bool = False) -> None:
     """The settings must speak of the adapter that lies there, and of the base it was trained on.
 
@@ -180,7 +188,18 @@ def recorded_text(run: Run, known: Record) -> tuple[Corpus | None, str | None]:
 
 
 def quantization(run: Run, known: Record) -> dict[str, Any] | None:
-    """How the base is held while measuring: as it was in training; else as a file or the method tells."""
+    """How the base is held while measuring: as in training; else as settings, a file or the method tell.
+
+    Raises SettingsError where settings contradict the record of the training.
+    """
+    bits = run.settings.base.bits
+    if known.training and bits:
+        raise SettingsError(
+            f"the record of {run.adapter_dir} knows how the base was held in training",
+            "leave out base_model.bits",
+        )
+    if bits:
+        return {"load_in_8bit": True} if bits == 8 else dict(NF4)
     if known.training:
         recorded = known.base_model.quantization if known.base_model else None
         # a base that is published quantized carries its own configuration, and needs none from here

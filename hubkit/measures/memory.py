@@ -10,6 +10,7 @@ import msgspec
 from hubkit import files
 from hubkit.adapter import Adapter
 from hubkit.models.counting import numel, unique_parameters
+from hubkit.models.loading import is_8bit
 from hubkit.record import BaseModel, Size
 
 
@@ -19,13 +20,14 @@ def tensor_bytes(tensor: Any) -> int:
 
 
 def quantization_bytes(parameter: Any) -> int:
-    """Bytes of a 4-bit weight's constants: block scales, their own scales, offset and code books.
+    """Bytes of a packed weight's constants: in 4 bits block scales, their own scales, offset and code books;
+    in 8 bits a float32 scale for each row.
 
     `get_memory_footprint()` of transformers leaves them out.
     """
     state = getattr(parameter, "quant_state", None)
     if state is None:
-        return 0
+        return 4 * len(parameter) if is_8bit(parameter) else 0  # the first forward moves them to the layer
     nested = state.state2
     tensors = [state.absmax, state.code, state.offset, *((nested.absmax, nested.code) if nested else ())]
     return sum(tensor_bytes(tensor) for tensor in tensors if hasattr(tensor, "element_size"))

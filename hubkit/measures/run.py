@@ -10,11 +10,12 @@ import msgspec
 
 from hubkit import processes
 from hubkit.adapter import Adapter
+from hubkit.errors import SettingsError
 from hubkit.measures import memory, speed
 from hubkit.measures.sparsity import count_zeros
 from hubkit.measures.subject import Subject as Subject
 from hubkit.measures.text_scores import TextScores, check_settings, wanted
-from hubkit.models import counting, limits, loading
+from hubkit.models import counting, limits, loading, placing
 from hubkit.record import BaseModel, Measures, Parameters
 
 Say = Callable[[str], None]
@@ -36,6 +37,8 @@ def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
     peak = memory.Peak()
     loaded = _load_base(subject, dtype)
     peaks = [peak.read()]
+    if spread := placing.places(loaded.model):
+        say(f"the base is spread over {', '.join(spread)}")
     _check_lengths(loaded.model, subject)
     scoring = TextScores.of(loaded, subject, dtype, say)
     scoring.score_base()
@@ -56,7 +59,15 @@ def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
 
 
 def _load_base(subject: Subject, dtype: str) -> loading.Loaded:
-    """The base; one process fetches it from the Hub before the others read it from the cache."""
+    """The base; one process fetches it from the Hub before the others read it from the cache.
+
+    Raises SettingsError where each of several processes would spread it over the same devices.
+    """
+    if subject.base.device_map == "auto" and processes.count() > 1:
+        raise SettingsError(
+            "base_model.device_map: auto lets one process use all devices, and several were started",
+            "start it without the launcher",
+        )
     with contextlib.nullcontext() if subject.base.path else processes.main_first():
         return loading.load_base(
             subject.base,

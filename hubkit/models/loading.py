@@ -16,6 +16,7 @@ from hubkit.adapter import Adapter
 from hubkit.errors import AdapterError, BaseModelError, MissingExtra
 from hubkit.extras import require
 from hubkit.hub_rules import COMMIT_OID_PATTERN
+from hubkit.models import limits, placing
 from hubkit.record import BaseModel
 from hubkit.settings import Base
 
@@ -76,7 +77,8 @@ def load_base(
     from safetensors import SafetensorError
 
     source, options = _source(base)
-    options |= {"dtype": getattr(torch, dtype), "device_map": {"": device()}, "output_loading_info": True}
+    options |= {"dtype": getattr(torch, dtype), "output_loading_info": True}
+    options |= placing.options(base, device())
     auto_class = getattr(transformers, task.AUTO_CLASS)
     try:
         if quantization:
@@ -89,8 +91,10 @@ def load_base(
                 f"{base.id} has no model for {task.TITLE}", "check task, or name another base_model"
             ) from error
         raise _unloadable(base, error) from error
-    if quantization and not any(_is_4bit(parameter) for parameter in model.parameters()):
-        raise BaseModelError(f"no weight of {base.id} became 4-bit", "use method: lora for this base")
+    if quantization and not any(is_packed(parameter) for parameter in model.parameters()):
+        bits = "8-bit" if quantization.get("load_in_8bit") else "4-bit"
+        raise BaseModelError(f"no weight of {base.id} became {bits}", "use method: lora for this base")
+    placing.check(model, base)
     guard_4bit(model)
     model.config.name_or_path = base.id  # PEFT writes it into adapter_config.json; a local path must not leak
     new = _random_modules(model, info.get("missing_keys") or ())
@@ -142,7 +146,7 @@ def load_adapter(model: Any, adapter: Adapter) -> Any:
     try:
         if rows and rows != model.get_input_embeddings().weight.shape[0]:
             model.resize_token_embeddings(rows, mean_resizing=False)
-        adapted = PeftModel.from_pretrained(model, str(adapter.directory))
+        adapted = PeftModel.from_pretrained(model, str(adapter.directory), **placing.for_adapter(model))
     except (ValueError, RuntimeError, KeyError, TypeError) as error:
         reason = str(error).strip().splitlines()
         raise AdapterError(
@@ -253,8 +257,14 @@ def _unquantized(
     return {**quantization, "llm_int8_skip_modules": sorted(names)}
 
 
-def _is_4bit(parameter: Any) -> bool:
-    return getattr(parameter, "quant_state", None) is not None
+def is_packed(parameter: Any) -> bool:
+    """Whether bitsandbytes holds this weight in 4 or 8 bits."""
+    return getattr(parameter, "quant_state", None) is not None or is_8bit(parameter)
+
+
+def is_8bit(parameter: Any) -> bool:
+    """Whether it is one of bitsandbytes' weights of LLM.int8 (Dettmers et al. 2022, arXiv:2208.07339)."""
+    return type(parameter).__name__ == "Int8Params"
 
 
 def _random_modules(model: Any, missing_keys: Any) -> frozenset[str]:
@@ -263,7 +273,9 @@ def _random_modules(model: Any, missing_keys: Any) -> frozenset[str]:
     state = dict(model.named_parameters())
     for key in missing_keys:
         parameter = state.get(key)
-        if parameter is not None and parameter.numel() > 1 and parameter.float().std() > 0:
+        if parameter is None or parameter.numel() == 1:
+            continue
+        if parameter.is_meta or parameter.float().std() > 0:
             new.add(key.rpartition(".")[0])
     return frozenset(new)
 
@@ -328,6 +340,11 @@ def _own_quantization(config: Any) -> dict[str, Any] | None:
 
 
 def _unloadable(base: Base, error: Exception) -> BaseModelError:
+    if limits.is_out_of_memory(error):
+        return BaseModelError(
+            f"{base.id} does not fit into memory",
+            "base_model.device_map: auto spreads it over devices and disk",
+        )
     reason = (str(error).strip() or repr(error)).splitlines()[0][:300]
     where = f"{base.path} (cited as {base.id})" if base.path else base.id
     if (
