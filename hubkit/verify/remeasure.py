@@ -205,16 +205,17 @@ def _throughput(recorded: Throughput, now: Throughput) -> Iterator[Number]:
     other = "" if recorded.dtype == now.dtype else f"recorded in {recorded.dtype}, measured in {now.dtype}"
     other = other or other_machine(recorded.environment, now.environment)
     busy = other or busy_machine(recorded.environment, now.environment)
-    for name, was, found in _rates(recorded, now):
-        yield from _rate(f"throughput.{name}", was, found, busy)
     kinds = (recorded.memory_kind, now.memory_kind)
-    for name, memory, memory_now in (("", recorded, now), ("merged.", recorded.merged, now.merged)):
-        was_peak = getattr(memory, "peak_memory_bytes", None)
-        peak = getattr(memory_now, "peak_memory_bytes", None)
-        yield _memory(f"throughput.{name}peak_memory_bytes", was_peak, peak, kinds, other)
+    for prefix, part, part_now in _parts(recorded, now):
+        for field in ("samples", "tokens", "prefill", "decode"):
+            if was := getattr(part, field):
+                yield from _rate(f"{prefix}{field}", was, getattr(part_now, field, None), busy)
+        peak = getattr(part_now, "peak_memory_bytes", None)
+        yield _memory(f"{prefix}peak_memory_bytes", part.peak_memory_bytes, peak, kinds, other)
     if recorded.out_of_memory_at:
+        limit = recorded.out_of_memory_at, now.out_of_memory_at
         yield _incomparable(
-            "throughput.out_of_memory_at", recorded.out_of_memory_at, now.out_of_memory_at, ""
+            "throughput.out_of_memory_at", *limit, "the largest batch is not looked for again"
         )
     if recorded.energy:
         joules = now.energy.joules if now.energy else None
@@ -223,17 +224,16 @@ def _throughput(recorded: Throughput, now: Throughput) -> Iterator[Number]:
         )
 
 
-def _rates(recorded: Throughput, now: Throughput) -> Iterator[tuple[str, Rate, Rate | None]]:
-    """Every recorded rate with its name, and the one of now."""
-    parts: list[tuple[str, Throughput | Rates, Throughput | Rates | None]] = [("", recorded, now)]
+def _parts(
+    recorded: Throughput, now: Throughput
+) -> Iterator[tuple[str, Throughput | Rates, Throughput | Rates | None]]:
+    """What has rates, with the beginning of their names, and what was measured of it now."""
+    yield "throughput.", recorded, now
     if recorded.merged:
-        parts.append(("merged.", recorded.merged, now.merged))
+        yield "throughput.merged.", recorded.merged, now.merged
     by_size = {rates.batch_size: rates for rates in now.sweep}
-    parts += [(f"sweep.{part.batch_size}.", part, by_size.get(part.batch_size)) for part in recorded.sweep]
-    for prefix, part, part_now in parts:
-        for name in ("samples", "tokens", "prefill", "decode"):
-            if was := getattr(part, name):
-                yield f"{prefix}{name}", was, getattr(part_now, name, None)
+    for part in recorded.sweep:
+        yield f"throughput.sweep.{part.batch_size}.", part, by_size.get(part.batch_size)
 
 
 def _rate(name: str, recorded: Rate, now: Rate | None, other: str) -> Iterator[Number]:
