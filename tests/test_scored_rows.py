@@ -62,8 +62,10 @@ def saved_head(base: Path) -> Any:
 def test_the_head_alone_gives_the_models_own_loss(
     make: Any, base: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scored_rows, "ROWS", 7)  # so that several are needed
     model = make(request.getfixturevalue(base)).eval()
+    monkeypatch.setattr(
+        scored_rows, "LOGITS", {"cpu": 7 * 4 * model.config.vocab_size}
+    )  # so that several are needed
     made, rows = batch(model), ScoredRows(model)
     seen: list[int] = []
     with torch.inference_mode():
@@ -74,7 +76,8 @@ def test_the_head_alone_gives_the_models_own_loss(
         )
         found = float(rows.losses(*made).sum())
         hook.remove()
-    assert rows.apart is True
+    assert rows.way is not None
+    assert rows.way.head is not None
     assert found == pytest.approx(expected, rel=1e-6)
     # one row of each sequence for the model's own call, and then the wanted ones
     assert sum(seen) == len(made[0]) + int(made[2].sum()) < made[0].numel()
@@ -98,8 +101,9 @@ def test_a_model_that_caps_its_logits_is_asked_itself() -> None:
     made, rows = batch(model), ScoredRows(model)
     with torch.inference_mode():
         found, expected = float(rows.losses(*made).sum()), plain(model, made)
-        without_cap = float(rows._by_head(*made).sum())
-    assert rows.apart is False
+        without_cap = float(rows._by_head(model.lm_head, *made).sum())
+    assert rows.way is not None
+    assert rows.way.head is None
     assert found == pytest.approx(expected, rel=1e-6)
     assert abs(without_cap / expected - 1) > 1e-4  # what the comparison has to notice
 
@@ -110,4 +114,5 @@ def test_a_model_without_a_head_to_be_found_is_asked_itself(tiny_llama: Path) ->
     made, rows = batch(model), ScoredRows(model)
     with torch.inference_mode():
         assert float(rows.losses(*made).sum()) == pytest.approx(plain(model, made), rel=1e-6)
-    assert rows.apart is False
+    assert rows.way is not None
+    assert rows.way.head is None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,9 @@ from typing import Any
 from hubkit.errors import MeasureError
 from hubkit.measures.scored_rows import ScoredRows
 from hubkit.measures.windows import IGNORE, Window
+
+CPU_TOKENS = 1024  # in a batch: more do not run faster, and push what lies between layers out of the cache
+ENOUGH = 256  # tokens in a batch, from which on padding costs more than a batch of its own
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,18 +54,22 @@ class Score:
         return value
 
 
-def score(model: Any, windows: Sequence[Window], batch_size: int, documents: int) -> Score:
-    """Run the model over the windows of so many documents.
+def score(
+    model: Any, windows: Sequence[Window], batch_size: int, documents: int, kernels: str = "auto"
+) -> Score:
+    """Run the model over the windows of so many documents, at most `batch_size` at a time.
 
-    Windows of like length share a batch, so that padding is rare. Raises MeasureError without a token.
+    `kernels` is measuring.kernels. Raises MeasureError without a token.
     """
     import torch
 
+    from hubkit.measures.kernels import choose
+
     nll = torch.zeros(documents, dtype=torch.float64)
     tokens = torch.zeros(documents, dtype=torch.int64)
-    rows = ScoredRows(model)
     model.eval()
-    with torch.inference_mode():
+    rows = ScoredRows(model, choose(model, kernels))
+    with torch.inference_mode(), _without_cache(model):
         for inputs, attention, targets, owners in _batches(windows, batch_size, model.device):
             wanted = targets != IGNORE
             owner = owners[wanted.cpu()]
@@ -70,7 +79,44 @@ def score(model: Any, windows: Sequence[Window], batch_size: int, documents: int
             tokens.index_add_(0, owner, torch.ones_like(owner))
     if not int(tokens.sum()):
         raise MeasureError("there is no token to score", "give more evaluation text")
-    return Score(nll.numpy(), tokens.numpy())
+    used = rows.way.kernels.names if rows.way and rows.way.kernels else None
+    return Score(nll.numpy(), tokens.numpy(), kernels=used)
+
+
+@contextlib.contextmanager
+def _without_cache(model: Any) -> Iterator[None]:
+    """Keys and values are for generating: scoring has no use for them."""
+    config: Any = getattr(model, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    before = getattr(config, "use_cache", None)
+    if before is not None:
+        config.use_cache = False
+    try:
+        yield
+    finally:
+        if before is not None:
+            config.use_cache = before
+
+
+def grouped(lengths: Sequence[int], batch_size: int, tokens: int) -> Iterator[list[int]]:
+    """The numbers of the windows that are run together, longest first.
+
+    At most `batch_size` of them, `tokens` with padding (or one window), and of a batch with ENOUGH tokens at
+    most a tenth padding.
+    """
+    batch: list[int] = []
+    longest = real = 0
+    for number in sorted(range(len(lengths)), key=lambda one: (-lengths[one], one)):
+        whole = (len(batch) + 1) * longest
+        wasteful = real >= ENOUGH and real + lengths[number] < 0.9 * whole
+        if batch and (len(batch) == batch_size or whole > tokens or wasteful):
+            yield batch
+            batch, real = [], 0
+        longest = longest if batch else lengths[number]
+        batch.append(number)
+        real += lengths[number]
+    if batch:
+        yield batch
 
 
 def _batches(windows: Sequence[Window], batch_size: int, device: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
@@ -78,9 +124,9 @@ def _batches(windows: Sequence[Window], batch_size: int, device: Any) -> Iterato
     import numpy
     import torch
 
-    ordered = sorted(windows, key=lambda window: len(window.inputs), reverse=True)
-    for at in range(0, len(ordered), batch_size):
-        batch = ordered[at : at + batch_size]
+    tokens = CPU_TOKENS if device.type == "cpu" else sys.maxsize
+    for numbers in grouped([len(window.inputs) for window in windows], batch_size, tokens):
+        batch = [windows[number] for number in numbers]
         longest = len(batch[0].inputs)
 
         def padded(rows: list[Any], fill: int, longest: int = longest) -> Any:
