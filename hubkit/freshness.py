@@ -122,7 +122,11 @@ def edited(directory: Path) -> list[str]:
         return []
     plain = json.loads(files.read(directory / record_file.RECORD_NAME, record_file.LARGEST))
     measures = plain.get("measures", {})
-    return [name for name, sha256 in known.items() if _canonical_sha256(measures.get(name)) != sha256]
+    return [
+        name
+        for name, sha256 in known.items()
+        if name in measures and _canonical_sha256(measures[name]) != sha256
+    ]
 
 
 def _canonical_sha256(plain: Any) -> str:

@@ -9,13 +9,15 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubkit import adapter, freshness, processes, record, runs, stages, to_measure
+from hubkit import adapter, counting, freshness, processes, record, runs, stages, to_measure
 from hubkit.adapter import Adapter
-from hubkit.errors import SettingsError
+from hubkit.counting import base_files
+from hubkit.errors import BaseModelError, HubError, SettingsError
 from hubkit.extras import require_train
 from hubkit.record import BaseModel, Measures, Record
 from hubkit.runs import Run
@@ -81,11 +83,36 @@ def verify(
             f"{directory} holds no measures to verify",
             f"take them: hubkit measure --adapter {shlex.quote(str(directory))}",
         )
-    if not known.measures.were_taken:  # counted in files
-        return Verified(
-            numbers + remeasure.compare(known.measures, stages.counts(found), quantized=False), []
-        )
+    if not known.measures.were_taken:
+        counted, left_out = _counted(described, found, known.measures)
+        return Verified(numbers + counted, left_out)
     return _again(described(), found, known, numbers, say, watched)
+
+
+def _counted(
+    described: Callable[[], Run], found: Adapter, known: Measures
+) -> tuple[list[Number], list[LeftOut]]:
+    """What was counted in files, counted again; a total with the base's files too, where they can be had."""
+    now, left_out = stages.counts(found), []
+    if known.parameters and known.parameters.total is not None:
+        try:
+            now.parameters = counting.count(found, *_base_files(described()))
+        except (counting.NotExact, BaseModelError, HubError) as error:
+            why = f"it takes the base's files: {getattr(error, 'message', error)}"
+            left_out = [LeftOut("parameters.total", why, "--base-path DIR")]
+            of_file = msgspec.structs.replace(known.parameters, total=None, embedding=None, total_by_dtype={})
+            known = msgspec.structs.replace(known, parameters=of_file)
+    return remeasure.compare(known, now, quantized=False), left_out
+
+
+def _base_files(run: Run) -> tuple[base_files.BaseFiles, ModuleType]:
+    """The base's configuration and headers, from its directory or from the Hub, and the task."""
+    base = run.settings.base
+    if base.path:
+        return base_files.local(Path(base.path)), run.task
+    from hubkit.hub import Hub
+
+    return base_files.on_hub(Hub(), base.id, base.revision), run.task
 
 
 def _again(

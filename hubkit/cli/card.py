@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from hubkit import __version__, base_model, record, tasks
+from hubkit import __version__, base_model, freshness, record, tasks
 from hubkit.card import comparison, figures, fragments, regions, writing
 from hubkit.card import facts as card_facts
 from hubkit.card.body import EVERY
@@ -198,6 +198,7 @@ def _told(known: Record, facts: Facts) -> Record:
         dataset=known.dataset,
         training=known.training,
         measures=measures,
+        measures_sha256=freshness.with_measures(known, measures).measures_sha256,
         hubkit_version=known.hubkit_version or __version__,
     )
 
