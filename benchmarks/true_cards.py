@@ -3,7 +3,8 @@
     python benchmarks/true_cards.py FOLDER      makes them in FOLDER/NAME
 
 Four are trained by hubkit (LoRA, Sparse LoRA, QLoRA, HiRA), and so have a training section; the others are
-made by stock PEFT. Kinds that hubkit can measure carry perplexity, throughput, parameters and sizes.
+made by stock PEFT. Kinds that hubkit can measure carry perplexity with its intervals, pseudo-perplexity,
+throughput at several batch sizes and merged, parameters and sizes.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ output_dir: {method}
 training: {{epochs: 1, batch_size: 4, block_size: 32, log_steps: 2, threads: 1}}
 measuring:
   context: 32
-  speed: {{min_seconds: 0, repeats: 3, warmup: 1, sequence_length: 16, new_tokens: 4}}
+  speed:
+    {{min_seconds: 0, repeats: 3, warmup: 1, sequence_length: 16, new_tokens: 4, batch_sizes: [2, 3]}}
 """
-FAST = "min_seconds=0 repeats=3 warmup=1 sequence_length=16 new_tokens=4".split()
+FAST = "min_seconds=0 repeats=3 warmup=1 sequence_length=16 new_tokens=4 batch_sizes=[2,3]".split()
 METHODS = ("lora", "sparse-lora", "qlora", "hira")
 
 
@@ -85,10 +87,12 @@ def measured(directory: str, base: str) -> None:
     """Measure an adapter; where hubkit cannot measure its kind, leave it as it is."""
     tasks = {"llama": "causal-lm", "bert": "masked-lm"}
     if base in tasks:
+        pseudo = ["--pseudo-perplexity", "--set", "measuring.pseudo_tokens=40"] if base == "bert" else []
         options = [part for setting in FAST for part in ("--set", f"measuring.speed.{setting}")]
         hubkit(
             "measure", "--adapter", directory, "--base-model", f"zoo/{base}", "--base-path", f"zoo/{base}",
-            "--task", tasks[base], "--text", "text.txt", "--context", "32", "-q", *options, may_fail=True,
+            "--task", tasks[base], "--text", "text.txt", "--context", "32", "-q", *options, *pseudo,
+            may_fail=True,
         )  # fmt: skip
 
 

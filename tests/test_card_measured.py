@@ -210,3 +210,21 @@ def test_the_table_has_bits_in_place_of_perplexities() -> None:
     assert "the same 41,234 bytes of Python's own help topics" in shown
     best = pair[1].perplexity  # of more loss a token, and fewer tokens
     assert f"**{text.perplexity(best.bits_per_byte)}**" in shown  # type: ignore[union-attr,arg-type]
+
+
+def test_the_page_that_defines_the_numbers_names_them_as_the_record_does() -> None:
+    import re
+
+    from hubkit import measured
+
+    page = (Path(__file__).parents[1] / "docs" / "measures.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    parts = [
+        one for one in vars(measured).values() if isinstance(one, type) and issubclass(one, measured.Part)
+    ]
+    fields = {name for part in parts for name in part.__struct_fields__}
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named <= fields
+    sizes = set(measured.Size.__struct_fields__) - {"adapter_sha256", "merged_dtype", "load_peak_kind"}
+    assert sizes <= named
+    assert {"value", "word_perplexity", "byte_perplexity", "bits_per_byte", "total", "embedding"} <= named
