@@ -85,6 +85,14 @@ def agree() -> None:
             raise error
 
 
+def gather(told: Any) -> list[Any]:
+    """What every process tells, by its number; called by all of them, after `agree`."""
+    from accelerate.utils import gather_object
+
+    join()
+    return list(gather_object([told]))
+
+
 def fail(message: str, hint: str | None, code: int) -> bool:
     """Tell the others what this process ends with; gives whether it is the one to say it."""
     if count() == 1:
@@ -106,7 +114,8 @@ def report(line: str) -> None:
     """Hand a process's last line to torch's launcher, which shows it as the reason below its own words."""
     if path := os.environ.get("TORCHELASTIC_ERROR_FILE"):
         with contextlib.suppress(OSError):
-            Path(path).write_text(json.dumps({"message": line, "timestamp": int(time.time())}))
+            told = {"message": line, "extraInfo": {"py_callstack": line, "timestamp": str(int(time.time()))}}
+            Path(path).write_text(json.dumps({"message": told}), encoding="utf-8")  # as torch's own handler
 
 
 def leave() -> None:
@@ -140,11 +149,8 @@ def main_first() -> Iterator[None]:
 
 def _exchange(trouble: Trouble | None) -> list[Trouble | None]:
     """What every process has to tell, by its number. Raises HubkitError where one has died."""
-    join()
-    from accelerate.utils import gather_object
-
     try:
-        return list(gather_object([trouble]))
+        return gather(trouble)
     except RuntimeError as error:
         _State.alone = True
         raise MeasureError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from card_cases import TRAINING
 
 from hubkit import adapter, methods, processes, record, runs, stages, tasks, to_measure
 from hubkit.errors import BaseModelError, SettingsError
-from hubkit.measures import memory
+from hubkit.measures import kernels, memory, merging
 from hubkit.measures import run as measuring
 from hubkit.models import counting, loading, placing
 from hubkit.record import Measures, Record
@@ -195,3 +196,21 @@ def test_constants_of_a_plain_weight_are_none() -> None:
     import torch
 
     assert memory.quantization_bytes(torch.nn.Parameter(torch.ones(2))) == 0
+
+
+def test_no_private_kernel_and_no_merging_where_weights_are_packed_or_elsewhere(
+    tiny_llama: Path, trained: Path
+) -> None:
+    found, where = adapter.read(trained), {"id": tiny.LLAMA_ID, "path": str(tiny_llama)}
+    for base, quantization in ((Base(**where, **PART), None), (Base(**where), {"load_in_8bit": True})):
+        loaded = loading.load_base(base, CAUSAL, dtype="float32", quantization=quantization)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # as above
+            model = loading.load_adapter(loaded.model, found)
+        assert merging.why_not(model)
+        known = {id(weight) for weight in kernels.linear_weights(model)}
+        packed = [p for p in model.parameters() if p.is_meta or loading.is_packed(p)]
+        assert packed
+        assert not known & {id(weight) for weight in packed}
+    plain = loading.load_base(Base(**where), CAUSAL, dtype="float32").model
+    assert merging.why_not(loading.load_adapter(plain, found)) is None

@@ -191,6 +191,18 @@ def test_a_process_without_a_window_adds_nothing(tmp_path: Path) -> None:
     assert [one["gave"] for one in together(3, tmp_path, work)] == [[1.0, 1]] * 3
 
 
+def test_the_ways_of_all_processes_are_told(tmp_path: Path) -> None:
+    def work() -> list[Any]:
+        ways = ["oneDNN linear", None, "oneDNN linear"], [None] * 3, ["oneDNN linear"] * 3
+        scores = [
+            Score(numpy.ones(1), numpy.ones(1, "int64"), kernels=one[processes.index()]) for one in ways
+        ]
+        return [shares.total(score, 1).kernels for score in scores]
+
+    for one in together(3, tmp_path, work):
+        assert one["gave"] == ["oneDNN linear; torch's own", None, "oneDNN linear"]
+
+
 def test_no_token_in_any_share_is_an_error_in_each(tmp_path: Path) -> None:
     ids = numpy.full(4, IGNORE, "int32")
     windows = [Window(ids, ids, numpy.zeros(4, "int32"))] * 3

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubkit.errors import MeasureError
-from hubkit.models import limits
+from hubkit.models import limits, placing
 
 
 def why_not(model: Any) -> str | None:
@@ -22,6 +22,8 @@ def why_not(model: Any) -> str | None:
         return "there is no adapter to merge"
     if not hasattr(model.base_model, "merge_and_unload"):
         return f"adapters of the kind {kind(model)} cannot be merged"
+    if placing.is_offloaded(model):
+        return "the base is spread over memory and disk, and merging would need all of it at once"
     if getattr(model, "is_quantized", False) or any(map(is_quantized, model.parameters())):
         return "the base's weights are quantised, and merging would round them again"
     return None

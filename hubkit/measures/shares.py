@@ -6,7 +6,6 @@ so the hidden tokens do not depend on the number of processes; sums by document 
 
 from __future__ import annotations
 
-import dataclasses
 import heapq
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,7 +74,16 @@ def total(own: Score | None, documents: int) -> Score:
     nll, tokens = _sum(nll), _sum(tokens)
     if not int(tokens.sum()):
         raise MeasureError("there is no token to score", "give more evaluation text")
-    return dataclasses.replace(own or Score(nll, tokens), nll_by_document=nll, tokens_by_document=tokens)
+    ways = {way for way in processes.gather((own.kernels, own.merged) if own else None) if way}
+    kernels = sorted(
+        {kernels or "torch's own" for kernels, _ in ways}
+    )  # each process has timed them by itself
+    return Score(
+        nll,
+        tokens,
+        kernels=None if kernels == ["torch's own"] else "; ".join(kernels),
+        merged=any(merged for _, merged in ways),
+    )
 
 
 def _sum(own: Any) -> Any:
