@@ -104,7 +104,7 @@ def test_a_tokenizer_without_offsets_takes_packed_documents_one_by_one() -> None
 
 def test_text_that_is_not_unicode_is_an_error() -> None:
     for kept in ("apart", "packed"):
-        with pytest.raises(MeasureError, match="document 2 of the text is not Unicode.* character 3"):
+        with pytest.raises(MeasureError, match=r"document 2 of the text is not Unicode.* character 3"):
             streams(made("gpt2"), ["fine", "a \ud800"], kept)
 
 
