@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from card_cases import CASES
 
+from hubkit import freshness
 from hubkit import record as records
 from hubkit.audit import consistency, rules, subject
 from hubkit.measured import Measures
@@ -99,6 +100,24 @@ def test_an_interval_of_a_handful_of_draws_need_not_hold_the_value(tmp_path: Pat
     measures = plain("masked-measured", tmp_path)
     measures["perplexity"]["interval"] |= {"low": 7.0, "high": 7.5, "resamples": 3}
     assert told(measures) == []
+
+
+def test_a_measure_that_its_digest_denies_was_edited(tmp_path: Path) -> None:
+    directory = CASES["causal-measured"](tmp_path / "adapter")
+    (directory / "README.md").write_text("# Notes\n")
+    known = records.read(directory)
+    sealed = freshness.with_measures(msgspec.structs.replace(known, measures=Measures()), known.measures)
+    records.write(directory, sealed)
+
+    def found() -> list[str]:
+        return [
+            f.message for f in rules.findings(subject.load(directory / "README.md"), frozenset({"HK613"}))
+        ]
+
+    assert found() == []
+    path = directory / "hubkit.json"
+    path.write_text(path.read_text().replace('"warmup": 3', '"warmup": 9'))  # which no other number denies
+    assert found() == ["The record's measures.throughput is not as hubkit wrote it: its digest is another."]
 
 
 # --- on a card ---------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hubkit.audit import consistency
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.subject import Subject
+from hubkit.errors import HubkitError
 
 PERPLEXITIES = ("perplexity.value", "perplexity.base_value", "word_perplexity", "byte_perplexity")
 MUCH = 0.5  # of the evaluation text: more of it in the training text, and perplexity measures memory
@@ -112,10 +113,11 @@ def seen(subject: Subject) -> Iterator[Fault]:
         )
 
 
-@rule("HK613", "error", title="A record whose numbers contradict each other")
+@rule("HK613", "error", title="A record that was edited by hand")
 def contradicting(subject: Subject) -> Iterator[Fault]:
-    """A perplexity is exp of the sum of losses over the tokens that were scored, lies in its interval, and a
-    median between its quartiles; so does every record of hubkit's. One that does not was edited.
+    """A perplexity is exp of the sum of losses over the tokens that were scored, and lies in its interval; a
+    median lies between its quartiles. Each measure also has a digest in the record (`measures_sha256`). One
+    that does not agree with it, or with the numbers beside it, is not as hubkit wrote it.
 
     Bad:
 
@@ -133,3 +135,19 @@ def contradicting(subject: Subject) -> Iterator[Fault]:
             f"The record contradicts itself: measures.{said}.",
             mend=subject.command("measure"),
         )
+    for name in _edited(subject):
+        yield found(
+            None,
+            f"The record's measures.{name} is not as hubkit wrote it: its digest is another.",
+            mend=f"{subject.command('measure')} --verify tells what holds; --again measures anew",
+        )
+
+
+def _edited(subject: Subject) -> list[str]:
+    """The measures that are not as they were written; none where the record cannot be read."""
+    if subject.directory is None or subject.record is None or not subject.record.measures_sha256:
+        return []
+    try:
+        return freshness.edited(subject.directory)
+    except (OSError, ValueError, HubkitError):
+        return []
