@@ -82,6 +82,12 @@ def test_what_it_costs_is_said_before_and_while(case: Case) -> None:
     assert case.said[begun + 1].endswith(" to go")
 
 
+def test_the_time_of_a_token_is_told_apart_from_that_of_a_part() -> None:
+    assert pseudo.per_token((2.1, 10), (2.5, 50)) == pytest.approx(0.01)
+    assert pseudo.per_token((3.0, 10), (2.5, 50)) == pytest.approx(0.05)  # noise: at most so long
+    assert pseudo.per_token((1.0, 50), (2.5, 50)) == pytest.approx(0.05)
+
+
 def test_durations_are_told_in_words() -> None:
     told = {0.2: "about 1 s", 80: "about 80 s", 150: "about 2 minutes", 9000: "about 2.5 hours"}
     assert {seconds: pseudo._duration(seconds) for seconds in told} == told

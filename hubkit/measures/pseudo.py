@@ -20,7 +20,7 @@ from hubkit.errors import MeasureError
 from hubkit.measures.scoring import Score
 from hubkit.measures.windows import IGNORE, Special, Stream, Window, blocks
 
-TIMED = 4  # batches that the time is estimated from, after one that is not counted
+TIMED = 5  # batches that the time is estimated from, set against one; one before that is not counted
 AT_ONCE = 2048  # rows that exist at the same time
 
 
@@ -76,8 +76,8 @@ def score(
 
     Raises MeasureError without a token.
     """
-    waiting = iter(rows)
-    done, total, estimated = 0, rows.tokens, False
+    waiting, left = iter(rows), rows.tokens
+    timed: list[tuple[float, int]] = []  # seconds and tokens of each part
     whole: Score | None = None
     for size in _sizes(batch_size):
         part = list(islice(waiting, size))
@@ -85,11 +85,10 @@ def score(
             break
         begun = time.monotonic()
         scored = score_part(part)
-        seconds, tokens = time.monotonic() - begun, sum(len(window.inputs) for window in part)
-        done += tokens
-        if whole is not None and not estimated and done < total:
-            say(f"{_duration(seconds / tokens * (total - done))} to go")
-            estimated = True
+        timed.append((time.monotonic() - begun, sum(len(window.inputs) for window in part)))
+        left -= timed[-1][1]
+        if len(timed) == 3 and left:
+            say(f"{_duration(left * per_token(timed[1], timed[2]))} to go")
         whole = scored if whole is None else added(whole, scored)
     if whole is None:
         raise MeasureError("there is no token to score", "give more evaluation text")
@@ -99,9 +98,16 @@ def score(
 def _sizes(batch_size: int) -> Iterator[int]:
     """Rows to score at a time, in whole batches: one that warms up, some that are timed, then many."""
     yield batch_size
+    yield batch_size
     yield TIMED * batch_size
     while True:
         yield max(1, AT_ONCE // batch_size) * batch_size
+
+
+def per_token(small: tuple[float, int], large: tuple[float, int]) -> float:
+    """Seconds a token, from the seconds and tokens of two parts; what a part costs by itself is left out."""
+    more, tokens = large[0] - small[0], large[1] - small[1]
+    return more / tokens if more > 0 and tokens > 0 else large[0] / large[1]
 
 
 def added(one: Score, other: Score) -> Score:
