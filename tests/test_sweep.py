@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -62,56 +63,85 @@ def test_what_an_attempt_held_is_free_again() -> None:
     assert limits.unless_out_of_memory(lambda: 5) == 5
 
 
-def test_a_size_that_would_fill_the_memory_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(free_memory, "available", lambda: 1000 * MB)
-    monkeypatch.setattr(free_memory, "resident", lambda: 500 * MB)
-    tried = []
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A machine with 2,000 MB free, and a process that takes 500 MB, 100 for any run, and 20 a sequence."""
+    held = SimpleNamespace(free=2000 * MB, ran=[], by_sequence=20 * MB)
 
-    def measured(size: int) -> Rates:
-        tried.append(size)
-        return Rates(batch_size=size, peak_memory_bytes=(600 + 20 * size) * MB)
-
-    said: list[str] = []
-    growth = sweep.Growth([(1, 620 * MB), (2, 630 * MB)])  # 10 MB a sequence, it seems
-    assert growth.by_sequence == 10 * MB
-    found = sweep.sweep([4, 16, 48, 1024], measured, growth, said.append)
-    assert tried == [4, 16]  # with 10 MB, 48 would fit; what 16 took tells that it needs (920 + 640 - 500) MB
-    assert (found.out_of_memory_at, found.foretold, found.largest) == (48, True, 16)
-    assert said[-1] == "batch 48 was not tried: it would take about 1.2 GB more memory, and 1.0 GB are free"
-    assert growth.by_sequence == 20 * MB
-    growth.add(16, 100 * MB)  # less than before: what is foretold stays on the safe side
-    assert growth.by_sequence == 20 * MB
-    assert growth.fits(4, said.append)  # smaller than what was measured: no question
-
-
-def test_where_the_system_does_not_tell_nothing_is_foretold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(free_memory, "available", lambda: None)
-    said: list[str] = []
-    assert sweep.Growth([(1, 10), (2, 20)]).fits(10**9, said.append)
-    assert sweep.growth(lambda size: None, 1) is None
-
-
-def test_growth_is_what_one_run_and_one_of_twice_the_size_take(monkeypatch: pytest.MonkeyPatch) -> None:
     class Peak:
         on_device = whole_process = False
 
         def read(self) -> tuple[int, str]:
-            return (100 + 7 * ran[-1]) * MB, "peak"
+            return 600 * MB + held.by_sequence * held.ran[-1], "peak"
 
-    ran: list[int] = []
     monkeypatch.setattr(memory, "Peak", Peak)
-    monkeypatch.setattr(free_memory, "resident", lambda: 100 * MB)
-    monkeypatch.setattr(free_memory, "available", lambda: 10_000 * MB)
-    found = sweep.growth(ran.append, 4)
+    monkeypatch.setattr(free_memory, "resident", lambda: 500 * MB)
+    monkeypatch.setattr(free_memory, "available", lambda: held.free)
+    return held
+
+
+def grown(machine: SimpleNamespace, size: int = 1) -> sweep.Growth:
+    found = sweep.growth(machine.ran.append, size)
     assert found is not None
-    assert ran == [4, 8]
-    assert found.points == [(4, 128 * MB), (8, 156 * MB)]
-    assert found.by_sequence == 7 * MB
-    monkeypatch.setattr(free_memory, "available", lambda: 50 * MB)  # not even for twice as many
-    ran.clear()
-    found = sweep.growth(ran.append, 4)
-    assert found is not None
-    assert (ran, found.by_sequence) == ([4], 7 * MB)
+    return found
+
+
+def test_a_size_that_would_fill_the_memory_is_not_tried(machine: SimpleNamespace) -> None:
+    tried = []
+
+    def measured(size: int) -> Rates:
+        tried.append(size)
+        return Rates(batch_size=size, peak_memory_bytes=600 * MB + 20 * MB * size)
+
+    said: list[str] = []
+    found = sweep.sweep([4, 40, 90, 1024], measured, grown(machine), said.append)
+    assert tried == [4, 40]
+    assert (found.out_of_memory_at, found.foretold, found.largest) == (90, True, 40)
+    assert said[-1] == "batch 90 was not tried: it would take about 2.2 GB more memory, and 2.0 GB are free"
+
+
+def test_what_is_foretold_for_many_is_seen_in_runs_of_some(machine: SimpleNamespace) -> None:
+    said: list[str] = []
+    growth = grown(machine)
+    assert growth.by_sequence == 120 * MB  # what any run takes is laid on the one sequence
+    assert growth.fits(80, said.append)
+    assert machine.ran == [1, 4, 16, 64]
+    assert growth.by_sequence == pytest.approx(20 * MB, rel=0.1)
+    assert not growth.fits(10_000, said.append)
+    assert machine.ran == [1, 4, 16, 64]  # 256 would be too many already
+    assert said == [
+        "batch 10,000 was not tried: it would take about 237.2 GB more memory, and 2.0 GB are free"
+    ]
+    assert growth.fits(50, said.append)  # less than what ran
+
+
+def test_a_size_seen_twice_counts_with_the_higher_memory(machine: SimpleNamespace) -> None:
+    growth = grown(machine)
+    growth.add(4, 1220 * MB)
+    growth.add(4, 100 * MB)
+    assert growth.by_sequence == 200 * MB  # of three sequences more; over all four it is less
+
+
+def test_memory_that_runs_out_while_it_is_foretold_is_told(machine: SimpleNamespace) -> None:
+    def run(size: int) -> None:
+        if size > 4:
+            raise MemoryError
+        machine.ran.append(size)
+
+    said: list[str] = []
+    growth = sweep.growth(run, 1)
+    assert growth is not None
+    assert not growth.fits(40, said.append)
+    assert said == ["batch 40 was not tried: memory ran out at batch 16"]
+
+
+def test_where_the_system_does_not_tell_nothing_is_foretold(machine: SimpleNamespace) -> None:
+    growth = grown(machine)
+    machine.free = None
+    said: list[str] = []
+    assert growth.fits(4, said.append)
+    assert sweep.growth(machine.ran.append, 1) is None
+    assert machine.ran == [1]
 
 
 def test_this_process_grows_with_the_batch() -> None:
