@@ -36,7 +36,8 @@ LAYER = 16 * 16 + 2 * 8 * 16 + 16 * 16 + 3 * 16 * 24 + 2 * 16
 TOTAL = 50 * 16 + 2 * LAYER + 16
 SHAPES = {
     "self_attn.q_proj": [16, 16], "self_attn.k_proj": [8, 16], "self_attn.v_proj": [8, 16],
-    "self_attn.o_proj": [16, 16], "mlp.gate_proj": [24, 16], "mlp.up_proj": [24, 16], "mlp.down_proj": [16, 24],
+    "self_attn.o_proj": [16, 16], "mlp.gate_proj": [24, 16], "mlp.up_proj": [24, 16],
+    "mlp.down_proj": [16, 24],
 }  # fmt: skip
 CAUSAL = tasks.described("causal-lm")
 LORA = 2 * (4 * 16 + 16 * 4 + 4 * 16 + 8 * 4)

@@ -14,6 +14,9 @@ the meta device, where torch is installed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 from hubkit import tasks
 from hubkit.adapter import Adapter
 from hubkit.counting import adapted, families, fits, headers, stored
@@ -32,8 +35,9 @@ def count(
     digest, where it was taken already. Raises NotExact, AdapterError, BaseModelError.
     """
     auto_class = auto_class_of(task, adapter, base)
-    found = adapted.added(adapter)
-    total, embedding, by_dtype = _of_base(adapter, base, auto_class)
+    of_base = _of_base(adapter, base, auto_class)
+    found = adapted.added(adapter, of_base.two_biases)
+    by_dtype = of_base.by_dtype
     if by_dtype:
         for dtype, number in found.by_dtype.items():
             by_dtype[dtype] = by_dtype.get(dtype, 0) + number
@@ -42,9 +46,9 @@ def count(
         adapter=adapter.parameters,
         adapter_by_dtype=adapter.parameters_by_dtype,
         trainable=found.trained,
-        total=total + found.total,
+        total=of_base.total + found.total,
         total_by_dtype=dict(sorted(by_dtype.items())),
-        embedding=embedding,
+        embedding=of_base.embedding,
         counted_on="file headers" if base.tensors else "base configuration",
     )
 
@@ -70,8 +74,16 @@ _ENDINGS = {
 }
 
 
-def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> tuple[int, int | None, dict[str, int]]:
-    """Total, embeddings, and by dtype, of the base as its class makes it."""
+class _OfBase(NamedTuple):
+    """What the base has, as its class makes it."""
+
+    total: int
+    embedding: int | None
+    by_dtype: dict[str, int]
+    two_biases: bool  # a masked head's bias and its decoder's are not one
+
+
+def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> _OfBase:
     rows = adapter.embedding_rows
     try:
         shapes = families.shapes(base.config, auto_class, rows, adapter.labels)
@@ -79,10 +91,16 @@ def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> tuple[int, i
         if not base.tensors:
             raise
         held, embedding = headers.parameters(base, auto_class, rows)
-        return sum(one.numel for one in held.values()), embedding, _by_dtype(held)
+        fits.check_held(adapter, held)
+        total = sum(one.numel for one in held.values())
+        return _OfBase(total, embedding, _by_dtype(held), _two_biases(held))
     fits.check(adapter, shapes)
     by_dtype = stored.by_dtype(shapes, base) if base.tensors else {}
-    return shapes.total, shapes.embedding, by_dtype
+    return _OfBase(shapes.total, shapes.embedding, by_dtype, _two_biases(shapes.tensors))
+
+
+def _two_biases(names: Iterable[str]) -> bool:
+    return any(name.endswith(".decoder.bias") for name in names)
 
 
 def _by_dtype(held: dict[str, Held]) -> dict[str, int]:

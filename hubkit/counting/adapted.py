@@ -58,8 +58,11 @@ class Added:
             self.trained += tensor.numel
 
 
-def added(adapter: Adapter) -> Added:
-    """The adapter's own parameters. Raises NotExact."""
+def added(adapter: Adapter, two_biases: bool = False) -> Added:
+    """The adapter's own parameters. Raises NotExact.
+
+    `two_biases`: the bias of a masked head and that of its decoder are not tied, so both of them count.
+    """
     kind = adapter.peft_type
     for key in _UNKNOWN_SETTINGS.get(kind, ()):
         if adapter.config.get(key):
@@ -79,7 +82,7 @@ def added(adapter: Adapter) -> Added:
             if kind == "ADALORA" and tensor.name.endswith("lora_E"):
                 _rank(found)
         else:
-            _whole(found, adapter, tensor, names)
+            _whole(found, adapter, tensor, set() if two_biases else names)
     return found
 
 

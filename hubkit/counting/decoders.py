@@ -113,6 +113,7 @@ def gpt2(s: Shapes, c: Config, kind: str) -> None:
     c.refuse("add_cross_attention", "pruned_heads")
     width, vocabulary = c.whole("n_embd", "hidden_size", default=768), c.vocabulary(50257)
     inner = c.whole("n_inner", default=4 * width)
+    s.columns_first = True
     s.embed("wte", vocabulary, width)
     s.own("wpe.weight", c.whole("n_positions", "max_position_embeddings", default=1024), width)
     for i in range(c.layers("n_layer", "num_hidden_layers", default=12)):

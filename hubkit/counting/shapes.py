@@ -79,6 +79,7 @@ class Shapes:
     tensors: dict[str, tuple[int, ...]] = field(default_factory=dict)
     embeddings: list[str] = field(default_factory=list)  # input embedding, and an output head of its own
     tied: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # name and source: shape
+    columns_first: bool = False  # its matrices lie on their side, as GPT-2's do
     may_change: set[str] = field(default_factory=set)  # names whose shape in files may be another
 
     @property

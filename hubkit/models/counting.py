@@ -81,10 +81,21 @@ def embedding(model: Any) -> int | None:
         layers = (base.get_input_embeddings(), base.get_output_embeddings())
     except (AttributeError, NotImplementedError):
         return None
-    weights = [getattr(_unwrapped(layer), "weight", None) for layer in layers if layer is not None]
+    modules = dict(base.named_modules())
+    weights = [
+        getattr(_unwrapped(_of_base(layer, modules)), "weight", None) for layer in layers if layer is not None
+    ]
     if weights[:1] in ([], [None]):
         return None
     return sum({id(weight): numel(weight) for weight in weights if weight is not None}.values())
+
+
+def _of_base(layer: Any, modules: dict[str, Any]) -> Any:
+    """The base's own layer, where this one lies in the copy that PEFT keeps of a module that it saves whole."""
+    path = next((path for path, module in modules.items() if module is layer), "")
+    before, copied, inside = path.partition(".modules_to_save.")
+    original = f"{before}.original_module.{inside.partition('.')[2]}".removesuffix(".")
+    return modules.get(original, layer) if copied else layer
 
 
 def _unwrapped(layer: Any) -> Any:
