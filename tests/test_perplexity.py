@@ -50,6 +50,7 @@ class Case:
         self.documents = corpus.load(data, 42).evaluation
 
     def measured(self, **measuring: Any) -> record.Perplexity:
+        measuring = {"kernels": "plain"} | measuring  # looking for faster ones takes longer than these texts
         run = tiny.run(self.task, self.base, self.directory, measuring=measuring)
         found = record.read(stages.measure(run, tiny.quiet, again=True)).measures.perplexity
         assert found is not None
@@ -90,7 +91,7 @@ def packed_ids(case: Case) -> list[int]:
 
 @pytest.mark.parametrize("stride", [CONTEXT, 8])
 def test_causal_agrees_with_a_plain_loop(causal: Case, stride: int) -> None:
-    found = causal.measured(context=CONTEXT, stride=stride)
+    found = causal.measured(context=CONTEXT, stride=stride, kernels="auto")
     for model, value in ((causal.adapted, found.value), (causal.alone, found.base_value)):
         nll, count = plain_causal(model, packed_ids(causal), 0, CONTEXT, stride)
         assert value == pytest.approx(math.exp(nll / count), rel=1e-5)
@@ -145,7 +146,7 @@ def plain_masked(case: Case, model: Any, seed: int = 0, context: int = CONTEXT) 
 
 
 def test_masked_agrees_with_a_plain_loop(masked: Case) -> None:
-    found = masked.measured(context=CONTEXT)
+    found = masked.measured(context=CONTEXT, kernels="auto")
     for model, value in ((masked.adapted, found.value), (masked.alone, found.base_value)):
         nll, count = plain_masked(masked, model)
         assert value == pytest.approx(math.exp(nll / count), rel=1e-5)
@@ -187,7 +188,7 @@ def test_batches_and_padding_change_nothing(causal: Case, masked: Case, document
             else masked_windows(ids, case.tokenizer, CONTEXT, 0.15, 0)
         )
         alone, together = (
-            score(case.adapted, windows, size, len(case.documents)) for size in (1, len(windows))
+            score(case.adapted, windows, size, len(case.documents), "plain") for size in (1, len(windows))
         )
         assert alone.tokens == together.tokens
         assert alone.nll == pytest.approx(together.nll, rel=1e-6)
@@ -215,15 +216,18 @@ def test_masked_blocks_hold_every_token_once(lengths: list[int], context: int) -
         cls_token_id, sep_token_id, mask_token_id = 1, 2, 3
 
     ids = [[100 + at] * length for at, length in enumerate(lengths)]
-    windows = masked_windows([stream(part) for part in ids], Tokenizer(), context, 0.3, 0)
+    windows = masked_windows([stream(part, at) for at, part in enumerate(ids)], Tokenizer(), context, 0.3, 0)
     seen: list[int] = []
+    owners: list[int] = []
     for window in windows:
         assert (window.inputs[0], window.inputs[-1]) == (1, 2)
         assert len(window.inputs) == len(window.targets) <= context
         for token, target in zip(window.inputs[1:-1], window.targets[1:-1], strict=True):
             assert (token == 3) == (target != IGNORE)
             seen.append(target if token == 3 else token)
+        owners += window.documents[1:-1].tolist()
     assert seen == [token for part in ids for token in part]
+    assert owners == [at for at, part in enumerate(ids) for _ in part]
 
 
 def test_perplexity_that_is_no_number_is_an_error() -> None:
