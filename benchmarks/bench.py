@@ -1,7 +1,7 @@
 """hubkit beside its peers: the same text scored by each, in turns; time, memory and everyone's answer.
 
     make bench                                       # all of it, under 20 minutes on 2 cores
-    python benchmarks/bench.py DIRECTORY [--quick] [--only GROUP] [--threads N]
+    python benchmarks/bench.py DIRECTORY [--quick] [--only PART...] [--threads N]
 
 DIRECTORY holds models and texts; what is not there is made (inputs.py). Each run is a process of its own, its
 evaluation timed after loading, in CPU seconds and in wall time, by default with one thread. A ratio is taken
@@ -18,8 +18,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,8 @@ def environment(threads: int) -> dict[str, str]:
         "TQDM_DISABLE": "1",
     }
     counted = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return {**os.environ, **quiet, **counted, "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": str(HERE)}
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, **quiet, **counted, "TOKENIZERS_PARALLELISM": "false", "PYTHONPATH": path}
 
 
 def once(module: str, argument: str, threads: int) -> Any:
@@ -91,39 +94,6 @@ def told(found: dict[str, Any]) -> str:
     )
 
 
-def write(name: str, report: str, data: dict[str, Any]) -> None:
-    """The results as a page and as data, in benchmarks/results."""
-    target = HERE / "results"
-    target.mkdir(exist_ok=True)
-    (target / f"{name}.md").write_text(report, encoding="utf-8")
-    (target / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("directory", type=Path, help="models and texts; made if they are not there")
-    parser.add_argument("--quick", action="store_true", help="one round of everything")
-    parser.add_argument(
-        "--only", nargs="+", default=[], help="groups: " + ", ".join(group.name for group in GROUPS)
-    )
-    parser.add_argument("--minutes", type=float, default=15, help="for the groups together (default: 15)")
-    parser.add_argument("--threads", type=int, default=1, help="of each run (default: 1)")
-    parser.add_argument(
-        "--name", default=datetime.now(UTC).date().isoformat(), help="of the results (default: the date)"
-    )
-    return parser.parse_args()
-
-
-def groups(said: argparse.Namespace, directory: Path) -> dict[str, Results]:
-    """All groups that were asked for."""
-    found = {}
-    for group in GROUPS:
-        if not said.only or group.name in said.only:
-            rounds, seconds = (1 if said.quick else 3), 60 * said.minutes * group.share
-            found[group.name] = measured(group, directory, rounds, seconds, said.threads)
-    return found
-
-
 def agreements(directory: Path) -> list[dict[str, Any]]:
     """hubkit's and lm_eval's answers over three models and two texts."""
     found = []
@@ -132,58 +102,83 @@ def agreements(directory: Path) -> list[dict[str, Any]]:
         works = [Work("", **names, text=str(directory / text)) for text in texts]
         answers = once("peers.agreement", json.dumps([asdict(work) for work in works]), 1)
         if isinstance(answers, dict):
-            print(f"agreement, {model}, failed: {answers['error']}", file=sys.stderr)
-            continue
+            answers = [{"text": model, **answers}]
         found += answers
-        print(
-            *(f"{one['text']}: {one['relative_difference']:.1e} apart" for one in answers),
-            sep="\n",
-            file=sys.stderr,
-        )
+        for one in answers:
+            print(f"agreement, {one['text']}: {report.apart(one)}", file=sys.stderr, flush=True)
     return found
 
 
-def counting() -> str:
+def counting(directory: Path) -> str:
     """What benchmarks/counting.py prints."""
-    done = subprocess.run(
-        [sys.executable, str(HERE / "counting.py")], env=environment(1), capture_output=True, text=True
-    )
-    return done.stdout.strip() or (done.stderr.strip().splitlines() or ["counting.py said nothing"])[-1]
+    command = [sys.executable, str(HERE / "counting.py")]
+    done = subprocess.run(command, env=environment(1), capture_output=True, text=True)
+    return done.stdout.strip() or (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+
+
+def throughput(directory: Path) -> Any:
+    """SmolLM2's speed by hubkit and by optimum-benchmark."""
+    return once("peers.throughput", str(directory / "smollm2"), 1)
+
+
+OTHERS = {"agreement": agreements, "counting": counting, "throughput": throughput}
+
+
+def write(name: str, page: str, data: dict[str, Any]) -> None:
+    """The results as a page and as data, in benchmarks/results."""
+    target = HERE / "results"
+    target.mkdir(exist_ok=True)
+    (target / f"{name}.md").write_text(page, encoding="utf-8")
+    (target / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+def known(said: argparse.Namespace) -> dict[str, Any]:
+    """What a run of parts adds to: the results of the same name. A run of everything begins anew."""
+    file = HERE / "results" / f"{said.name}.json"
+    if said.only and file.exists():
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    return {"groups": {}, "minutes": {}}
+
+
+def arguments() -> argparse.Namespace:
+    """What was said on the command line."""
+    names = [*(group.name for group in GROUPS), *OTHERS]
+    today = datetime.now(UTC).date().isoformat()
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("directory", type=Path, help="models and texts; made if they are not there")
+    parser.add_argument("--quick", action="store_true", help="one round of everything")
+    parser.add_argument("--only", nargs="+", choices=names, default=[], help="these parts; others are kept")
+    parser.add_argument("--minutes", type=float, default=14, help="for rounds after the first (default: 14)")
+    parser.add_argument("--threads", type=int, default=1, help="of each run (default: 1)")
+    parser.add_argument("--name", default=today, help="of the results (default: the date)")
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Make what is missing, run, print and write."""
-    said, begun = arguments(), time.monotonic()
+    """Make what is missing, run part by part, write after each, and print."""
+    said = arguments()
     directory = said.directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, str(HERE / "inputs.py"), str(directory)], env=environment(2), check=True)
-    conditions = report.machine(said.threads)
-    every = groups(said, directory)
-    lines = [
-        report.line(every[group.name], row) for group in GROUPS if group.name in every for row in group.rows
-    ]
-    shares = report.shares(every)
-    parts = {
-        "Time and memory": report.table(lines),
-        "Share of the machine's matrix rate": report.share_table(shares),
-    }
-    data: dict[str, Any] = {"machine": conditions, "rows": lines, "shares": shares, "runs": every}
-    if not said.only:
-        data["agreement"] = agreements(directory)
-        parts["Answers beside lm_eval's, float32"] = report.agreement_table(data["agreement"])
-        parts["Parameters and facts of a base of 110M with its adapter"] = counting()
-        data["throughput"] = once("peers.throughput", str(directory / "smollm2"), 1)
-        if isinstance(data["throughput"], list):
-            parts["Throughput of SmolLM2-135M, float32, one thread"] = report.throughput_table(
-                data["throughput"]
-            )
-    data["minutes"] = round((time.monotonic() - begun) / 60, 1)
-    parts = {"Conditions": f"{conditions}. {data['minutes']} minutes in all.", **parts}
-    page = "\n\n".join(
-        ["# hubkit beside its peers", *(f"## {title}\n\n{text}" for title, text in parts.items())]
-    )
-    write(said.name, page + "\n", data)
-    print(page)
+    command = [sys.executable, str(HERE / "inputs.py"), str(directory)]
+    subprocess.run(command, env=environment(2), check=True)
+    data = known(said) | {"machine": report.machine(said.threads)}
+
+    def part(name: str, run: Callable[[], Any], into: dict[str, Any]) -> None:
+        if said.only and name not in said.only:
+            return
+        begun, load = time.monotonic(), os.getloadavg()[0]
+        into[name] = run()
+        data["minutes"][name] = round((time.monotonic() - begun) / 60, 1)
+        data.setdefault("load", {})[name] = round(load, 1)
+        write(said.name, report.page(data), data)
+
+    for group in GROUPS:
+        rounds, seconds = (1 if said.quick else 3), 60 * said.minutes * group.share
+        part(group.name, partial(measured, group, directory, rounds, seconds, said.threads), data["groups"])
+    for name, run in OTHERS.items():
+        part(name, partial(run, directory), data)
+    print(report.page(data))
 
 
 if __name__ == "__main__":

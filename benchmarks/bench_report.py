@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench_rows import ROOFLINE, Row
+from bench_rows import GROUPS, ROOFLINE, Row
 
 LIBRARIES = ("torch", "transformers", "peft", "lm_eval", "evaluate", "optimum-benchmark")
 Results = dict[str, list[dict[str, Any]]]  # by run, one for each round
@@ -128,21 +128,30 @@ def share_table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def apart(one: dict[str, Any]) -> str:
+    """How far two answers are apart."""
+    return f"failed: {one['error']}" if "error" in one else f"{one['relative_difference']:.1e} apart"
+
+
 def agreement_table(found: list[dict[str, Any]]) -> str:
     """lm_eval's answers beside hubkit's, in Markdown."""
     lines = ["| model and text | tokens | hubkit | lm_eval | relative difference of the log-likelihood |"]
     lines.append("| --- | ---: | ---: | ---: | ---: |")
     for one in found:
+        if "error" in one:
+            lines.append(f"| {one['text']} | {apart(one)} | | | |")
+            continue
         ours, theirs = one["perplexity"]
         tokens = " and ".join(f"{count:,}" for count in dict.fromkeys(one["tokens"]))
-        lines.append(
-            f"| {one['text']} | {tokens} | {ours:.8g} | {theirs:.8g} | {one['relative_difference']:.1e} |"
-        )
+        difference = f"{one['relative_difference']:.1e}"
+        lines.append(f"| {one['text']} | {tokens} | {ours:.8g} | {theirs:.8g} | {difference} |")
     return "\n".join(lines)
 
 
-def throughput_table(found: list[dict[str, list[float]]]) -> str:
+def throughput_table(found: Any) -> str:
     """Prefill and decode by hubkit and by optimum-benchmark, medians of the turns, in Markdown."""
+    if isinstance(found, dict):
+        return apart(found)
     lines = ["| tokens/s | prefill | decode |", "| --- | ---: | ---: |"]
     for name in found[0]:
         prefill, decode = (statistics.median(turn[name][at] for turn in found) for at in (0, 1))
@@ -153,6 +162,31 @@ def throughput_table(found: list[dict[str, list[float]]]) -> str:
     ]
     lines.append(f"| hubkit's over the other's, of each turn | {parts[0]:.2f} | {parts[1]:.2f} |")
     return "\n".join(lines)
+
+
+def page(data: dict[str, Any]) -> str:
+    """All that is known, in Markdown."""
+    minutes, load = data["minutes"], data["load"]
+    parts = ", ".join(f"{name} {minutes[name]} min under a load of {load[name]}" for name in minutes)
+    conditions = f"{data['machine']}.\n\nParts: {parts}; {sum(minutes.values()):.1f} minutes in all."
+    groups: dict[str, Results] = data["groups"]
+    data["rows"] = [
+        line(groups[group.name], row) for group in GROUPS if group.name in groups for row in group.rows
+    ]
+    data["shares"] = shares(groups)
+    texts = {
+        "Conditions": conditions,
+        "Time and memory": table(data["rows"]),
+        "Share of the machine's own matrix rate": share_table(data["shares"]),
+    }
+    if "agreement" in data:
+        texts["Answers beside lm_eval's, float32"] = agreement_table(data["agreement"])
+    if "counting" in data:
+        texts["Parameters and facts of a base of 110M with its adapter"] = data["counting"]
+    if "throughput" in data:
+        texts["Throughput of SmolLM2-135M, float32, one thread"] = throughput_table(data["throughput"])
+    sections = [f"## {title}\n\n{text}" for title, text in texts.items()]
+    return "\n\n".join(["# hubkit beside its peers", *sections]) + "\n"
 
 
 def machine(threads: int) -> str:
@@ -167,12 +201,11 @@ def machine(threads: int) -> str:
         ]
         name = models[0] if models else name
     wide = " with avx512_bf16" if cpus.exists() and "avx512_bf16" in cpus.read_text() else ""
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES if installed(name))
     counted = f"{threads} thread{'s' if threads > 1 else ''} a run"
     return (
         f"{datetime.now(UTC).date().isoformat()}, {os.cpu_count()} cores of {name}{wide}, {counted},"
-        f" load average {load}, Python {platform.python_version()}, {libraries}"
+        f" Python {platform.python_version()}, {libraries}"
     )
 
 
