@@ -20,7 +20,7 @@ from hubkit.card import png
 
 GREY = "#747d89"  # text, axes, the base
 BLUE = "#3b82e0"  # the adapter; the training loss
-ORANGE = "#d2711f"  # the evaluation loss
+ORANGE = "#d2711f"  # the evaluation loss; intervals
 WIDTH, DPI = 6.4, 200  # inches, dots per inch
 COLOURS = 128  # of the palette
 SMALL = 8.5  # points
@@ -92,16 +92,25 @@ def _means(points: Points, at_once: int) -> Points:
     return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
 
 
-def bars(values: Sequence[tuple[str, float, str]], label: str) -> Callable[[str], bytes]:
-    """Horizontal bars from zero: name, length and what is written at the end. The last is the adapter's."""
+def bars(
+    values: Sequence[tuple[str, float, str]], label: str, ends: Sequence[tuple[float, float] | None] = ()
+) -> Callable[[str], bytes]:
+    """Horizontal bars from zero: name, length and what is written at the end. The last is the adapter's.
+
+    `ends` are those of the interval of each, drawn as a line.
+    """
+    lines = list(ends) or [None] * len(values)
 
     def draw(axes: Any) -> None:
         colours = [GREY] * (len(values) - 1) + [BLUE]
         rows = range(len(values))
         axes.barh(rows, [length for _, length, _ in values], height=0.6, color=colours)
-        for row, (_, length, written) in zip(rows, values, strict=True):
+        for row, (_, length, written), line in zip(rows, values, lines, strict=True):
+            if line:
+                axes.plot(line, (row, row), color=ORANGE, linewidth=1.2, marker="|", markersize=7)
+            end = max(length, *line) if line else length
             axes.annotate(
-                written, (length, row), xytext=(5, 0), textcoords="offset points", va="center",
+                written, (end, row), xytext=(5, 0), textcoords="offset points", va="center",
                 color=GREY, fontweight="bold",
             )  # fmt: skip
         axes.set_yticks(rows, [name for name, _, _ in values])

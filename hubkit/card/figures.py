@@ -202,7 +202,14 @@ def _perplexity(measured: Perplexity | None) -> Figure | None:
         ("with this adapter", measured.value, f"{value} ({change})"),
     ]
     label = f"Perplexity{where} (lower is better)"
-    return Figure("perplexity", alt, [rows, label], drawing.bars(rows, label))
+    intervals = measured.base_interval, measured.interval
+    known = next((one for one in intervals if one), None)
+    if known is None:
+        return Figure("perplexity", alt, [rows, label], drawing.bars(rows, label))
+    ends = [(one.low, one.high) if one else None for one in intervals]
+    lines = f"lines: {text.percent_short(known.confidence)} interval"
+    label = label.replace("lower is better", f"lower is better; {lines}")
+    return Figure("perplexity", alt, [rows, label, ends], drawing.bars(rows, label, ends))
 
 
 def of_comparison(sides: Sequence[Side]) -> Figure | None:
