@@ -244,8 +244,10 @@ ARCHITECTURES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "llama, sequences": ("llama", SEQUENCES, KEYED | {"num_labels": 5}),
     "gpt2, tokens": ("gpt2", TOKENS, GPT2 | {"num_labels": 5}),
 }  # fmt: skip
-HEADS = {"bert": "cls", "roberta": "lm_head", "distilbert": "vocab_transform",
-         "electra": "generator_predictions", "albert": "predictions", "mpnet": "lm_head", "modernbert": "head"}  # fmt: skip
+HEADS = {
+    "bert": "cls", "roberta": "lm_head", "distilbert": "vocab_transform", "electra": "generator_predictions",
+    "albert": "predictions", "mpnet": "lm_head", "modernbert": "head",
+}  # fmt: skip
 INPUTS = {
     "gpt2": "wte",
     "gpt_neox": "embed_in",

@@ -15,15 +15,17 @@ the meta device, where torch is installed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from hubkit import tasks
 from hubkit.adapter import Adapter
-from hubkit.counting import adapted, families, fits, headers, stored
+from hubkit.counting import adapted, families, fits
 from hubkit.counting.base_files import BaseFiles
-from hubkit.counting.packed import Held
 from hubkit.counting.shapes import NotExact as NotExact
 from hubkit.record import Parameters
+
+if TYPE_CHECKING:
+    from hubkit.counting.packed import Held
 
 
 def count(
@@ -90,12 +92,18 @@ def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> _OfBase:
     except NotExact:
         if not base.tensors:
             raise
+        from hubkit.counting import headers
+
         held, embedding = headers.parameters(base, auto_class, rows)
         fits.check_held(adapter, held)
         total = sum(one.numel for one in held.values())
         return _OfBase(total, embedding, _by_dtype(held), _two_biases(held))
     fits.check(adapter, shapes)
-    by_dtype = stored.by_dtype(shapes, base) if base.tensors else {}
+    by_dtype = {}
+    if base.tensors:
+        from hubkit.counting import stored
+
+        by_dtype = stored.by_dtype(shapes, base)
     return _OfBase(shapes.total, shapes.embedding, by_dtype, _two_biases(shapes.tensors))
 
 

@@ -7,13 +7,11 @@ of each kind and compares. Kinds whose parameters the file does not tell are ref
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
+import msgspec
 
 from hubkit import tensor_names
 from hubkit.adapter import Adapter
-from hubkit.counting.packed import FLOATS
-from hubkit.counting.shapes import NotExact
+from hubkit.counting.shapes import FLOATS, NotExact
 from hubkit.tensor_file import Tensor
 
 # Each number of these types' files is a parameter that training updates.
@@ -24,10 +22,11 @@ _AS_IN_THE_FILE = frozenset({
     "TINYLORA", "TRAINABLE_TOKENS", "UNILORA", "VBLORA", "VERA", "WAVEFT",
 })  # fmt: skip
 # But for these, which are buffers: projections, indices, norms, and GLoRA's places for what is switched off.
-_BUFFERS = re.compile(
-    r"(?:^|\.)(?:delora_w_norm|frod_V|frod_s_indices|frod_s_size|p?vera_[AB]|randlora_[AB]|shira_indices"
-    r"|supertuning_indices|tinylora_[ABP]|unilora_indices\w*|glora_[A-E]\.zeros)(?:\.|$)"
-)
+_BUFFERS = frozenset({
+    "delora_w_norm", "frod_V", "frod_s_indices", "frod_s_size", "vera_A", "vera_B", "pvera_A", "pvera_B",
+    "randlora_A", "randlora_B", "shira_indices", "supertuning_indices", "tinylora_A", "tinylora_B",
+    "tinylora_P", "zeros",
+})  # fmt: skip
 # Settings that give modules more, or other, parameters than the file holds.
 _UNKNOWN_SETTINGS = {
     "LORA": ("layer_replication", "monteclora_config", "arrow_config", "kasa_config", "ensure_weight_tying"),
@@ -38,13 +37,12 @@ _UNKNOWN_SETTINGS = {
 _PROMPTS_IN_PART = frozenset({"CARTRIDGE", "CPT", "P_TUNING", "PREFIX_TUNING"})
 
 
-@dataclass
-class Added:
+class Added(msgspec.Struct):
     """Parameters beside the base's own."""
 
-    by_dtype: dict[str, int] = field(default_factory=dict)
+    by_dtype: dict[str, int] = {}
     trained: int | None = 0  # of these and of the base; None where the files do not tell
-    of_base: list[Tensor] = field(default_factory=list)  # tensors of the file that stand for the base's own
+    of_base: list[Tensor] = []  # tensors of the file that stand for the base's own
 
     @property
     def total(self) -> int:
@@ -74,7 +72,7 @@ def added(adapter: Adapter, two_biases: bool = False) -> Added:
     found = Added()
     names = {tensor.name for tensor in adapter.tensors}
     for tensor in adapter.tensors:
-        if _BUFFERS.search(tensor.name):
+        if not _BUFFERS.isdisjoint(tensor.name.split(".")):
             continue
         if tensor_names.is_update(tensor.name):
             _check_float(tensor)

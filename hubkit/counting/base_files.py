@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from hubkit import base_model, bounded_json, tensor_file
 from hubkit.errors import AdapterError, BaseModelError
@@ -27,21 +28,19 @@ MOST_SHARDS = 1_000
 _HINT = "give the directory, or the Hub id, of a model that transformers saved"
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """A tensor of the base, and the file that holds it; None where the file is on the Hub."""
 
     tensor: Tensor
     file: Path | None = None
 
 
-@dataclass(frozen=True)
-class BaseFiles:
+class BaseFiles(msgspec.Struct, frozen=True):
     """What was read. `tensors` is empty where there is a configuration alone."""
 
     name: str  # for messages
     config: dict[str, Any]
-    tensors: dict[str, Stored] = field(default_factory=dict)
+    tensors: dict[str, Stored] = {}
 
     def hold_the_same(self, one: str, other: str) -> bool | None:
         """Whether two tensors have the same bytes; None where the bytes are not at hand."""

@@ -6,13 +6,12 @@ is as in encoders.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from hubkit.counting.shapes import Config, NotExact, Shapes
 
 
-@dataclass(frozen=True)
-class Llama:
+class Llama(msgspec.Struct, frozen=True):
     """A family that is built as Llama is: the defaults of its configuration, and what it adds."""
 
     vocabulary: int

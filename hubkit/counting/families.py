@@ -6,9 +6,10 @@ Other families are counted from the headers of their weights (headers.py) or on 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from hubkit.counting import decoders, encoders
 from hubkit.counting.shapes import Config, NotExact, Shapes
@@ -31,8 +32,7 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Family:
+class Family(msgspec.Struct, frozen=True):
     """How a model_type's parameters are worked out, and for which kinds of classes."""
 
     prefix: str

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hubkit import tensor_names
 from hubkit.adapter import Adapter
 from hubkit.counting.adapted import is_saved_whole
-from hubkit.counting.packed import Held
 from hubkit.counting.shapes import NotExact, Shapes
 from hubkit.errors import AdapterError
+
+if TYPE_CHECKING:
+    from hubkit.counting.packed import Held
 
 _HINT = "check base_model: it must be the one that the adapter was trained on"
 

@@ -6,21 +6,20 @@ What is undone: bitsandbytes' 4-bit (two weights a byte, with block scales besid
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from hubkit.counting.shapes import NotExact
+from hubkit.counting.shapes import FLOATS, NotExact
 from hubkit.tensor_file import Tensor
 
-FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 # Constants of a packed weight, beside it.
-_BITSANDBYTES = re.compile(
-    r"\.weight\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\.bitsandbytes__\w+)$"
-)
-_EIGHT_BIT = re.compile(r"\.(SCB|weight_format)$")
-_GROUPED = re.compile(r"\.(qzeros|scales|g_idx)$")
-_SCALED = re.compile(r"\.(weight_scale_inv|weight_scale|input_scale|activation_scale)$")
+_BITSANDBYTES = (
+    ".weight.absmax", ".weight.quant_map", ".weight.nested_absmax", ".weight.nested_quant_map", ".SCB",
+    ".weight_format",
+)  # fmt: skip
+_STATE = ".weight.quant_state.bitsandbytes__"
+_GROUPED = (".qzeros", ".scales", ".g_idx")
+_SCALED = (".weight_scale_inv", ".weight_scale", ".input_scale", ".activation_scale")
 
 
 class Held(NamedTuple):
@@ -50,7 +49,7 @@ def undone(tensors: Iterable[Tensor], config: dict[str, Any]) -> dict[str, Held]
         return {
             name: _plain(tensor)
             for name, tensor in everything.items()
-            if (tensor.dtype in FLOATS or tensor.dtype.startswith("f8_")) and not _SCALED.search(name)
+            if (tensor.dtype in FLOATS or tensor.dtype.startswith("f8_")) and not name.endswith(_SCALED)
         }
     if method == "mxfp4":
         return _blocks(everything)
@@ -64,7 +63,7 @@ def _plain(tensor: Tensor) -> Held:
 def _bitsandbytes(tensors: dict[str, Tensor]) -> dict[str, Held]:
     found = {}
     for name, tensor in tensors.items():
-        if _BITSANDBYTES.search(name) or _EIGHT_BIT.search(name):
+        if name.endswith(_BITSANDBYTES) or _STATE in name:
             continue
         if f"{name}.absmax" in tensors:  # in whatever dtype the bytes are stored
             found[name] = Held(2 * (tensor.end - tensor.start), "4bit", None)
@@ -86,7 +85,7 @@ def _grouped(tensors: dict[str, Tensor], bits: object) -> dict[str, Held]:
             found[f"{name.removesuffix('.qweight')}.weight"] = Held(
                 tensor.numel * 32 // bits, f"{bits}bit", None
             )
-        elif tensor.dtype in FLOATS and not _GROUPED.search(name):
+        elif tensor.dtype in FLOATS and not name.endswith(_GROUPED):
             found[name] = _plain(tensor)
     return found
 

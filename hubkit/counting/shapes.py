@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 LARGEST = 2**40  # of any one number in a configuration
 MOST_LAYERS = 2_000
+FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
 class NotExact(Exception):
@@ -71,16 +73,15 @@ class Config:
                 raise NotExact(f"the base's configuration sets {key}")
 
 
-@dataclass
-class Shapes:
+class Shapes(msgspec.Struct):
     """Parameters of a class by name, tied ones once. Names of the backbone begin with `prefix`."""
 
     prefix: str
-    tensors: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    embeddings: list[str] = field(default_factory=list)  # input embedding, and an output head of its own
-    tied: dict[tuple[str, str], tuple[int, ...]] = field(default_factory=dict)  # name and source: shape
+    tensors: dict[str, tuple[int, ...]] = {}
+    embeddings: list[str] = []  # input embedding, and an output head of its own
+    tied: dict[tuple[str, str], tuple[int, ...]] = {}  # name and source: shape
     columns_first: bool = False  # its matrices lie on their side, as GPT-2's do
-    may_change: set[str] = field(default_factory=set)  # names whose shape in files may be another
+    may_change: set[str] = set()  # names whose shape in files may be another
 
     @property
     def total(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 from hubkit.counting.base_files import BaseFiles
 from hubkit.counting.packed import Held, undone
@@ -11,11 +10,7 @@ from hubkit.counting.shapes import NotExact, Shapes
 from hubkit.errors import BaseModelError
 
 # Names of old files, and what the classes call them.
-_RENAMED = (
-    (re.compile(r"LayerNorm\.gamma$"), "LayerNorm.weight"),
-    (re.compile(r"LayerNorm\.beta$"), "LayerNorm.bias"),
-    (re.compile(r"^embed_out\."), "lm_head."),
-)
+_RENAMED = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
 def by_dtype(shapes: Shapes, base: BaseFiles) -> dict[str, int]:
@@ -52,8 +47,11 @@ _HINT = "give files of one model: its config.json and the weights beside it"
 
 def _as_in_class(name: str, prefix: str) -> str:
     """The name of a tensor below its model's prefix, as today's classes call it."""
-    for old, new in _RENAMED:
-        name = old.sub(new, name)
+    for old, new in _RENAMED.items():
+        if name.endswith(old):
+            name = name.removesuffix(old) + new
+    if name.startswith("embed_out."):
+        name = name.replace("embed_out.", "lm_head.", 1)
     return name.removeprefix(f"{prefix}.")
 
 

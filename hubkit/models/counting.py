@@ -91,7 +91,7 @@ def embedding(model: Any) -> int | None:
 
 
 def _of_base(layer: Any, modules: dict[str, Any]) -> Any:
-    """The base's own layer, where this one lies in the copy that PEFT keeps of a module that it saves whole."""
+    """The base's own layer, where this one lies in the copy of a module that PEFT saves whole."""
     path = next((path for path, module in modules.items() if module is layer), "")
     before, copied, inside = path.partition(".modules_to_save.")
     original = f"{before}.original_module.{inside.partition('.')[2]}".removesuffix(".")
