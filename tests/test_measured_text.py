@@ -64,3 +64,16 @@ def test_perplexity_says_where_its_text_is_from(
     found = record.read(stages.measure(on(run, tmp_path / "1.txt", "one"), tiny.quiet)).measures.perplexity
     assert found is not None
     assert (found.dataset_id, found.dataset_config, found.dataset_revision) == ("org/data", "small", "abc")
+
+
+def test_the_training_text_is_measured_on_where_it_was_held_out(run: runs.Run, tmp_path: Path) -> None:
+    """Named as any text: its documents that were trained on stay out."""
+    stages.measure(run, tiny.quiet)
+    before = record.read(run.adapter_dir).measures.perplexity
+    found = record.read(
+        stages.measure(on(run, tmp_path / "text.txt", "again"), tiny.quiet)
+    ).measures.perplexity
+    assert before is not None
+    assert found is not None
+    assert (found.dataset_sha256, found.split) == (before.dataset_sha256, "held out")
+    assert found.dataset_name == "made-up English"

@@ -283,3 +283,90 @@ def test_what_was_a_sample_or_capped_is_asked_for_as_it_was() -> None:
     split = record.Dataset(name="x", id="org/x", eval_split="test", eval_documents=3)
     asked = recorded.data(record.Record(dataset=split))
     assert asked == {"id": "org/x", "eval_split": "test", "max_eval_documents": 3}
+
+
+def test_flags_name_conditions_as_the_settings_do() -> None:
+    told = runs.Told(stride=8, documents="apart", precision="float32", perplexity=False, base_revision="abc")
+    assert runs.overrides_of(told) == [
+        'base_model.revision="abc"',
+        "measuring.stride=8",
+        'measuring.documents="apart"',
+        'measuring.precision="float32"',
+        "measuring.perplexity=false",
+    ]
+
+
+def test_what_was_measured_is_measured_under_the_same_conditions(tiny_bert: Path, tmp_path: Path) -> None:
+    given = {"context": 24, "documents": "apart", "batch_size": 3, "mask_seed": 5, "resamples": 50}
+    run = trained("masked-lm", tiny_bert, tmp_path, measuring=given)
+    stages.measure(run, tiny.quiet)
+    again = runs.of_adapter(run.adapter_dir, runs.Told(base_path=str(tiny_bert)), [])
+    kept = {name: getattr(again.settings.measuring, name) for name in given}
+    assert kept == given
+    bare = tiny.run("masked-lm", tiny_bert, tmp_path)
+    assert runs.under_record(bare, record.read(run.adapter_dir)).settings.measuring.context == 24
+
+
+def test_a_trained_adapter_keeps_the_base_it_was_trained_on(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    before = record.read(run.adapter_dir)
+    other = tiny.run("causal-lm", tiny.llama(tmp_path / "other", tied=False), tmp_path)
+    with pytest.raises(SettingsError, match="was trained on weights of tiny-org/tiny-llama with digest"):
+        stages.measure(replace(run, settings=other.settings), tiny.quiet)
+    on_hub = msgspec.structs.replace(
+        run.settings, base_model=msgspec.structs.replace(run.settings.base, path=None)
+    )
+    with pytest.raises(SettingsError, match="was trained on local weights"):
+        stages.measure(replace(run, settings=on_hub), tiny.quiet)
+    assert record.read(run.adapter_dir) == before
+
+
+def test_a_base_of_the_hub_is_no_directory_unless_it_is_its_snapshot(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    known, found = record.read(run.adapter_dir), adapter.read(run.adapter_dir)
+    assert known.base_model is not None
+    commit = "c" * 40
+    known.base_model = msgspec.structs.replace(
+        known.base_model, source="hub", revision=commit, weights_sha256=None
+    )
+    with pytest.raises(SettingsError, match="nobody knows that the weights in"):
+        to_measure.check_subject(run, found, known)
+    to_measure.check_subject(run, found, known, reading=True)
+    (tmp_path / "snapshots").mkdir()
+    snapshot = shutil.copytree(tiny_llama, tmp_path / "snapshots" / commit)
+
+    def at(**base: Any) -> runs.Run:
+        changed = msgspec.structs.replace(run.settings.base, **base)
+        return replace(run, settings=msgspec.structs.replace(run.settings, base_model=changed))
+
+    to_measure.check_subject(at(path=str(snapshot)), found, known)
+    assert to_measure.on_known_base(at(path=None), known).settings.base.revision == commit
+    with pytest.raises(SettingsError, match="was trained on commit cccccccccccc of"):
+        to_measure.check_subject(at(path=None, revision="d" * 40), found, known)
+    with pytest.raises(SettingsError, match="and dddddddddddd was loaded"):
+        to_measure.check_loaded(record.BaseModel(id="x", revision="d" * 40), known)
+
+
+def test_without_a_base_the_files_are_counted(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hubkit.cli.main import run as hubkit
+
+    place = trained("causal-lm", tiny_llama, tmp_path).adapter_dir
+    (place / record.RECORD_NAME).unlink()
+    config = json.loads((place / adapter.CONFIG_NAME).read_text())
+    config |= {"task_type": None, "base_model_name_or_path": None}
+    (place / adapter.CONFIG_NAME).write_text(json.dumps(config))
+    assert hubkit(["measure", "--adapter", str(place)]) == 0
+    said = capsys.readouterr()
+    assert "Only the adapter's files were counted: " in said.err
+    assert f"Next: hubkit measure --adapter {place} --base-model USER/NAME --task NAME" in said.err
+    counted = record.read(place).measures
+    assert counted.parameters is not None
+    assert counted.parameters.adapter == 1792
+    assert counted.size is not None
+    assert not counted.were_taken
+    assert hubkit(["measure", "--adapter", str(place), "--task", "causal-lm"]) == 2  # asked for, not done
+    assert "does not name its base model. Next: --base-model ID" in capsys.readouterr().err

@@ -231,7 +231,7 @@ def _judge(adapter_dir: Path, verified: Verified, quiet: bool) -> None:
     held, open_ = len(by_verdict.get(remeasure.HOLDS, [])), by_verdict.get(remeasure.UNCOMPARED, [])
     why = next((n.why for n in verified.numbers if n.verdict == remeasure.UNCOMPARED and n.why), "")
     because = f" ({why})" if why else ""
-    rest = f"; {len(open_)} are not comparable{because}" if open_ else ""
+    rest = f"; not comparable: {len(open_)}{because}" if open_ else ""
     common.hint(f"{held} of {total} recorded numbers hold{rest}", quiet)
 
 

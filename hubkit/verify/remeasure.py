@@ -6,10 +6,11 @@ Rules of tolerance, each shown beside the number:
 
 - Counts, and bytes of files and weights: equal.
 - Perplexity and what is derived from it: the mean negative log-likelihood of a token may differ by 1e-4 nats
-  in float32, and by 1e-3 in 16 bits or on a quantized base. Sums of float32 products differ between kernels
-  (MKL, oneDNN, CUDA) by about 1e-5; numbers of 16 bits keep 8 to 11 bits each, and whole runs of one text
-  agree to about 5e-4. exp carries that over to a relative difference of the perplexity; per word or byte it
-  grows with the tokens of one. The text, its tokens and the conditions: equal.
+  in float32: kernels (MKL, oneDNN, CUDA) differ by about 1e-5. In 16 bits, or on a quantized base, by 1e-3,
+  or by 0.1 over the root of the tokens where they are few: the loss of one token is rounded by about 0.03
+  nats there, which averages out over many, and this is three of the standard errors. exp carries that over
+  to a relative difference of the perplexity; per word or byte it grows with the tokens of one. The text, its
+  tokens and the conditions: equal.
 - Intervals are drawn under one seed, so their ends may differ as the perplexity does.
 - Throughput: medians and quartiles may differ by both interquartile ranges together, or by the 10 % below
   which a run is not called noisy, whichever is more; latencies likewise, and p95 by twice the tail of now
@@ -42,6 +43,7 @@ from hubkit.record import (
 HOLDS, DIFFERS, UNCOMPARED, UNMEASURED = "holds", "differs", "not comparable", "not measured"
 MEAN_NLL = {"float32": 1e-4, "float64": 1e-4}  # nats per token, by dtype
 COARSE_NLL = 1e-3  # of 16 bits, and of quantized weights
+ROUNDING = 0.1  # nats: three times what the loss of one token is rounded by there
 DRIFT = 0.10  # of a median: runs whose quartiles are no farther apart are not called noisy
 PAUSE = 0.5  # of a median: how much longer one of few runs may take
 MEMORY = 0.25
@@ -150,16 +152,18 @@ def _memory(
     return Number(name, recorded, measured, words, HOLDS if low <= recorded <= high else DIFFERS)
 
 
-def mean_nll_tolerance(dtypes: tuple[str, str], quantized: bool) -> float:
+def mean_nll_tolerance(dtypes: tuple[str, str], quantized: bool, tokens: int) -> float:
     """How far apart the mean negative log-likelihood of a token may be, in nats; see the module."""
-    return COARSE_NLL if quantized else max(MEAN_NLL.get(dtype, COARSE_NLL) for dtype in dtypes)
+    if not quantized and all(dtype in MEAN_NLL for dtype in dtypes):
+        return max(MEAN_NLL[dtype] for dtype in dtypes)
+    return max(COARSE_NLL, ROUNDING / math.sqrt(max(tokens, 1)))
 
 
 def _perplexity(name: str, recorded: Perplexity, now: Perplexity, quantized: bool) -> Iterator[Number]:
     for field in _EQUAL:
         yield equal(f"{name}.{field}", getattr(recorded, field), getattr(now, field))
-    nats = mean_nll_tolerance((recorded.dtype, now.dtype), quantized)
     tokens = now.tokens_scored
+    nats = mean_nll_tolerance((recorded.dtype, now.dtype), quantized, tokens)
     for field, most in (("value", nats), ("base_value", nats), *_per_unit(now, nats)):
         was, found = getattr(recorded, field), getattr(now, field)
         allowed = math.expm1(most) * abs(found or 0.0)
