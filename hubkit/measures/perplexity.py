@@ -8,6 +8,11 @@ The mean is over all predictions of the text together, never over texts. Because
 tokenizers, causal perplexity is also given for units that do not: `word_perplexity` is exp(nll / words),
 `byte_perplexity` exp(nll / bytes) and `bits_per_byte` nll / bytes / ln 2, of the same sum of losses, as
 lm-evaluation-harness defines them.
+
+The sum of losses is that of lm-evaluation-harness's `loglikelihood_rolling` on the same texts, with a
+`max_length` of the context and `add_bos_token=False`: to 1e-5 in float32. In bfloat16 rounding moves each
+loss at random (by 0.05 nats for SmolLM2-135M): the mean over 10,000 tokens is within 0.1 % of float32's, that
+over 1,000 within 0.5 %.
 """
 
 from __future__ import annotations
