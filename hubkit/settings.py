@@ -205,7 +205,9 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Setti
         raise SettingsError(
             f"cannot read settings {path}: {reason}", "see examples/ for files to start from"
         ) from error
-    tree, plain = yaml_source.parse(text, path)
+    from hubkit import yaml_reading
+
+    tree, plain = yaml_reading.parse(text, path)
     return from_plain(plain, overrides, path, tree)
 
 
@@ -216,9 +218,11 @@ def from_plain(
     tree: Any = None,
 ) -> tuple[Settings, Source]:
     """Apply `a.b=c` overrides to a plain mapping and check it. Raises SettingsError."""
+    from hubkit import yaml_reading
+
     given: dict[str, str] = {}
     for override in overrides:
-        key, value = yaml_source.override(override)
+        key, value = yaml_reading.override(override)
         given[key] = override
         if key.startswith("method."):
             plain.setdefault("method", DEFAULT_METHOD)

@@ -1,4 +1,4 @@
-"""YAML settings with their places: parsed by YAML 1.2's plain scalars, checked, errors with file and line."""
+"""Settings with their places: checked, errors with file and line. yaml_reading.py reads them from YAML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import msgspec
-import yaml
 
 from hubkit.errors import SettingsError
 
@@ -39,8 +38,8 @@ ALIASES = {
     "hub_model_id": "repo_id",
     "licence": "license",
 }
-_HINT = "hubkit schema settings lists every key"
-_SHOWN = 60  # characters of a faulty key or value in a message
+HINT = "hubkit schema settings lists every key"
+SHOWN = 60  # characters of a faulty key or value in a message
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Source:
     """Where settings came from: finds the line of a key for an error."""
 
     path: Path | None
-    tree: yaml.Node | None = None
+    tree: Any = None  # yaml.Node; PyYAML itself is imported where text is read
     overrides: dict[str, str] = field(default_factory=dict)
 
     def error(self, keys: list[str], message: str) -> SettingsError:
@@ -57,138 +56,34 @@ class Source:
         for given in reversed(self.overrides):
             below = given.startswith(dotted + ".") and self._lacks(keys)
             if dotted == given or dotted.startswith(given + ".") or below:
-                return SettingsError(f"--set {given}: {message}", _HINT)
+                return SettingsError(f"--set {given}: {message}", HINT)
         where = str(self.path) if self.path else "settings"
         if self.path:
             where = f"{where}:{_line(self.tree, keys) if self.tree else 1}"
-        return SettingsError(f"{where}: {message}", _HINT)
+        return SettingsError(f"{where}: {message}", HINT)
 
     def _lacks(self, keys: list[str]) -> bool:
         """Whether the file does not have the first of `keys` at all."""
-        names = self.tree.value if isinstance(self.tree, yaml.MappingNode) else []
+        names = self.tree.value if self.tree is not None and self.tree.id == "mapping" else []
         return all(name.value != keys[0] for name, _ in names)
 
 
-def _line(node: yaml.Node, keys: list[str]) -> int:
+def _line(node: Any, keys: list[str]) -> int:
     """The 1-based line of the deepest of `keys` that the file holds."""
     line = node.start_mark.line
     for key in keys:
         child = None
-        if isinstance(node, yaml.MappingNode):
+        if node.id == "mapping":
             for name, value in node.value:
                 if name.value == key:
                     line, child = name.start_mark.line, value
-        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+        elif node.id == "sequence" and key.isdigit() and int(key) < len(node.value):
             child = node.value[int(key)]
             line = child.start_mark.line
         if child is None:
             break
         node = child
     return int(line) + 1
-
-
-def parse(text: str, path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
-    """The node tree (for places) and the plain mapping of a settings text. Raises SettingsError."""
-    try:
-        tree, plain = _read(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SettingsError(f"{path}:{line}: not YAML: {_problem(error)}") from error
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise SettingsError(f"{path}:{line}: not YAML: it holds character #x{error.character:04x}") from error
-    except RecursionError:
-        raise SettingsError(f"{path}:1: not YAML that can be read: it is nested too deeply") from None
-    if plain is None:
-        plain = {}
-    if not isinstance(plain, dict):
-        raise SettingsError(
-            f"{path}:1: settings are a mapping of keys to values, not a {type(plain).__name__}", _HINT
-        )
-    return tree, plain
-
-
-def _read(text: str) -> tuple[yaml.Node | None, Any]:
-    loader = _Loader(text)
-    try:
-        tree = loader.get_single_node()
-        return tree, None if tree is None else loader.construct_document(tree)
-    finally:
-        loader.dispose()
-
-
-def _problem(error: yaml.MarkedYAMLError) -> str:
-    return ", ".join(part for part in (error.context, error.problem) if part)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of plain scalars: `no` is a language and 3e-4 a number.
-
-    Keys are text and stand once; numbers are finite and fit into 64 bits.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
-                raise _refused(key, "a key is not text; put it into quotes")
-            shown = key.value[:_SHOWN]
-            if key.value in seen:
-                raise _refused(key, f"key {shown!r} stands twice")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        try:
-            value = super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError) as error:  # PyYAML's constructors do not check
-            kind = node.tag.rpartition(":")[2]
-            raise _refused(node, f"{str(node.value)[:_SHOWN]!r} is no {kind} that can be read") from error
-        is_number = isinstance(value, int | float)
-        if is_number and not -(2**63) <= value < 2**63:  # neither is NaN
-            raise _refused(node, f"{str(node.value)[:_SHOWN]} is no number that fits into 64 bits")
-        return value
-
-
-def _refused(node: yaml.Node, why: str) -> yaml.constructor.ConstructorError:
-    return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
-
-
-def _set_resolvers() -> None:
-    replaced = (":bool", ":int", ":float", ":timestamp", ":value")
-    _Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in pairs if not tag.endswith(replaced)]
-        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    for kind, pattern, first in (
-        ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-        ("int", r"[-+]?(?:0|[1-9]\d*)", "-+0123456789"),
-        (
-            "float",
-            r"[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+)",
-            "-+.0123456789",
-        ),
-    ):
-        _Loader.add_implicit_resolver(
-            f"tag:yaml.org,2002:{kind}", re.compile(f"^(?:{pattern})$", re.ASCII), list(first)
-        )
-
-
-_set_resolvers()
-
-
-def override(text: str) -> tuple[str, Any]:
-    """Key and value of an `a.b=c` override; the value is YAML."""
-    key, equals, value = text.partition("=")
-    key = key.strip().replace("-", "_")
-    if not equals or not all(key.split(".")):
-        raise SettingsError(f"--set {text[:_SHOWN]}: this is no key=value", "write it like training.epochs=1")
-    try:
-        return key, _read(value)[1]
-    except yaml.MarkedYAMLError as error:
-        raise SettingsError(f"--set {text[:_SHOWN]}: the value is not YAML: {_problem(error)}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SettingsError(f"--set {text[:_SHOWN]}: the value is not YAML") from error
 
 
 def put(plain: dict[str, Any], dotted: str, value: Any) -> None:
@@ -235,11 +130,11 @@ def section(plain: Any, kind: type[T], source: Source, keys: list[str]) -> T:
 
 def _unknown_key(key: str, kind: type, below: list[str]) -> str:
     known = _fields(kind, below)
-    found = f"unknown key {key[:_SHOWN]!r}"
+    found = f"unknown key {key[:SHOWN]!r}"
     home = [] if below else [part for part in known if key in _fields(kind, [part])]
     if home:
         return f"{found}, did you mean {f'{home[0]}.{key}'!r}?"
-    return found + nearest(key[:_SHOWN].replace("-", "_"), known)
+    return found + nearest(key[:SHOWN].replace("-", "_"), known)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

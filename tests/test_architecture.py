@@ -44,7 +44,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["adapter"],
     ["tensor_names", "tensor_file"],
     ["settings"],
-    ["yaml_source"],
+    ["yaml_source", "yaml_reading"],
     ["freshness"],
     ["record"],
     ["compared"],

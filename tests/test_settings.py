@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from hubkit import methods, settings, tasks
+from hubkit import methods, settings, tasks, yaml_reading
 from hubkit.cli.main import run
 from hubkit.errors import SettingsError
 from hubkit.settings import Base, Data, Settings
@@ -247,7 +247,7 @@ def test_the_examples_load_and_agree_with_the_schema(path: Path, schema: dict[st
     tasks.parse(loaded.task, source)
     methods.parse(loaded.method, source)
     assert loaded.base.id
-    _, plain = settings.yaml_source.parse(path.read_text(encoding="utf-8"), path)
+    _, plain = yaml_reading.parse(path.read_text(encoding="utf-8"), path)
     jsonschema.Draft202012Validator(schema).validate(plain)
 
 

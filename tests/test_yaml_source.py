@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubkit import yaml_source
+from hubkit import yaml_reading, yaml_source
 from hubkit.errors import SettingsError
 from hubkit.yaml_source import Source
 
@@ -19,12 +19,12 @@ FILE = Path("run.yaml")
 
 
 def value(text: str) -> Any:
-    return yaml_source.parse(f"key: {text}", FILE)[1]["key"]
+    return yaml_reading.parse(f"key: {text}", FILE)[1]["key"]
 
 
 def refused(text: str) -> str:
     with pytest.raises(SettingsError) as caught:
-        yaml_source.parse(text, FILE)
+        yaml_reading.parse(text, FILE)
     return caught.value.message
 
 
@@ -115,12 +115,12 @@ def test_errors_name_the_line(text: str, line: int, words: str) -> None:
 
 
 def test_an_empty_file_is_an_empty_mapping() -> None:
-    assert yaml_source.parse("", FILE) == (None, {})
-    assert yaml_source.parse("# nothing yet\n", FILE)[1] == {}
+    assert yaml_reading.parse("", FILE) == (None, {})
+    assert yaml_reading.parse("# nothing yet\n", FILE)[1] == {}
 
 
 def test_anchors_and_merge_keys_work() -> None:
-    _, plain = yaml_source.parse("a: &x {r: 4, s: 1}\nb: {<<: *x, s: 2}", FILE)
+    _, plain = yaml_reading.parse("a: &x {r: 4, s: 1}\nb: {<<: *x, s: 2}", FILE)
     assert plain == {"a": {"r": 4, "s": 1}, "b": {"r": 4, "s": 2}}
 
 
@@ -141,15 +141,15 @@ def test_anchors_and_merge_keys_work() -> None:
     ],
 )
 def test_overrides(text: str, key: str, meant: Any) -> None:
-    assert yaml_source.override(text) == (key, meant)
+    assert yaml_reading.override(text) == (key, meant)
 
 
 @pytest.mark.parametrize("text", ["a", "=1", "", "a..b=1", ".a=1", "a.=1", "a=[", "a={x: 1, x: 2}", "a=\x00"])
 def test_overrides_that_are_none(text: str) -> None:
     with pytest.raises(SettingsError, match=r"^--set "):
-        yaml_source.override(text)
+        yaml_reading.override(text)
     with pytest.raises(SettingsError, match=r"^--set "):
-        yaml_source.override("a=" + "[" * 700)
+        yaml_reading.override("a=" + "[" * 700)
 
 
 def test_put_opens_a_shorthand() -> None:
@@ -188,10 +188,10 @@ class All(msgspec.Struct):
 
 
 def checked(text: str, *overrides: str) -> Outer:
-    tree, plain = yaml_source.parse(text, FILE)
+    tree, plain = yaml_reading.parse(text, FILE)
     given_by_key = {}
     for override in overrides:
-        key, new = yaml_source.override(override)
+        key, new = yaml_reading.override(override)
         given_by_key[key] = override
         yaml_source.put(plain, key, new)
     return yaml_source.section(plain, Outer, Source(FILE, tree, given_by_key), [])
@@ -225,7 +225,7 @@ def test_section_names_the_place(text: str, overrides: list[str], message: str) 
 
 
 def test_a_missing_key_below_an_override_is_that_overrides_fault() -> None:
-    tree, plain = yaml_source.parse("{}", FILE)
+    tree, plain = yaml_reading.parse("{}", FILE)
     yaml_source.put(plain, "whole.size", 3)
     with pytest.raises(
         SettingsError, match=r"^--set whole\.size: whole: object missing required field `color`"
@@ -242,7 +242,7 @@ def test_long_keys_are_cut() -> None:
 
 @given(st.text(alphabet=st.sampled_from("ab:-[]{}!&*#|>'\",\n\t \x00?<=%@`~019.e+"), max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    found = outcome(yaml_source.parse, text, FILE)
+    found = outcome(yaml_reading.parse, text, FILE)
     if isinstance(found, SettingsError):
         assert found.message.startswith("run.yaml:")
         assert "\n" not in str(found)
@@ -252,7 +252,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_any_override_is_read_or_refused(text: str) -> None:
-    found = outcome(yaml_source.override, text)
+    found = outcome(yaml_reading.override, text)
     if isinstance(found, SettingsError):
         assert str(found).startswith("--set ")
         assert "\n" not in str(found)
