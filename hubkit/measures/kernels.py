@@ -40,7 +40,7 @@ AGREE = {torch.float32: 1e-5, torch.bfloat16: 3e-2}  # relative to the largest v
 
 
 class Kernels(TorchFunctionMode):
-    """Computes what it knows while it is entered; `names` tells what that is, "" for nothing.
+    """Computes what it knows while it is entered; `names` tells what it has computed, "" for nothing.
 
     `weights` are the parameters that linear layers multiply by, those first that should be kept in oneDNN's
     layout when they do not all fit COPIES; the layouts live as long as this object. `attention` holds True
@@ -53,12 +53,12 @@ class Kernels(TorchFunctionMode):
         self._known = {id(weight): weight for weight in weights} if linear_layers else {}
         self._packed: dict[int, tuple[Any, Any]] = {}
         self._left = COPIES
+        self._used: set[str] = set()
 
     @property
     def names(self) -> str:
         """For the record."""
-        known = (("oneDNN linear", self.linear_layers), ("attention in blocks", bool(self.attention)))
-        return ", ".join(name for name, used in known if used)
+        return ", ".join(sorted(self._used))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What torch calls instead of `func`."""
@@ -67,6 +67,7 @@ class Kernels(TorchFunctionMode):
             found = self._linear(*args)
             return func(*args) if found is None else found
         if func is scaled_dot_product_attention and fits_blocks(self.attention, *args, **kwargs):
+            self._used.add("attention in blocks")
             return attention_by_blocks(*args, **kwargs)
         return func(*args, **kwargs)
 
@@ -74,6 +75,7 @@ class Kernels(TorchFunctionMode):
         """The product by oneDNN, or None where it is not one for it."""
         if id(weight) not in self._known or x.dtype != weight.dtype or not x.numel():
             return None
+        self._used.add("oneDNN")
         return onednn(x, self._layout(weight), bias)
 
     def _layout(self, weight: Any) -> Any:
@@ -121,6 +123,8 @@ def linear_weights(model: Any) -> list[Any]:
         if not isinstance(module, torch.nn.Linear) or type(weight) is not torch.nn.Parameter:
             continue
         if weight.device.type == "cpu" and weight.is_contiguous() and weight.dtype in DTYPES:
+            if weight.is_inference():  # tells no version, so that a change would not be seen
+                continue
             found[id(weight)] = weight
     return list(found.values())
 

@@ -79,7 +79,7 @@ def score(
             tokens.index_add_(0, owner, torch.ones_like(owner))
     if not int(tokens.sum()):
         raise MeasureError("there is no token to score", "give more evaluation text")
-    used = rows.way.kernels.names if rows.way and rows.way.kernels else None
+    used = rows.way.kernels.names or None if rows.way and rows.way.kernels else None
     return Score(nll.numpy(), tokens.numpy(), kernels=used)
 
 
