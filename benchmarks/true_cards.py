@@ -51,7 +51,10 @@ def make(folder: Path, most: int = 50) -> None:
     torch.set_num_threads(1)
     for base, (kind, config) in peft_zoo.BASES.items():
         kind(config).save_pretrained(f"zoo/{base}")
-        peft_zoo.tokenizer(peft_zoo.WORDS).save_pretrained(f"zoo/{base}")
+        tokenizer = peft_zoo.tokenizer(peft_zoo.WORDS)
+        if base == "bert":
+            tokenizer.cls_token = tokenizer.sep_token = "<s>"  # what blocks of masked models stand between
+        tokenizer.save_pretrained(f"zoo/{base}")
     write_text(peft_zoo.WORDS[5:])
     for method in METHODS:
         Path(f"{method}.yaml").write_text(SETTINGS.format(method=method), encoding="utf-8")

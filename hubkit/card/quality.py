@@ -83,6 +83,9 @@ def note(facts: Facts) -> str | None:
             over = text.plural(measured.documents, "document")
             drawn = f"{text.plural(interval.resamples, 'resample')}, seed {interval.seed}"
             few = " With so few documents they are too narrow." if measured.documents < FEW else ""
+            pseudo = measures.pseudo_perplexity
+            if pseudo and pseudo.interval and pseudo.tokens_scored < pseudo.tokens_total:
+                few += f" Pseudo-perplexity's is over those of its {text.count(pseudo.tokens_scored)} tokens."
             return (
                 f"The intervals are percentiles of a bootstrap over {over} ({drawn}): how far the value moves"
                 f" with the choice of documents.{few}"

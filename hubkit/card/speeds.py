@@ -85,14 +85,19 @@ def noisy(facts: Facts) -> list[str]:
     measured = facts.record.measures.throughput
     if measured is None:
         return []
-    found = [SHORT[name].lower() for name, rate in _rates(measured) if rate.noisy]
+    found = _noisy(measured, "{}")
     if measured.merged:
-        found += [f"{SHORT[name].lower()}, merged," for name, rate in _rates(measured.merged) if rate.noisy]
+        found += _noisy(measured.merged, "merged {}")
     for one in measured.sweep:
-        found += [
-            f"{SHORT[name].lower()} at batch {one.batch_size:,}" for name, rate in _rates(one) if rate.noisy
-        ]
+        found += _noisy(one, f"{{}} at batch {one.batch_size:,}")
     return found
+
+
+def _noisy(measured: Throughput | Rates, called: str) -> list[str]:
+    """Those of one batch size; tokens are of the runs of the sequences that they are in."""
+    names = [name for name, rate in _rates(measured) if rate.noisy]
+    own = [name for name in names if not (name == "tokens" and "samples" in names)]
+    return [called.format(SHORT[name].lower()) for name in own]
 
 
 def sweep(facts: Facts) -> Columns:
