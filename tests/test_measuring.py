@@ -42,7 +42,7 @@ def test_the_base_alone_is_the_base_where_the_adapter_changes_its_biases(
     )
     for run in (plain, biased):
         stages.measure(run, tiny.quiet)
-    assert perplexity(biased).base_value == perplexity(plain).base_value
+    assert perplexity(biased).base_value == pytest.approx(perplexity(plain).base_value, rel=1e-5)
     assert perplexity(biased).value != perplexity(plain).value
 
 

@@ -116,7 +116,9 @@ def test_other_weights_are_measured_again(
     assert first.perplexity is not None
     assert second.perplexity is not None
     assert first.perplexity.value != second.perplexity.value
-    assert first.perplexity.base_value == second.perplexity.base_value
+    assert first.perplexity.base_value == pytest.approx(
+        second.perplexity.base_value, rel=1e-5
+    )  # other kernels
     assert second.perplexity.adapter_sha256 == adapter.read(run.adapter_dir).sha256()
 
 
