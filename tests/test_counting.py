@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import tiny
 import torch
@@ -33,11 +34,13 @@ from transformers import (
     WhisperForConditionalGeneration,
 )
 
-from hubkit import adapter, stages
+from hubkit import adapter, stages, tasks
+from hubkit import counting as files_counting
+from hubkit.counting import base_files
 from hubkit.errors import AdapterError, BaseModelError
 from hubkit.measures import memory
 from hubkit.models import counting, loading
-from hubkit.record import BaseModel
+from hubkit.record import BaseModel, Size
 
 CASES: list[tuple[str, Any]] = [
     ("llama", LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])),
@@ -91,6 +94,11 @@ def test_counts_are_those_of_the_module(family: str, config: Any, tmp_path: Path
         "masked-lm" if family == "bert" else "causal-lm",
     )
     assert (on_meta.total, on_meta.trainable) == (counted.total, counted.trainable)
+    task = tasks.described("masked-lm" if family == "bert" else "causal-lm")
+    from_files = files_counting.count(found, base_files.local(tmp_path / "base"), task)
+    assert msgspec.structs.replace(from_files, counted_on="loaded model") == counted
+    from_config = files_counting.count(found, base_files.config_only(tmp_path / "base" / "config.json"), task)
+    assert from_config == on_meta
 
 
 def lora_file(directory: Path, layers: int = 12, hidden: int = 768, r: int = 8) -> Path:
@@ -195,6 +203,27 @@ def test_sizes_are_counted_in_bytes(tiny_bert: Path, tmp_path: Path) -> None:
     config = (tmp_path / "adapter_config.json").stat().st_size
     assert size.adapter_directory_bytes == size.adapter_weights_bytes + config
     assert (size.base_weights_bytes, size.quantization_constants_bytes) == (7, None)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PEFT says that it unties them
+def test_a_tied_head_that_is_saved_whole_is_untied_by_merging(tiny_llama: Path, tmp_path: Path) -> None:
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    before = by_hand(base)
+    model = get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"]))
+    model.save_pretrained(tmp_path)
+    size = memory.size(model, adapter.read(tmp_path), BaseModel(id="a/b", dtype="float32"))
+    merged = by_hand(model.merge_and_unload())
+    assert merged > before
+    assert size.merged_bytes == 4 * merged
+
+
+def test_the_peak_of_loading_is_the_highest_reading() -> None:
+    size = memory.with_load_peak(
+        Size(adapter_sha256="0", adapter_weights_bytes=1), [(None, None), (5, "peak"), (3, "peak")]
+    )
+    assert (size.load_peak_bytes, size.load_peak_kind) == (5, "peak")
+    most, kind = memory.Peak().read()
+    assert kind is None or most
 
 
 FOREIGN: list[Any] = [
