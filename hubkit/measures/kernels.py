@@ -27,12 +27,12 @@ from torch.overrides import TorchFunctionMode
 
 GAIN = 0.97  # of the plain time: what is not at least so much faster is not used
 PROBED = 1 << 28  # multiplications in one timed call
-ROUNDS = 3  # of the plain and the fast way in turns; the fastest of each counts
+ROUNDS = 5  # of the plain and the fast way in turns; the fastest of each counts
 COPIES = 1 << 30  # bytes of weights that are kept in oneDNN's layout besides
 DTYPES = (torch.float32, torch.bfloat16)
 QUERIES = 64  # at a time in attention, so that their scores stay in the cache
 TRIED = {
-    True: (1, 6, 256, 64),
+    True: (1, 4, 512, 64),
     False: (2, 12, 128, 64),
 }  # shapes that causal and other attention are tried on
 SHORT = 256  # tokens, up to which attention that is not causal is done in blocks
