@@ -1,11 +1,12 @@
-"""Perplexity with logits for the scored positions alone and with faster kernels, beside the model's own logits.
+"""Perplexity with the head at scored positions alone, and with faster kernels: memory, time, answer.
 
     python examples/real_inputs.py smollm2 build/smollm2
     python examples/real_inputs.py topics build/topics.jsonl
     python benchmarks/scored_rows.py build/smollm2 build/topics.jsonl
 
-Memory, time and answer. Each run is a process of its own, the ways in turns, with one thread of torch: 4,096 tokens in windows of
-1,024, four at a time. Exit code 1 when the answers differ by more than NEAR, relative.
+Beside the model's own logits by torch's own kernels. Each run is a process of its own, the ways in turns,
+with one thread of torch: 4,096 tokens in windows of 1,024. Exit code 1 when the answers differ by more than
+NEAR, relative.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def one(base: str, text: str, dtype: str, way: str) -> None:
 
     torch.set_num_threads(1)
     if way == WAYS[0]:
-        scored_rows.ScoredRows._heads = lambda _: []  # type: ignore[method-assign]
+        scored_rows.ScoredRows._heads = lambda _: []  # type: ignore[method-assign, assignment]
     model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype))
     tokenizer = AutoTokenizer.from_pretrained(base)
     lines = Path(text).read_text(encoding="utf-8").splitlines()[:200]
