@@ -113,7 +113,8 @@ def counting(directory: Path) -> str:
     """What benchmarks/counting.py prints."""
     command = [sys.executable, str(HERE / "counting.py")]
     done = subprocess.run(command, env=environment(1), capture_output=True, text=True)
-    return done.stdout.strip() or (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    said = done.stdout.strip() or (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    return f"```text\n{said}\n```"
 
 
 def throughput(directory: Path) -> Any:

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench_rows import GROUPS, ROOFLINE, Row
+from bench_rows import GROUPS, OURS, OURS_BF16, ROOFLINE, Row
 
 LIBRARIES = ("torch", "transformers", "peft", "lm_eval", "evaluate", "optimum-benchmark")
 WORDS = (
@@ -182,6 +182,16 @@ def throughput_table(found: Any) -> str:
     return "\n".join(lines)
 
 
+def rounding(groups: dict[str, Results]) -> str:
+    """How far hubkit's answers in bfloat16 are from its own in float32."""
+    parts = []
+    for name, results in groups.items():
+        if {OURS, OURS_BF16} <= results.keys():
+            full, half = (median(results, run, "perplexity") for run in (OURS, OURS_BF16))
+            parts.append(f"{name} {100 * (half / full - 1):+.3f} %")
+    return f"hubkit's perplexity in bf16 beside its own in fp32: {', '.join(parts)}." if parts else ""
+
+
 def page(data: dict[str, Any]) -> str:
     """All that is known, in Markdown."""
     minutes, load = data["minutes"], data["load"]
@@ -194,7 +204,7 @@ def page(data: dict[str, Any]) -> str:
     data["shares"] = shares(groups)
     texts = {
         "Conditions": conditions,
-        "Time and memory": f"{WORDS}\n\n{table(data['rows'])}",
+        "Time and memory": f"{WORDS}\n\n{table(data['rows'])}\n\n{rounding(groups)}",
         "Share of the machine's own matrix rate": share_table(data["shares"]),
     }
     if "agreement" in data:
