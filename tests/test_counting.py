@@ -21,6 +21,7 @@ from peft import (
     OFTConfig,
     PolyConfig,
     PromptTuningConfig,
+    TrainableTokensConfig,
     VeraConfig,
     get_peft_model,
 )
@@ -53,7 +54,10 @@ CASES: list[tuple[str, Any]] = [
     ("bert", LoraConfig(r=4, target_modules=["query"], modules_to_save=["transform"])),
     ("bert", LoraConfig(r=4, target_modules=["query"], bias="lora_only")),
     ("bert", LoraConfig(r=4, target_modules=["query"], bias="all")),
+    ("bert", LoraConfig(r=4, target_modules=["query", "decoder"], bias="all")),
     ("bert", HiraConfig(r=4, target_modules=["query", "value"], modules_to_save=["transform"])),
+    ("bert", TrainableTokensConfig(token_indices=[1, 2])),
+    ("llama", TrainableTokensConfig(task_type="CAUSAL_LM", token_indices=[1, 2])),
 ]
 
 
@@ -361,6 +365,14 @@ def test_a_base_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="describes no model") as caught:
         counting.count_with_base(directory, config, "masked-lm")
     assert "\n" not in str(caught.value)
+    for broken, words in (
+        ({"hidden_size": "x"}, "describes no model"),
+        ({"num_hidden_layers": 10**9}, "names 1,000,000,000 layers"),
+        ({"text_config": {"num_hidden_layers": 1e12}}, "layers"),
+    ):
+        config.write_text(json.dumps({"model_type": "llama", **broken}))
+        with pytest.raises(BaseModelError, match=words):
+            counting.count_with_base(directory, config, "causal-lm")
     config.write_text(json.dumps({"model_type": "llama", "num_hidden_layers": 1, "hidden_size": 64}))
     with pytest.raises(AdapterError, match="does not fit") as other:
         counting.count_with_base(directory, config, "causal-lm")

@@ -14,7 +14,6 @@ the meta device, where torch is installed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from hubkit import tasks
@@ -38,7 +37,7 @@ def count(
     """
     auto_class = auto_class_of(task, adapter, base)
     of_base = _of_base(adapter, base, auto_class)
-    found = adapted.added(adapter, of_base.two_biases)
+    found = adapted.added(adapter, of_base.names)
     by_dtype = of_base.by_dtype
     if by_dtype:
         for dtype, number in found.by_dtype.items():
@@ -59,6 +58,12 @@ def auto_class_of(task: tasks.Described | None, adapter: Adapter, base: BaseFile
     """transformers' class that loads the base for the adapter's task. Raises NotExact."""
     if task is not None:
         return str(task.AUTO_CLASS)
+    told = adapter.config.get("task_type")
+    if told not in (None, "", "FEATURE_EXTRACTION"):  # then the base's class tells of another head
+        described = tasks.of_card(adapter.config, base.config, headless=False)
+        if described is None:
+            raise NotExact(f"nothing tells which class loads the base for {str(told)[:40]}")
+        return str(described.AUTO_CLASS)
     names = tasks.class_names(adapter.config, base.config)
     for ending, found in _ENDINGS.items():
         if any(name.endswith(ending) for name in names):
@@ -82,7 +87,7 @@ class _OfBase(NamedTuple):
     total: int
     embedding: int | None
     by_dtype: dict[str, int]
-    two_biases: bool  # a masked head's bias and its decoder's are not one
+    names: set[str]  # of its parameters, tied ones once
 
 
 def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> _OfBase:
@@ -97,18 +102,14 @@ def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> _OfBase:
         held, embedding = headers.parameters(base, auto_class, rows)
         fits.check_held(adapter, held)
         total = sum(one.numel for one in held.values())
-        return _OfBase(total, embedding, _by_dtype(held), _two_biases(held))
+        return _OfBase(total, embedding, _by_dtype(held), set(held))
     fits.check(adapter, shapes)
     by_dtype = {}
     if base.tensors:
         from hubkit.counting import stored
 
         by_dtype = stored.by_dtype(shapes, base)
-    return _OfBase(shapes.total, shapes.embedding, by_dtype, _two_biases(shapes.tensors))
-
-
-def _two_biases(names: Iterable[str]) -> bool:
-    return any(name.endswith(".decoder.bias") for name in names)
+    return _OfBase(shapes.total, shapes.embedding, by_dtype, set(shapes.tensors))
 
 
 def _by_dtype(held: dict[str, Held]) -> dict[str, int]:

@@ -7,6 +7,8 @@ of each kind and compares. Kinds whose parameters the file does not tell are ref
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from hubkit import tensor_names
@@ -56,10 +58,11 @@ class Added(msgspec.Struct):
             self.trained += tensor.numel
 
 
-def added(adapter: Adapter, two_biases: bool = False) -> Added:
+def added(adapter: Adapter, of_base: Collection[str] = ()) -> Added:
     """The adapter's own parameters. Raises NotExact.
 
-    `two_biases`: the bias of a masked head and that of its decoder are not tied, so both of them count.
+    `of_base` names the base's parameters, tied ones once: what an adapter holds for both of two tied modules
+    counts once too.
     """
     kind = adapter.peft_type
     for key in _UNKNOWN_SETTINGS.get(kind, ()):
@@ -70,9 +73,11 @@ def added(adapter: Adapter, two_biases: bool = False) -> Added:
     if kind not in _AS_IN_THE_FILE and kind != "ADALORA":
         raise NotExact(f"the file of a {kind} adapter does not tell what it has in memory")
     found = Added()
-    names = {tensor.name for tensor in adapter.tensors}
+    two_biases = any(name.endswith(".decoder.bias") for name in of_base)
+    names = set() if two_biases else {_without_wrapper(tensor) for tensor in adapter.tensors}
+    twice = _tied_tokens(adapter, of_base)
     for tensor in adapter.tensors:
-        if not _BUFFERS.isdisjoint(tensor.name.split(".")):
+        if not _BUFFERS.isdisjoint(tensor.name.split(".")) or tensor.name in twice:
             continue
         if tensor_names.is_update(tensor.name):
             _check_float(tensor)
@@ -80,13 +85,43 @@ def added(adapter: Adapter, two_biases: bool = False) -> Added:
             if kind == "ADALORA" and tensor.name.endswith("lora_E"):
                 _rank(found)
         else:
-            _whole(found, adapter, tensor, set() if two_biases else names)
+            _whole(found, adapter, tensor, names)
     return found
+
+
+_TOKENS = ".trainable_tokens_delta"
+
+
+def _tied_tokens(adapter: Adapter, of_base: Collection[str]) -> set[str]:
+    """Trained tokens of an output head that is tied to the input embedding, whose own are the same.
+
+    Raises NotExact where the base has a matrix for none of them.
+    """
+    held = [tensor.name for tensor in adapter.tensors if tensor.name.endswith(_TOKENS)]
+    if len(held) < 2 or not of_base:
+        return set()
+    tied = {name for name in held if not _has_matrix(name, of_base)}
+    if len(tied) == len(held):
+        raise NotExact("nothing tells which of the adapter's trained tokens are tied")
+    return tied
+
+
+def _has_matrix(name: str, of_base: Collection[str]) -> bool:
+    """Whether the module of trained tokens has a matrix of its own."""
+    module = name.removesuffix(_TOKENS).removesuffix(".token_adapter").removeprefix("base_model.model.")
+    matrix = f".{module}.weight"
+    return any(matrix.endswith(f".{own}") or f".{own}".endswith(matrix) for own in of_base)
+
+
+def _without_wrapper(tensor: Tensor) -> str:
+    """The name of one of the base's tensors, as it is without PEFT's layer around it."""
+    return tensor.name.replace(".base_layer.", ".")
 
 
 def _whole(found: Added, adapter: Adapter, tensor: Tensor, names: set[str]) -> None:
     """A tensor that replaces one of the base's: a saved module, a trained bias, or embeddings as they are."""
-    tied = tensor.name.endswith(".decoder.bias") and tensor.name.replace(".decoder.bias", ".bias") in names
+    name = _without_wrapper(tensor)
+    tied = name.endswith(".decoder.bias") and name.replace(".decoder.bias", ".bias") in names
     biases = adapter.config.get("bias", "none") != "none"
     if is_saved_whole(tensor.name, adapter.modules_to_save):
         if biases:
