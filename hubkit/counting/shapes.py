@@ -7,13 +7,29 @@ from typing import Any
 
 import msgspec
 
+from hubkit.errors import BaseModelError
+
 LARGEST = 2**40  # of any one number in a configuration
 MOST_LAYERS = 2_000
+_DEPTHS = (
+    "num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers",
+    "num_decoder_layers", "num_hidden_groups", "inner_group_num",
+)  # fmt: skip
+_HINT = "give the config.json of the base model's repo"
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
 class NotExact(Exception):
     """These files do not tell the exact number; the message says why."""
+
+
+def check_depth(plain: dict[str, Any]) -> None:
+    """Too many layers would take for ever to build, even without weights. Raises BaseModelError."""
+    parts = [plain, *(part for part in plain.values() if isinstance(part, dict))]
+    for part in parts:
+        for key in _DEPTHS:
+            if isinstance(value := part.get(key), int | float) and value > MOST_LAYERS:
+                raise BaseModelError(f"the base's configuration names {value:,} layers ({key})", _HINT)
 
 
 class Config:
@@ -27,31 +43,31 @@ class Config:
         self._rows, self._labels = rows, labels
 
     def whole(self, *keys: str, default: int | None = None) -> int:
-        """The first of these that is there, a positive whole number. Raises NotExact."""
+        """The first of these that is there, a positive whole number. Raises BaseModelError, or NotExact."""
         for key in keys:
             value = self.plain.get(key)
             if value is not None:
                 if type(value) is not int or not 0 < value <= LARGEST:
-                    raise NotExact(f"{key} of the base's configuration is no positive whole number")
+                    raise BaseModelError(
+                        f"{key} of the base's configuration is no positive whole number", _HINT
+                    )
                 return value
         if default is None:
             raise NotExact(f"the base's configuration has no {keys[0]}")
         return default
 
     def layers(self, *keys: str, default: int) -> int:
-        """How many layers. Raises NotExact."""
-        found = self.whole(*keys, default=default)
-        if found > MOST_LAYERS:
-            raise NotExact(f"the base's configuration names {found:,} layers")
-        return found
+        """How many layers. Raises BaseModelError."""
+        check_depth(self.plain)
+        return self.whole(*keys, default=default)
 
     def flag(self, key: str, default: bool) -> bool:
-        """A yes or no. Raises NotExact."""
+        """A yes or no. Raises BaseModelError."""
         value = self.plain.get(key)
         if value is None:
             return default
         if not isinstance(value, bool):
-            raise NotExact(f"{key} of the base's configuration is neither true nor false")
+            raise BaseModelError(f"{key} of the base's configuration is neither true nor false", _HINT)
         return value
 
     def vocabulary(self, default: int) -> int:

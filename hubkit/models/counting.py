@@ -16,6 +16,7 @@ import msgspec
 
 from hubkit import adapter as adapters
 from hubkit import base_model, tasks
+from hubkit.counting.shapes import check_depth
 from hubkit.errors import AdapterError, BaseModelError
 from hubkit.extras import require_train
 from hubkit.models import loading
@@ -149,6 +150,7 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
     found = adapters.read(adapter_dir)
     adapters.check_measurable(found, adapters.PROMPT_TYPES)
     plain = base_model.read_config(base_config)
+    check_depth(plain)
     task = tasks.described(task_name)
     model_class = _class_of(task, tasks.class_names(found.config, plain))
     try:
@@ -160,7 +162,7 @@ def count_with_base(adapter_dir: Path, base_config: Path, task_name: str | None)
         with torch.device("meta"):
             auto = getattr(model_class, "from_config", None)
             base = auto(config) if auto else model_class(config)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except Exception as error:  # a stranger's configuration makes transformers raise anything
         reason = str(error).strip().partition("\n")[0][:200]
         raise BaseModelError(f"{base_config} describes no model that transformers knows: {reason}") from error
     try:
