@@ -137,7 +137,8 @@ class Perplexity(Part):
     base_interval: Interval | None = None  # of `base_value`
     change_interval: Interval | None = None  # of `change`, documents drawn once for both
     kernels: Annotated[
-        str | None, Meta(description="What computed it, where that is not torch's own way: oneDNN, attention in blocks.")
+        str | None,
+        Meta(description="What computed it, where that is not torch's own way: oneDNN, attention in blocks."),
     ] = None
     merged: Annotated[
         bool, Meta(description="The adapter was merged into the base for this; checked to change no number.")
