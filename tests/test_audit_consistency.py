@@ -146,7 +146,11 @@ SIZES = """| Size | About | Bytes |
 | of these, embeddings | 28,311,552 |
 | of these, not embeddings | 106,221,888 |
 """
+LARGE = "| | Value |\n| - | - |\n| Perplexity | 2.500e+30 |\n| 95% interval | 2.000e+30 to 3.000e+30 |\n"
+SENTENCE = "From 35.42, its perplexity fell to 15.1 (95% CI: 14.6 to 15.6) on the test set.\n"
 CHANGES = {
+    "exponent": (LARGE, "2.500e+30", "2.500e+29"),
+    "in-a-sentence": (SENTENCE, "15.1 ", "16.1 "),
     "size": (SIZES, "902 MB", "942 MB"),
     "bytes-of-a-size": (SIZES, "902,300,160", "962,300,160"),
     "embeddings": (SIZES, "28,311,552", "26,311,552"),
@@ -170,6 +174,16 @@ FINE = {
     "in-words": "Its perplexity is 15.1 (95% CI: 14.6 to 15.6) on the test set.\n",
     "brackets": "| Metric | Value | 95% CI |\n| --- | --- | --- |\n| Accuracy | 91.2% | [88.1, 94.0] |\n",
     "latencies": "| Model | p50 | p99 |\n| --- | --- | --- |\n| a | 12 ms | 0.1 s |\n",
+    "share-and-percent": "| Metric | Value |\n| - | - |\n| F1 | 0.853 |\n| 95% CI | 83.1% to 87.2% |\n",
+    "interval-before-value": "| A | N | 95% CI | F1 |\n| - | - | - | - |\n| x | 500 | 83 to 87 | 85.3 |\n",
+    "of-a-difference": "Accuracy rose from 82.2 to 85.3 (95% CI 2.0 to 4.2).\n",
+    "another-number-nearer": "The effect is 2.3 with p = 0.01 (95% CI: 1.2, 3.4).\n",
+    "percentiles-of-two-things": "| | p50 TTFT | p95 ITL |\n| - | - | - |\n| a | 1.2 s | 30 ms |\n",
+    "of-what-its-label-names": "| | Ours |\n| - | - |\n| Accuracy | 85.3 |\n| Perplexity | 15.06 |\n"
+    "| 95% interval of accuracy | 83.1 to 87.2 |\n",
+    "of-what-is-not-there": "| | Ours |\n| - | - |\n| Perplexity | 15.06 |\n| 95% CI of loss | 2 to 3 |\n",
+    "after-a-change": "| | Ours |\n| - | - |\n| Perplexity | 15.06 |\n| Perplexity change | -57% |\n"
+    "| 95% CI | 14.6 to 15.6 |\n",
     "no-range": "| Metric | Value | 95% CI |\n| --- | --- | --- |\n| F1 | 0.91 | ±0.02 |\n",
 }
 

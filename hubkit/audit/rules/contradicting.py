@@ -14,7 +14,7 @@ from hubkit.audit.rules import found, rule
 from hubkit.audit.subject import Subject
 from hubkit.audit.values import Number
 
-_DIGITS = r"[-+−]?\d[\d,]*(?:\.\d+)?"
+_DIGITS = r"[-+−]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
 _RANGE = re.compile(rf"^\[?\(?({_DIGITS})\s*%?\s*(?:to|–|—|\.\.|,|;)\s*({_DIGITS})\s*%?\)?\]?$")
 _INTERVAL = re.compile(r"\b\d\d(?:\.\d+)?\s?% (?:confidence |bootstrap )?(?:interval|ci)\b", re.IGNORECASE)
 _IN_BRACKETS = re.compile(
@@ -23,6 +23,12 @@ _IN_BRACKETS = re.compile(
     re.IGNORECASE,
 )
 _PERPLEXITY = re.compile(r"perplexity|\bppl\b", re.IGNORECASE)
+_DIFFERENCE = re.compile(
+    r"\b(?:change|delta|difference|gain|improvement|reduction|base|vs)\b|Δ|%", re.IGNORECASE
+)
+_PLAIN_WORDS = frozenset("of the a for over by bootstrap bootstrapped percentile documents value".split())
+_COUNTS = re.compile(r"^#|\b(?:runs?|n|counts?|documents|repeats|seeds?|trials|batch)\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?;]\s")
 _QUARTILES = re.compile(r"\b(?:inter)?quartiles?(?: range)?\b|\biqr\b", re.IGNORECASE)
 _PERCENTILE = re.compile(r"\bp(50|90|95|99)\b", re.IGNORECASE)
 _TIME = re.compile(r"(\d[\d,]*(?:\.\d+)?)\s*(µs|us|ms|s|min)\b")
@@ -63,7 +69,9 @@ def contradicting(subject: Subject) -> Iterator[Fault]:
     yield from _bytes(subject)
     for line, text in subject.document.prose:
         for said in _IN_BRACKETS.finditer(text):
-            yield from _outside(line, [said["value"]], f"{said['low']} to {said['high']}", "interval")
+            before = _SENTENCE_END.split(text[: said.end("value")])[-1]
+            interval = f"{said['low']} to {said['high']}"
+            yield from _outside(line, [*_differences(before), said["value"]], interval, "interval")
 
 
 def _intervals_below(table: Table) -> Iterator[Fault]:
@@ -72,13 +80,21 @@ def _intervals_below(table: Table) -> Iterator[Fault]:
     for at, row in enumerate(table.rows):
         if not row.cells or not _INTERVAL.search(row.cells[0]):
             continue
-        above = table.rows[first:at]
-        if above and _PERPLEXITY.search(above[-1].cells[0]):
-            above = above[-1:]
+        above: Sequence[Row] = table.rows[first:at]
+        above = _named(row.cells[0], above)
         for column, interval in list(enumerate(row.cells))[1:]:
             beside = [one.cells[column] for one in above if column < len(one.cells)]
             yield from _outside(row.line, beside, interval, "interval")
         first = at + 1
+
+
+def _named(label: str, above: Sequence[Row]) -> Sequence[Row]:
+    """Of the rows above an interval, those that it is of: by the words of its label, where it has some."""
+    words = set(re.findall(r"[^\W\d_]+", _INTERVAL.sub(" ", label).lower())) - _PLAIN_WORDS
+    if words:
+        return [row for row in above if words & set(re.findall(r"[^\W\d_]+", row.cells[0].lower()))]
+    last = above[-1].cells[0] if above else ""
+    return above[-1:] if _PERPLEXITY.search(last) and not _DIFFERENCE.search(last) else above
 
 
 def _across(table: Table) -> Iterator[Fault]:
@@ -89,7 +105,9 @@ def _across(table: Table) -> Iterator[Fault]:
             what = "quartiles" if _QUARTILES.search(name) else "interval"
             for row in table.rows:
                 if at < len(row.cells):
-                    yield from _outside(row.line, row.cells[1:at], row.cells[at], what)
+                    later = zip(head[at + 1 :], row.cells[at + 1 :], strict=False)
+                    after = [cell for name, cell in later if not _COUNTS.search(name)]
+                    yield from _outside(row.line, [*after, *row.cells[1:at]], row.cells[at], what)
     for row in table.rows:
         yield from _percentiles(head, row)
 
@@ -97,6 +115,7 @@ def _across(table: Table) -> Iterator[Fault]:
 def _percentiles(head: tuple[str, ...], row: Row) -> Iterator[Fault]:
     """p50, p95, ... in one cell or in cells side by side, each of which is at least the one before."""
     known: list[tuple[int, float, str]] = []
+    of = ""  # what they are percentiles of
     for name, cell in zip(head, row.cells, strict=False):
         ranks = [int(rank) for rank in _PERCENTILE.findall(name)]
         times = [
@@ -105,6 +124,9 @@ def _percentiles(head: tuple[str, ...], row: Row) -> Iterator[Fault]:
         if not ranks or len(ranks) != len(times):
             known = []
             continue
+        before, of = of, " ".join(_PERCENTILE.sub(" ", name).lower().split())
+        if before and of and before != of:
+            known = []
         known += [(rank, seconds, said) for rank, (seconds, said) in zip(ranks, times, strict=True)]
         for (low, one, said), (high, other, more) in pairwise(known):
             if low < high and one > other:
@@ -127,9 +149,7 @@ def _outside(line: int, beside: Sequence[str], interval: str, what: str) -> Iter
         yield found(
             line, f"The {what} ends before it begins.", says=interval, mend="measure again: hubkit measure"
         )
-    elif numbers and not any(
-        low.value - _slack(low, one) <= one.value <= high.value + _slack(high, one) for one in numbers
-    ):
+    elif numbers and not any(_inside(one, low, high) for one in numbers):
         yield found(
             line,
             f"{numbers[-1].value:g} lies outside of its {what}.",
@@ -138,9 +158,23 @@ def _outside(line: int, beside: Sequence[str], interval: str, what: str) -> Iter
         )
 
 
-def _slack(one: Number, other: Number) -> float:
-    """What rounding of both may do."""
-    return 0.51 * (one.step + other.step)
+def _inside(one: Number, low: Number, high: Number) -> bool:
+    """Whether an interval holds a value, up to rounding; a share may stand beside one in percent."""
+    scales = [1.0, *([100.0] if abs(one.value) <= 1 else ()), *([0.01] if abs(high.value) <= 1 else ())]
+    return any(
+        low.value - 0.51 * (low.step + scale * one.step)
+        <= scale * one.value
+        <= high.value + 0.51 * (high.step + scale * one.step)
+        for scale in scales
+    )
+
+
+def _differences(sentence: str) -> list[str]:
+    """The numbers of a sentence, and by how much any two of them differ: an interval may be of that."""
+    said = re.findall(_DIGITS, sentence, re.IGNORECASE)[-6:]
+    numbers = [number for one in said if (number := values.number(one.replace("−", "-").rstrip(",")))]
+    by = [f"{b.value - a.value:.6f}" for a in numbers for b in numbers if a is not b]
+    return [*said, *by]
 
 
 def _without_unit(text: str) -> str:
