@@ -143,7 +143,7 @@ class Perplexity(Part):
     merged: Annotated[
         bool, Meta(description="The adapter was merged into the base for this; checked to change no number.")
     ] = False
-    processes: int | None = None  # that shared the documents, where there were several
+    processes: int | None = None  # that shared the windows, where there were several
     peak_memory_bytes: int | None = None
     memory_kind: str | None = None  # as `memory_kind` of throughput
     seconds: float | None = None

@@ -134,10 +134,32 @@ def test_a_terminal_shows_more_than_the_glance(causal: Path) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.00321, "3.21 ms"), (0.0999, "99.9 ms"), (0.1038, "104 ms"), (0.9996, "1.00 s"), (12.34, "12.3 s")],
+    [
+        (4.2e-5, "42.0 µs"),
+        (0.00099949, "999 µs"),
+        (0.0009996, "1.00 ms"),
+        (0.00321, "3.21 ms"),
+        (0.0999, "99.9 ms"),
+        (0.1038, "104 ms"),
+        (0.9996, "1.00 s"),
+        (12.34, "12.3 s"),
+    ],
 )
 def test_latencies_have_three_digits(seconds: float, said: str) -> None:
     assert text.latency(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.0042, "0.00420"), (0.01, "0.0100"), (0.423, "0.423"), (0.996, "1.00"), (9.5, "9.50"), (0.0, "0.00")],
+)
+def test_a_slow_speed_is_not_none(value: float, said: str) -> None:
+    assert text.rate(value) == said
+
+
+def test_a_perplexity_that_is_past_reading_has_an_exponent() -> None:
+    assert text.perplexity(1e40) == "1.000e+40"
+    assert text.perplexity(123_456_789.0) == "123,456,789.00"
 
 
 # --- bits per byte make other tokenizers comparable --------------------------------------------------------
@@ -228,3 +250,13 @@ def test_the_page_that_defines_the_numbers_names_them_as_the_record_does() -> No
     sizes = set(measured.Size.__struct_fields__) - {"adapter_sha256", "merged_dtype", "load_peak_kind"}
     assert sizes <= named
     assert {"value", "word_perplexity", "byte_perplexity", "bits_per_byte", "total", "embedding"} <= named
+
+
+def test_pseudo_perplexity_of_a_part_is_said_to_be_of_it(tmp_path: Path) -> None:
+    masked = CASES["masked-measured"](tmp_path / "a")
+    assert "each of the first 512 tokens of the text" in render(gather(masked))
+    assert "every token of the text" in render(facts_with(masked, "pseudo_perplexity", tokens_scored=10_238))
+
+
+def test_processes_share_windows_and_not_documents(causal: Path) -> None:
+    assert "2, each with windows of its own" in render(gather(causal))

@@ -82,8 +82,10 @@ def perplexity_definition(measured: Perplexity) -> str:
             " perplexity of the text, and cannot be compared with a causal model's."
         )
     if measured.definition == "pseudo":
+        some = measured.tokens_scored < measured.tokens_total
+        whose = f"each of the first {measured.tokens_scored:,} tokens" if some else "every token"
         return (
-            "exp of the mean loss of every token of the text, each replaced by the mask token in turn while"
+            f"exp of the mean loss of {whose} of the text, replaced by the mask token in turn while"
             " all others stand (Salazar et al. 2020). It depends on the tokenizer, and is neither a causal"
             " model's perplexity nor that at masked positions."
         )

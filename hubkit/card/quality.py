@@ -188,7 +188,7 @@ def _mask(measured: Perplexity) -> str | None:
 def _processes(measured: Perplexity) -> str | None:
     if not measured.processes or measured.processes < 2:
         return None
-    return f"{text.count(measured.processes)}, each with documents of its own"
+    return f"{text.count(measured.processes)}, each with windows of its own"
 
 
 def in_short(facts: Facts) -> list[tuple[str, str | None]]:

@@ -24,7 +24,7 @@ _ESCAPES = {
 _EDGE_UNDERSCORE = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")
 _LINE_START = re.compile(r"#{1,6}(?:\s|$)|[+-](?:\s|$)|[=-][=\s-]*$|\d+[.)](?:\s|$)")
 _NUMBER_STARTS = frozenset(["", *"0123456789-+*.,"])
-_NUMBER = r"[-+*]*[0-9,.]+(?:e-?[0-9]+)?[%*]*"
+_NUMBER = r"[-+*]*[0-9,.]+(?:e[-+]?[0-9]+)?[%*]*"
 _CELL = rf"(?:{_NUMBER}(?: to {_NUMBER})?)?"
 _NUMBERS = re.compile(rf"{_CELL}(?:\n{_CELL})*")
 _CLOSING_HASHES = re.compile(r"#+$")  # a heading would take them as its end
@@ -45,7 +45,9 @@ def number(value: float) -> str:
 
 
 def perplexity(value: float) -> str:
-    """Two decimals, and at least four significant digits."""
+    """Two decimals, and at least four significant digits; with an exponent from a billion on."""
+    if abs(value) >= 1e9:
+        return f"{value:.3e}"
     rounded = float(f"{value:.3e}")  # 9.9996 is 10.00, and not 10.000
     digits = 2 if not 0 < rounded < 10 else 3 - math.floor(math.log10(rounded))
     return f"{value:,.{digits}f}"
@@ -67,14 +69,18 @@ def percent_short(fraction: float) -> str:
 
 
 def latency(seconds: float) -> str:
-    """A short time to three digits: 3.21 ms, 104 ms, 1.49 s."""
+    """A short time to three digits: 812 µs, 3.21 ms, 104 ms, 1.49 s."""
     value, unit = (1000 * seconds, "ms") if seconds < 0.9995 else (seconds, "s")
-    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
+    if seconds < 0.0009995:
+        value, unit = 1e6 * seconds, "µs"
+    return f"{value:,.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
 
 
 def rate(value: float) -> str:
     """A speed to three or four significant digits."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    if 0 < value < 0.995:
+        digits = 2 - math.floor(math.log10(value) + 1e-9)
     return f"{value:,.{digits}f}"
 
 
