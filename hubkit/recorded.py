@@ -37,9 +37,14 @@ def measuring(known: Record) -> dict[str, Any]:
         conditions |= {"pseudo_perplexity": True, "pseudo_tokens": pseudo.tokens_scored}
     if timed:
         conditions["speed"] = _speed(timed)
-    if dtype := (measured or timed) and (measured or timed).dtype:  # type: ignore[union-attr]
-        conditions |= {"precision": dtype} if dtype in get_args(Precision) else {}
-    return conditions
+    dtype = next((taken.dtype for taken in (measured, pseudo, timed) if taken), None) or _loaded_in(known)
+    return conditions | ({"precision": dtype} if dtype in get_args(Precision) else {})
+
+
+def _loaded_in(known: Record) -> str | None:
+    """The dtype of the base whose size was taken."""
+    size, base = known.measures.size, known.base_model
+    return base.dtype if base and size and size.base_memory_bytes else None
 
 
 def _scoring(measured: Perplexity, text: Dataset | None) -> dict[str, Any]:

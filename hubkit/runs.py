@@ -84,7 +84,9 @@ _CONDITIONS = (
 
 
 def overrides_of(told: Told) -> list[str]:
-    """The flags as overrides of settings."""
+    """The flags as overrides of settings. Raises SettingsError where two flags name a text each."""
+    if told.files and told.dataset is not None:
+        raise SettingsError("--text and --dataset name a text each", "leave out one of them")
     given: dict[str, Any] = {
         "base_model.id": told.base_model,
         "base_model.path": told.base_path,
@@ -97,7 +99,7 @@ def overrides_of(told: Told) -> list[str]:
         given["measuring.speed.batch_sizes"] = list(told.batch_sizes)
     if told.files:
         given["dataset"] = {"eval_files": list(told.files)}
-    elif told.dataset:
+    elif told.dataset is not None:
         name, *rest = told.dataset.split(":", 2)
         config = rest[0] if len(rest) == 2 else None
         given["dataset"] = {"id": name, "config": config, "eval_split": rest[-1] if rest else "test"}

@@ -5,6 +5,7 @@ Nothing is written. See `verify.remeasure` for how far two measurements may be a
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubkit import adapter, counting, freshness, processes, record, runs, stages, to_measure
+from hubkit import adapter, base_model, counting, freshness, processes, record, runs, stages, to_measure
 from hubkit.adapter import Adapter
 from hubkit.counting import base_files
 from hubkit.errors import BaseModelError, HubError, SettingsError
@@ -74,8 +75,9 @@ def verify(
     """
     found, whole = adapter.read(directory), record.read(directory)
     adapter.check_measurable(found)
-    known = _without(freshness.fresh(whole, found.sha256()), perplexity, throughput)
-    numbers = _of_another(whole, found.sha256()) + _edited(directory)
+    fresh = freshness.fresh(whole, found.sha256())
+    known = _without(fresh, perplexity, throughput)
+    numbers = _of_another(whole, found.sha256()) + _of_other_base(whole, found) + _edited(directory)
     if known.measures == Measures():
         if numbers:
             return Verified(numbers, [])
@@ -86,7 +88,7 @@ def verify(
     if not known.measures.were_taken:
         counted, left_out = _counted(described, found, known.measures)
         return Verified(numbers + counted, left_out)
-    return _again(described(), found, known, numbers, say, watched)
+    return _again(described(), found, known, numbers, say, fresh, watched)
 
 
 def _counted(
@@ -116,27 +118,39 @@ def _base_files(run: Run) -> tuple[base_files.BaseFiles, ModuleType]:
 
 
 def _again(
-    run: Run, found: Adapter, known: Record, numbers: list[Number], say: Say, watched: bool
+    run: Run, found: Adapter, known: Record, numbers: list[Number], say: Say, whole: Record, watched: bool
 ) -> Verified:
-    """Load base and adapter, measure, and compare."""
+    """Load base and adapter, measure, and compare; under the conditions of the whole record."""
     to_measure.check_subject(run, found, known, reading=True)
     require_train(watched)
     stages.share(say)
     text, other = _text(run, known)
-    run = _as_recorded(to_measure.on_known_base(run, known), known, text is not None)
+    run = runs.under_record(to_measure.on_known_base(run, known), whole)
+    run = _as_recorded(run, known, text is not None)
     taken: list[Measures] = [Measures()]
+    bases: list[BaseModel] = []
 
     def keep(measures: Measures, base: BaseModel) -> None:
         to_measure.check_loaded(base, known)
         taken.append(measures)
+        bases.append(base)
 
     subject = stages.subject_of(run, found, to_measure.quantization(run, known), text)
     stages.take(run, subject, Measures(), say, keep)
     if other:
         numbers = [*numbers, other]
-    quantized = bool(known.base_model and known.base_model.quantization)
-    compared = remeasure.compare(known.measures, taken[-1], quantized=quantized)
+    quantized = any(base.quantization for base in bases)  # as it is, and not as the record may say
+    loaded = _loaded_otherwise(whole, bases[-1])
+    compared = remeasure.compare(known.measures, taken[-1], quantized=quantized, loaded=loaded)
     return Verified([*numbers, *compared], _left_out(known.measures, taken[-1], text is not None, other))
+
+
+def _loaded_otherwise(known: Record, now: BaseModel) -> str:
+    """That the base was loaded in another dtype when its size was taken; empty where it was not."""
+    base, timed = known.base_model, known.measures.throughput
+    if base and timed and base.dtype == timed.dtype != now.dtype:
+        return f"loaded in {base.dtype} then, in {now.dtype} now"
+    return ""
 
 
 def _text(run: Run, known: Record) -> tuple[Corpus | None, Number | None]:
@@ -177,8 +191,7 @@ def _without(known: Record, perplexity: bool, throughput: bool) -> Record:
 
 
 def _as_recorded(run: Run, known: Record, with_text: bool) -> Run:
-    """The run with the conditions of the record; measures that it lacks are not taken."""
-    run = runs.under_record(run, known)
+    """The run without measures that the record lacks, on as many threads."""
     timed, scored, pseudo = (
         known.measures.throughput,
         known.measures.perplexity,
@@ -196,6 +209,7 @@ def _as_recorded(run: Run, known: Record, with_text: bool) -> Run:
     )
     environment = (timed or scored) and (timed or scored).environment  # type: ignore[union-attr]
     threads = environment.threads if environment else run.settings.training.threads
+    threads = threads and min(max(threads, 1), os.cpu_count() or 1)  # a record may say anything
     training = msgspec.structs.replace(run.settings.training, threads=threads)
     settings = msgspec.structs.replace(run.settings, measuring=measuring, training=training)
     return replace(run, settings=settings)
@@ -212,6 +226,14 @@ def _of_another(whole: Record, adapter_sha256: str) -> list[Number]:
         )
         for name in freshness.fresh_measures(whole.measures, adapter_sha256)[1]
     ]
+
+
+def _of_other_base(whole: Record, found: Adapter) -> list[Number]:
+    """That the record names another base than the adapter's configuration does; the user may be another."""
+    named, said = base_model.hub_id(found.base_model), whole.base_model.id if whole.base_model else None
+    if not named or not said or named.rpartition("/")[2].lower() == said.rpartition("/")[2].lower():
+        return []
+    return [remeasure.equal("base_model.id", said, named, "adapter_config.json names another base")]
 
 
 def _edited(directory: Path) -> list[Number]:

@@ -200,6 +200,32 @@ def test_speed_may_differ_by_both_spreads() -> None:
     assert DIFFERS in verdicts(recorded, now)
 
 
+def test_a_size_in_another_dtype_is_not_compared() -> None:
+    recorded, now = whole(), whole()
+    assert now.size
+    assert now.parameters
+    now.size.base_memory_bytes, now.size.merged_dtype = 250, "bfloat16"
+    now.parameters.total_by_dtype = {"bfloat16": 100, "float32": 10}
+    assert DIFFERS in verdicts(recorded, now)
+    found = compare(recorded, now, quantized=False, loaded="loaded in float32 then, in bfloat16 now")
+    assert remeasure.holds(found)
+    now.size.base_weights_bytes = now.parameters.total_by_dtype["float32"] = 7
+    other = {
+        number.name
+        for number in compare(recorded, now, quantized=False, loaded="x")
+        if number.verdict == DIFFERS
+    }
+    assert other == {"size.base_weights_bytes", "parameters.total_by_dtype"}
+
+
+def test_a_rate_in_another_unit_does_not_hold() -> None:
+    recorded = whole()
+    assert recorded.throughput
+    assert recorded.throughput.decode
+    recorded.throughput.decode.unit = "samples/s"
+    assert DIFFERS in verdicts(recorded, whole())
+
+
 def test_a_process_may_have_held_more_before() -> None:
     recorded, now = whole(), whole()
     assert recorded.size
@@ -295,6 +321,25 @@ def test_a_changed_number_does_not_hold(place: Path, tiny_llama: Path, capsys: C
     said = capsys.readouterr()
     assert "recorded numbers do not hold: perplexity.value. Next: take them anew" in said.err
     assert said.out == ""
+
+
+def test_what_is_left_out_changes_no_condition(place: Path, tiny_llama: Path) -> None:
+    adapter, text = str(place / "run" / "adapter"), str(place / "text.txt")
+    given = ["--adapter", adapter, "--base-path", str(tiny_llama), "--precision", "bfloat16", "-q"]
+    assert hubkit(["measure", *given, "--text", text, "--no-throughput"]) == 0
+    assert verify(place, tiny_llama, "--no-perplexity", "-q") == 0
+
+
+def test_another_base_than_the_adapters_does_not_hold(
+    place: Path, tiny_llama: Path, capsys: Captured
+) -> None:
+    file = place / "run" / "adapter" / record.RECORD_NAME
+    plain = json.loads(file.read_text())
+    plain["base_model"]["id"] = "great/Other-7B"
+    plain["measures"]["perplexity"]["environment"]["threads"] = -1  # which is no fault of hubkit's
+    file.write_text(json.dumps(plain))
+    assert verify(place, tiny_llama, "--text", str(place / "text.txt"), "-q") == 1
+    assert "do not hold: base_model.id" in capsys.readouterr().err
 
 
 def test_another_text_cannot_hold(place: Path, tiny_llama: Path, capsys: Captured) -> None:

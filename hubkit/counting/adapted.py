@@ -114,8 +114,10 @@ def _has_matrix(name: str, of_base: Collection[str]) -> bool:
 
 
 def _without_wrapper(tensor: Tensor) -> str:
-    """The name of one of the base's tensors, as it is without PEFT's layer around it."""
-    return tensor.name.replace(".base_layer.", ".")
+    """The name of one of the base's tensors, as it is without PEFT's layers around it."""
+    return (
+        tensor.name.replace(".token_adapter.", ".").replace(".base_layer.", ".").replace(".base_layer.", ".")
+    )
 
 
 def _whole(found: Added, adapter: Adapter, tensor: Tensor, names: set[str]) -> None:

@@ -70,13 +70,17 @@ class Number:
     why: str = ""
 
 
-def compare(recorded: Measures, now: Measures, *, quantized: bool) -> list[Number]:
-    """Every recorded number beside the one measured now. A measure that was not taken now is left out."""
+def compare(recorded: Measures, now: Measures, *, quantized: bool, loaded: str = "") -> list[Number]:
+    """Every recorded number beside the one measured now. A measure that was not taken now is left out.
+
+    `loaded` says that the base was loaded in another dtype than when its size was taken, where it was.
+    """
     numbers: list[Number] = []
     if recorded.parameters and now.parameters:
-        numbers += _parameters(recorded.parameters, now.parameters)
+        numbers += _parameters(recorded.parameters, now.parameters, loaded)
     if recorded.size and now.size:
-        numbers += _size(recorded.size, now.size, other_machine(_environment(recorded), _environment(now)))
+        other = loaded or other_machine(_environment(recorded), _environment(now))
+        numbers += _size(recorded.size, now.size, other, loaded)
     for name in ("perplexity", "pseudo_perplexity"):
         was, found = getattr(recorded, name), getattr(now, name)
         if was and found:
@@ -101,8 +105,8 @@ def within(name: str, recorded: float | None, measured: float | None, tolerance:
     return Number(name, recorded, measured, words, HOLDS if near else DIFFERS)
 
 
-def _parameters(recorded: Parameters, now: Parameters) -> Iterator[Number]:
-    told = recorded.counted_on == now.counted_on
+def _parameters(recorded: Parameters, now: Parameters, loaded: str) -> Iterator[Number]:
+    told = recorded.counted_on == now.counted_on and not loaded
     for name in Parameters.__struct_fields__:
         was, found = getattr(recorded, name), getattr(now, name)
         if name in ("adapter_sha256", "counted_on") or was in (None, {}):
@@ -114,11 +118,13 @@ def _parameters(recorded: Parameters, now: Parameters) -> Iterator[Number]:
             yield equal(label, was, found)
 
 
-def _size(recorded: Size, now: Size, other: str) -> Iterator[Number]:
+def _size(recorded: Size, now: Size, other: str, loaded: str) -> Iterator[Number]:
     for name in Size.__struct_fields__:
         if name in ("adapter_sha256", "load_peak_kind", "load_peak_bytes"):
             continue
-        yield equal(f"size.{name}", getattr(recorded, name), getattr(now, name))
+        was, found = getattr(recorded, name), getattr(now, name)
+        in_memory = loaded and name in ("base_memory_bytes", "merged_bytes", "merged_dtype")
+        yield (_incomparable if in_memory else equal)(f"size.{name}", was, found, loaded if in_memory else "")
     kinds = (recorded.load_peak_kind, now.load_peak_kind)
     yield _memory("size.load_peak_bytes", recorded.load_peak_bytes, now.load_peak_bytes, kinds, other)
 
@@ -250,6 +256,8 @@ def _rate(name: str, recorded: Rate, now: Rate | None, other: str) -> Iterator[N
     if now is None:
         yield Number(f"{name}.median", recorded.median, None, "", UNMEASURED, "it was not measured now")
         return
+    if recorded.unit != now.unit:
+        yield equal(f"{name}.unit", recorded.unit, now.unit)
     spread = (recorded.high - recorded.low) + (now.high - now.low)
     allowed = max(spread, DRIFT * max(recorded.median, now.median))
     for field in ("median", "low", "high"):
