@@ -5,13 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, Gemma2Config, Gemma2ForCausalLM
+from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    DebertaV2Config,
+    DebertaV2ForMaskedLM,
+    FNetConfig,
+    FNetForMaskedLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
-from hubkit.measures import scored_rows
+from hubkit.measures import scored_rows, scoring
 from hubkit.measures.scored_rows import ScoredRows
+from hubkit.measures.windows import Window
 
 
 def batch(model: Any, rows: int = 3, length: int = 40, share: float = 0.3) -> tuple[Any, Any, Any, Any]:
@@ -116,3 +129,98 @@ def test_a_model_without_a_head_to_be_found_is_asked_itself(tiny_llama: Path) ->
         assert float(rows.losses(*made).sum()) == pytest.approx(plain(model, made), rel=1e-6)
     assert rows.way is not None
     assert rows.way.head is None
+
+
+def test_a_slight_cap_is_seen_in_sixteen_bits_too() -> None:
+    """A cap that moves losses less than 16 bits round them still moves the mean."""
+    config = Gemma2Config(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+        final_logit_softcapping=1.0,
+        query_pre_attn_scalar=8,
+    )
+    torch.manual_seed(0)
+    model = Gemma2ForCausalLM(config).to(torch.bfloat16).eval()
+    rows = ScoredRows(model)
+    with torch.inference_mode():
+        rows.losses(*batch(model))
+    assert rows.way is not None
+    assert rows.way.head is None
+
+
+def test_a_head_that_takes_more_than_states_is_asked_as_the_model_asks_it() -> None:
+    config = DebertaV2Config(
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=64,
+        legacy=False,
+    )
+    torch.manual_seed(0)
+    model = DebertaV2ForMaskedLM(config).eval()
+    made, rows = batch(model), ScoredRows(model)
+    with torch.inference_mode():
+        found = float(rows.losses(*made).sum())
+        assert found == pytest.approx(plain(model, made), rel=1e-6)
+
+
+def test_the_positions_of_a_learned_prompt_are_not_scored(tiny_llama: Path) -> None:
+    prompt = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3)
+    model = get_peft_model(llama(tiny_llama), prompt).eval()
+    inputs, attention, wanted, targets = batch(model)
+    rows = ScoredRows(model)
+    with torch.inference_mode():
+        logits = model(input_ids=inputs, attention_mask=attention).logits[:, 3:][wanted]
+        expected = float(torch.nn.functional.cross_entropy(logits, targets, reduction="sum"))
+        found = float(rows.losses(inputs, attention, wanted, targets).sum())
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+def fnet() -> Any:
+    return FNetForMaskedLM(
+        FNetConfig(
+            vocab_size=64,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            max_position_embeddings=64,
+            initializer_range=0.2,
+        )
+    )
+
+
+def dynamic() -> Any:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=64,
+            hidden_size=32,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=20,
+            initializer_range=0.3,
+            rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 10.0},
+        )
+    )
+
+
+@pytest.mark.parametrize("make", [fnet, dynamic])
+def test_a_model_that_padding_changes_gets_each_row_without_it(make: Any) -> None:
+    torch.manual_seed(0)
+    model = make().eval()
+    draw = numpy.random.default_rng(0)
+    made = []
+    for number, length in enumerate((60, 30, 45, 25, 25, 8, 5)):
+        ids = draw.integers(0, 64, (2, length)).astype(numpy.int32)
+        made.append(Window(ids[0], ids[1], numpy.full(length, number, numpy.int32)))
+    whole = scoring.score(model, made, 8, len(made))
+    parts = [scoring.score(model, [window], 1, len(made)).nll for window in made]
+    assert whole.nll_by_document == pytest.approx(parts, rel=1e-6)
+    assert scoring.score(model, made, 1, len(made)).nll == pytest.approx(whole.nll, rel=1e-6)

@@ -6,8 +6,13 @@ states of the scored positions alone, so many rows at a time as stay in the cach
 layers (BERT's transforms each state before it projects it), it is the whole of it.
 
 Some models do more to their logits after the head (Gemma 2 caps them, Cohere scales them), which this would
-leave out. Whether it is so is found on the model itself, and so it is with the faster kernels: each way is
-gone for a few tokens, and where it differs from the model's own, by torch's own kernels, the next is tried.
+leave out. So a head is handed rows apart only where, on a few tokens, what it gives is the logits, number for
+number; a tolerance would let a small cap pass in 16 bits. The faster kernels are tried on the same tokens:
+where their loss differs from that of torch's own, the next way is tried.
+
+Rows of unlike length are padded. A few models look at padding whatever the mask says (FNet mixes all
+positions, ConvBERT folds neighbours), and some scale their positions by the longest row (dynamic and long
+RoPE): these are handed each row without it.
 """
 
 from __future__ import annotations
@@ -45,6 +50,7 @@ class ScoredRows:
     kernels: Any = None
     way: Way | None = None  # None: not found out yet
     unmasked: bool | None = None  # whether padding on the right needs no mask; None: not found out yet
+    unpadded: bool = False  # whether each row has to go by itself, as padding changes it mask or no mask
 
     def losses(self, inputs: Any, attention: Any, wanted: Any, targets: Any) -> Any:
         """The loss of each prediction in nats, float64 on the CPU, (predictions,).
@@ -55,15 +61,19 @@ class ScoredRows:
         if self.way is None:
             self.way = self._found(inputs[:1, :PROBE])
         if attention is not None and self.unmasked is None:
-            self.unmasked = self._needs_no_mask(inputs[:1, :PROBE])
+            self.unmasked = self._same_beside(inputs[:1, :PROBE], masked=False)
+            self.unpadded = scales_by_length(self.model) or not (
+                self.unmasked or self._same_beside(inputs[:1, :PROBE], masked=True)
+            )
+        if attention is not None and self.unpadded:
+            return self._one_by_one(inputs, attention, wanted, targets)
         mask = None if self.unmasked else attention
         return self._gone(self.way, inputs, mask, wanted, targets)
 
     def _found(self, tokens: Any) -> Way:
         """The first way that gives the model's own loss, on a few tokens each taken as its own target."""
         probe = (tokens, None, tokens == tokens, tokens[0])
-        plain = self._gone(Way(), *probe)
-        heads = self._heads()
+        plain, heads = self._plain(*probe)
         if self.kernels and heads:  # as it mostly is: both at once
             faster = Way(heads[0], self.kernels)
             if _agree(self._gone(faster, *probe), plain, self._tolerance(LOW_PRECISION)):
@@ -79,15 +89,47 @@ class ScoredRows:
             return faster
         return way
 
-    def _needs_no_mask(self, tokens: Any) -> bool:
-        """Whether tokens on the right change nothing for those before them, as in causal models."""
+    def _plain(self, *probe: Any) -> tuple[Any, list[Any]]:
+        """The model's own loss, and the heads that, called once and with states alone, give the logits."""
+        calls: dict[Any, list[tuple[int, Any]]] = {head: [] for head in self._heads()}
+
+        def note(head: Any, args: Any, kwargs: Any, out: Any) -> None:
+            calls[head].append((len(args) + 2 * len(kwargs), out))
+
+        hooks = [head.register_forward_hook(note, with_kwargs=True) for head in calls]
+        try:
+            logits = self._logits(*probe[:2])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        heads = [head for head, seen in calls.items() if len(seen) == 1 and _is_logits(*seen[0], logits)]
+        return row_losses(logits[probe[2]], probe[3], logits.shape[-1]), heads
+
+    def _same_beside(self, tokens: Any, masked: bool) -> bool:
+        """Whether other tokens on the right change nothing for those before them.
+
+        Without a mask that is so in causal models; with one it should be in all.
+        """
         assert self.way is not None
         half = tokens.shape[1] // 2
         wanted, other = tokens != tokens, tokens.clone()
         wanted[:, :half] = True
         other[:, half:] = tokens[:, half:] != 1  # 0 for a 1, and 1 for any other
-        first, second = (self._gone(self.way, one, None, wanted, tokens[0, :half]) for one in (tokens, other))
+        mask = wanted.long() if masked else None
+        first, second = (self._gone(self.way, one, mask, wanted, tokens[0, :half]) for one in (tokens, other))
         return bool(half and (first - second).abs().max() <= SAME * first.abs().max())
+
+    def _one_by_one(self, inputs: Any, attention: Any, wanted: Any, targets: Any) -> Any:
+        """The losses of each row without its padding; the shortest, which is the last, goes first."""
+        import torch
+
+        assert self.way is not None
+        lengths, found = attention.sum(1).tolist(), []
+        parts = targets.split(wanted.sum(1).tolist())
+        for row in reversed(range(len(lengths))):
+            one = slice(row, row + 1), slice(lengths[row])
+            found.append(self._gone(self.way, inputs[one], None, wanted[one], parts[row]))
+        return torch.cat(found[::-1])
 
     def _tolerance(self, in_16_bits: float) -> float:
         return TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), in_16_bits)
@@ -97,8 +139,13 @@ class ScoredRows:
         with way.kernels or contextlib.nullcontext():
             if way.head is not None:
                 return self._by_head(way.head, inputs, attention, wanted, targets)
-            logits = self.model(input_ids=inputs, attention_mask=attention).logits
+            logits = self._logits(inputs, attention)
             return row_losses(logits[wanted], targets, logits.shape[-1])
+
+    def _logits(self, inputs: Any, attention: Any) -> Any:
+        """The model's own of each token; those of a prompt that an adapter puts before them are left out."""
+        logits = self.model(input_ids=inputs, attention_mask=attention).logits
+        return logits[:, logits.shape[1] - inputs.shape[1] :]
 
     def _by_head(self, head: Any, inputs: Any, attention: Any, wanted: Any, targets: Any) -> Any:
         kept: list[Any] = []
@@ -134,6 +181,26 @@ class ScoredRows:
             and not any(part is first for part in module.modules())
         ]
         return around[:1] if around[:1] == [last] else [*around[:1], last]
+
+
+def scales_by_length(model: Any) -> bool:
+    """Whether positions are scaled by the longest row beside: RoPE of the kinds "dynamic" and "longrope".
+
+    transformers keeps the scale of "dynamic" for the shorter rows that come after, so the shortest must be
+    first. The few tokens of the probe set it back.
+    """
+    config: Any = getattr(model, "config", None)
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    told = getattr(config, "rope_parameters", None) or {}
+    kinds = [told, *told.values()]  # one for all layers, or one for each kind of layer
+    return any(isinstance(one, dict) and one.get("rope_type") in ("dynamic", "longrope") for one in kinds)
+
+
+def _is_logits(given: int, out: Any, logits: Any) -> bool:
+    """Whether what a head made of its one argument is the model's logits, number for number."""
+    import torch
+
+    return given == 1 and isinstance(out, torch.Tensor) and torch.equal(out.float(), logits.float())
 
 
 def _agree(other: Any, plain: Any, tolerance: float) -> bool:

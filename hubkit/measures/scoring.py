@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hubkit.errors import MeasureError
-from hubkit.measures.scored_rows import ScoredRows
+from hubkit.measures.scored_rows import ScoredRows, scales_by_length
 from hubkit.measures.windows import IGNORE, Window
 
 CPU_TOKENS = 1024  # in a batch: more do not run faster, and push what lies between layers out of the cache
@@ -70,7 +70,8 @@ def score(
     model.eval()
     rows = ScoredRows(model, choose(model, kernels))
     with torch.inference_mode(), _without_cache(model):
-        for inputs, attention, targets, owners in _batches(windows, batch_size, model.device):
+        batches = _batches(windows, batch_size, model.device, shortest_first=scales_by_length(model))
+        for inputs, attention, targets, owners in batches:
             wanted = targets != IGNORE
             owner = owners[wanted.cpu()]
             if not len(owner):
@@ -119,13 +120,16 @@ def grouped(lengths: Sequence[int], batch_size: int, tokens: int) -> Iterator[li
         yield batch
 
 
-def _batches(windows: Sequence[Window], batch_size: int, device: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
+def _batches(
+    windows: Sequence[Window], batch_size: int, device: Any, shortest_first: bool = False
+) -> Iterator[tuple[Any, Any, Any, Any]]:
     """Tensors (batch, longest): inputs, attention mask (None without padding), targets, documents."""
     import numpy
     import torch
 
     tokens = CPU_TOKENS if device.type == "cpu" else sys.maxsize
-    for numbers in grouped([len(window.inputs) for window in windows], batch_size, tokens):
+    groups = list(grouped([len(window.inputs) for window in windows], batch_size, tokens))
+    for numbers in reversed(groups) if shortest_first else groups:
         batch = [windows[number] for number in numbers]
         longest = len(batch[0].inputs)
 
