@@ -103,7 +103,7 @@ class ThroughputSettings(Section, frozen=True):
     batch_size: Positive = 1
     sequence_length: Positive = 128
     new_tokens: Annotated[int, Meta(ge=2)] = 32
-    warmup: NotNegative = 3
+    warmup: Annotated[int, Meta(ge=0, le=1_000)] = 3
     repeats: Annotated[int, Meta(ge=3)] = 10
     min_seconds: Annotated[float, Meta(ge=0)] = 5.0
     batch_sizes: list[Positive] = []  # others to measure too, until one does not fit
@@ -124,7 +124,7 @@ class Measuring(Section, frozen=True):
     mask_seed: Seed = 0
     precision: Precision = "float32"
     kernels: Literal["auto", "plain"] = "auto"  # auto: the fastest that give the same number
-    resamples: Annotated[int, Meta(ge=0)] = 2000  # of documents, for intervals; 0: none
+    resamples: Annotated[int, Meta(ge=0, le=1_000_000)] = 2000  # of documents, for intervals; 0: none
     pseudo_perplexity: bool = False  # masked models: each token in turn, a forward pass for each
     pseudo_tokens: Positive | None = None  # of the text; default: all
     speed: ThroughputSettings = ThroughputSettings()
