@@ -86,7 +86,7 @@ def test_pseudo_perplexity_has_rows_and_conditions_of_its_own(tmp_path: Path) ->
         "Perplexity", "95% interval", "Loss, nats per masked position", "Pseudo-perplexity", "95% interval",
     ]  # fmt: skip
     card = render(facts)
-    assert "Pseudo-perplexity is exp of the mean loss of every token" in card
+    assert "Pseudo-perplexity is exp of the mean loss of each of the first 512 tokens" in card
     assert "| Mask          | each token in turn, alone " in card
     only = msgspec.structs.replace(facts.record.measures, perplexity=None)
     alone = gather(facts.adapter.directory, record=msgspec.structs.replace(facts.record, measures=only))
