@@ -260,3 +260,12 @@ def test_pseudo_perplexity_of_a_part_is_said_to_be_of_it(tmp_path: Path) -> None
 
 def test_processes_share_windows_and_not_documents(causal: Path) -> None:
     assert "2, each with windows of its own" in render(gather(causal))
+
+
+def test_little_energy_is_written_without_an_exponent(causal: Path) -> None:
+    measured = record.read(causal).measures.throughput
+    assert measured and measured.energy
+    little = msgspec.structs.replace(measured.energy, joules=0.001, grams_co2=0.001 / 3.6e6 * 473)
+    said = speeds.energy(facts_with(causal, "throughput", energy=little)) or ""
+    assert "3.12 µJ per new token" in said
+    assert "0.0131 µg of CO2 per sequence" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from hubkit.card import results, text
@@ -238,11 +239,20 @@ def _energy_rows(counted: Energy) -> list[tuple[str, str | None]]:
 
 
 def _joules(value: float) -> str:
-    return f"{_three(value)} J" if value >= 0.0995 else f"{_three(1000 * value)} mJ"
+    return _scaled(value, "J")
 
 
 def _grams(value: float) -> str:
-    return f"{_three(value)} g" if value >= 0.0995 else f"{_three(1000 * value)} mg"
+    return _scaled(value, "g")
+
+
+def _scaled(value: float, unit: str) -> str:
+    """In the unit itself, or a thousandth or a millionth of it."""
+    if value >= 0.0995:
+        return f"{_three(value)} {unit}"
+    if value >= 0.0000995:
+        return f"{_three(1000 * value)} m{unit}"
+    return f"{_three(1e6 * value)} µ{unit}"
 
 
 def _three(value: float) -> str:
@@ -251,7 +261,9 @@ def _three(value: float) -> str:
         return f"{value:,.0f}"
     if value >= 9.995:
         return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.995 else f"{value:.3g}"
+    if value >= 0.995 or value <= 0:
+        return f"{value:.2f}"
+    return f"{value:.{2 - math.floor(math.log10(value))}f}"
 
 
 def in_short(facts: Facts) -> list[tuple[str, str | None]]:
