@@ -264,7 +264,8 @@ def test_processes_share_windows_and_not_documents(causal: Path) -> None:
 
 def test_little_energy_is_written_without_an_exponent(causal: Path) -> None:
     measured = record.read(causal).measures.throughput
-    assert measured and measured.energy
+    assert measured
+    assert measured.energy
     little = msgspec.structs.replace(measured.energy, joules=0.001, grams_co2=0.001 / 3.6e6 * 473)
     said = speeds.energy(facts_with(causal, "throughput", energy=little)) or ""
     assert "3.12 µJ per new token" in said
