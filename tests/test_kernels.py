@@ -222,3 +222,10 @@ def test_what_is_no_number_stays_none(tiny_llama: Path) -> None:
         model.model.norm.weight[3] = torch.nan
     found = scoring.score(model, windows(2, 60, model.config.vocab_size), 2, 2)
     assert not numpy.isfinite(found.nll)
+
+
+def test_weights_that_tell_no_version_are_left_to_torch() -> None:
+    with torch.inference_mode():
+        model = torch.nn.Sequential(torch.nn.Linear(8, 8))
+    assert linear_weights(model) == []
+    assert len(linear_weights(torch.nn.Sequential(torch.nn.Linear(8, 8)))) == 1

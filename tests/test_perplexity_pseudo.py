@@ -139,3 +139,14 @@ def test_every_token_is_hidden_once_among_all_of_its_block(
     assert (
         found.tokens_by_document.tolist() == np.bincount(owners[: len(rows)], minlength=len(lengths)).tolist()
     )
+
+
+def test_the_kernels_of_all_parts_are_named() -> None:
+    def part(kernels: str | None) -> Score:
+        return Score(np.ones(1), np.ones(1, dtype=np.int64), kernels=kernels)
+
+    assert pseudo.added(part(None), part(None)).kernels is None
+    assert pseudo.added(part("oneDNN"), part("oneDNN")).kernels == "oneDNN"
+    both = pseudo.added(part("oneDNN"), part(None))
+    assert both.kernels == "oneDNN; torch's own"
+    assert pseudo.added(both, part("oneDNN")).kernels == "oneDNN; torch's own"

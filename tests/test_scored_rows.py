@@ -224,3 +224,10 @@ def test_a_model_that_padding_changes_gets_each_row_without_it(make: Any) -> Non
     parts = [scoring.score(model, [window], 1, len(made)).nll for window in made]
     assert whole.nll_by_document == pytest.approx(parts, rel=1e-6)
     assert scoring.score(model, made, 1, len(made)).nll == pytest.approx(whole.nll, rel=1e-6)
+
+
+def test_a_loss_that_is_lower_or_higher_or_no_number_is_another_loss() -> None:
+    loss = torch.ones(4)
+    assert scored_rows._agree(loss, loss, 1e-5)
+    for other in (loss * 0.99, loss * 1.01, loss * torch.nan, None):
+        assert not scored_rows._agree(other, loss, 1e-5)

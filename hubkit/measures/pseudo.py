@@ -111,9 +111,11 @@ def per_token(small: tuple[float, int], large: tuple[float, int]) -> float:
 
 
 def added(one: Score, other: Score) -> Score:
-    """The sums of both, by document."""
+    """The sums of both, by document; each part has timed its kernels by itself, and all are named."""
+    named = sorted({name for part in (one, other) for name in (part.kernels or "torch's own").split("; ")})
     return dataclasses.replace(
         other,
+        kernels=None if named == ["torch's own"] else "; ".join(named),
         nll_by_document=one.nll_by_document + other.nll_by_document,
         tokens_by_document=one.tokens_by_document + other.tokens_by_document,
     )
