@@ -135,7 +135,7 @@ def _again(
         taken.append(measures)
         bases.append(base)
 
-    subject = stages.subject_of(run, found, to_measure.quantization(run, known), text)
+    subject = stages.subject_of(run, found, _bits(run, known), text)
     stages.take(run, subject, Measures(), say, keep)
     if other:
         numbers = [*numbers, other]
@@ -143,6 +143,14 @@ def _again(
     loaded = _loaded_otherwise(whole, bases[-1])
     compared = remeasure.compare(known.measures, taken[-1], quantized=quantized, loaded=loaded)
     return Verified([*numbers, *compared], _left_out(known.measures, taken[-1], text is not None, other))
+
+
+def _bits(run: Run, known: Record) -> dict[str, Any] | None:
+    """How the base was held when it was measured, whatever settings say now."""
+    if known.base_model is None:
+        return to_measure.quantization(run, known)
+    recorded = known.base_model.quantization
+    return None if "quant_method" in (recorded or {}) else recorded  # such a base carries its own
 
 
 def _loaded_otherwise(known: Record, now: BaseModel) -> str:

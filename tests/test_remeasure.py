@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import tiny
 
-from hubkit import freshness, record, stages
+from hubkit import freshness, record, stages, verifying
 from hubkit.cli.main import run as hubkit
 from hubkit.measured import (
     Environment,
@@ -328,6 +328,15 @@ def test_what_is_left_out_changes_no_condition(place: Path, tiny_llama: Path) ->
     given = ["--adapter", adapter, "--base-path", str(tiny_llama), "--precision", "bfloat16", "-q"]
     assert hubkit(["measure", *given, "--text", text, "--no-throughput"]) == 0
     assert verify(place, tiny_llama, "--no-perplexity", "-q") == 0
+
+
+def test_bits_are_those_of_the_record(place: Path, tiny_llama: Path) -> None:
+    run = tiny.run("causal-lm", tiny_llama, place)
+    bits = {"load_in_4bit": True}
+    known = record.Record(base_model=record.BaseModel(id="a/b", quantization=bits))
+    assert verifying._bits(run, known) == bits
+    known.base_model = record.BaseModel(id="a/b", quantization={"quant_method": "gptq"})
+    assert verifying._bits(run, known) is None
 
 
 def test_another_base_than_the_adapters_does_not_hold(
