@@ -56,6 +56,8 @@ def test_an_interval_is_named_by_its_confidence_and_few_documents_are_told(causa
     assert "over 5 documents (500 resamples, seed 0)" in (quality.note(facts) or "")
     assert "too narrow" in (quality.note(facts) or "")
     assert "too narrow" not in (quality.note(gather(causal)) or "")
+    few = [quality.note(facts_with(causal, "perplexity", documents=number)) or "" for number in (9, 10)]
+    assert ["too narrow" in note for note in few] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -211,6 +213,8 @@ def test_other_tokenizers_are_compared_by_bits_per_byte() -> None:
         ({"documents_kept": "apart"}, "how documents are kept differs"),
         ({"bytes": 41_235}, "the bytes of the text differs"),
         ({"context": 512}, "the context differs"),
+        ({"stride": 64}, "the stride differs"),
+        ({"dtype": "bfloat16"}, "the dtype differs"),
         ({"definition": "masked"}, "the definition differs"),
         ({"bits_per_byte": None}, "no bits per byte in b"),
     ],

@@ -249,6 +249,7 @@ def test_the_stock_modules_are_timed_with_the_adapter_attached_and_then_merged(
             home = type(module).forward.__module__.partition(".")[0]
             assert home in ("torch", "transformers", "peft"), (name, home)
         layered = any("lora_A" in name for name, _ in timed.named_parameters())
+        assert layered == hasattr(timed, "peft_config")  # merged: the base itself, not PEFT's shell of it
         with torch.inference_mode():
             seen.append((layered, timed(input_ids=ids).logits))
         return stock(timed, inputs, new_tokens)
