@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,15 @@ def test_a_token_beyond_the_embeddings_is_named_with_both_sizes(case: Case, tmp_
     with pytest.raises(MeasureError, match=said):
         other.measures([*TEXT, "a <new> word"])
     assert other.perplexity(TEXT).value == case.perplexity(TEXT).value  # nothing in this text needs it
+
+
+def test_a_token_needs_an_embedding_and_an_output() -> None:
+    for rows, outputs in ((7, 9), (9, 7)):
+        model = SimpleNamespace(
+            get_input_embeddings=lambda rows=rows: torch.nn.Embedding(rows, 2),
+            get_output_embeddings=lambda outputs=outputs: torch.nn.Linear(2, outputs),
+        )
+        assert perplexity._rows(model) == 7
 
 
 def test_an_adapter_with_resized_embeddings_is_measured_by_its_own_tokenizer(resized: Case) -> None:

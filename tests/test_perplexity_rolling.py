@@ -51,6 +51,8 @@ def test_perplexity_is_that_of_a_rolling_loop(case: Case, kept: str, context: in
     assert found.word_perplexity == pytest.approx(math.exp(found.nll_sum / words))
     assert found.byte_perplexity == pytest.approx(math.exp(found.nll_sum / size))
     assert found.bits_per_byte == pytest.approx(math.log2(found.byte_perplexity or 0))
+    if found.memory_kind:  # of a process that has loaded torch, and of no whole machine
+        assert 50e6 < (found.peak_memory_bytes or 0) < 50e9
 
 
 def test_intervals_are_over_documents(case: Case) -> None:
