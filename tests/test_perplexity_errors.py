@@ -13,10 +13,10 @@ import tiny
 import torch
 from safetensors.torch import load_file, save_file
 from text_cases import Case, rolling
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from hubkit.errors import MeasureError, SettingsError
-from hubkit.measures import perplexity
+from hubkit.measures import perplexity, run
 from hubkit.measures.scoring import Score
 
 TEXT = [text[:60] for text in tiny.text(2, seed=7)]
@@ -163,3 +163,27 @@ def test_units_whose_perplexity_overflows_are_left_out() -> None:
     found = perplexity._by_unit(1000.0, {"words": 1, "bytes": 10})
     assert set(found) == {"bits_per_byte", "byte_perplexity"}
     assert perplexity._by_unit(0.0, {"words": 1, "bytes": 0}) == {}
+
+
+def test_a_learned_prompt_takes_positions_too() -> None:
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=64,
+            hidden_size=8,
+            intermediate_size=8,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            max_position_embeddings=128,
+        )
+    )
+    settings = SimpleNamespace(context=126, throughput=False, perplexity=True, pseudo_perplexity=False)
+    for virtual, fits in ((2, True), (3, False), (None, True)):
+        adapter = SimpleNamespace(config={"num_virtual_tokens": virtual})
+        task = SimpleNamespace(PERPLEXITY="causal")
+        settings.speed = None
+        subject: Any = SimpleNamespace(adapter=adapter, settings=settings, text=TEXT, task=task)
+        if fits:
+            run._check_lengths(model, subject)
+            continue
+        with pytest.raises(SettingsError, match="129 tokens are longer than the model's 128 positions"):
+            run._check_lengths(model, subject)

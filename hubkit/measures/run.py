@@ -91,7 +91,8 @@ def _check_lengths(model: Any, subject: Subject) -> None:
     settings, timed = subject.settings, subject.settings.speed
     if wanted(subject):
         setting = "measuring.context" if settings.context else "training.block_size"
-        limits.check_length(model, setting, settings.context or subject.context)
+        prompt = subject.adapter.config.get("num_virtual_tokens") or 0  # stands before the text
+        limits.check_length(model, setting, (settings.context or subject.context) + prompt)
     if settings.throughput:
         setting, tokens = "measuring.speed.sequence_length", timed.sequence_length
         if subject.task.PERPLEXITY == "causal":
