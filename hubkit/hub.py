@@ -238,7 +238,7 @@ class Hub:
             with get_session().stream("GET", url, headers=headers) as response:
                 hf_raise_for_status(response)
                 if response.status_code != 206 and start:
-                    raise HubError(f"{self.endpoint} gives no part of {path}", "audit a downloaded copy")
+                    raise HubError(f"{self.endpoint} gives no part of {path}", "use a downloaded copy")
                 content = b""
                 for chunk in response.iter_bytes():  # a server may ignore the range and send all
                     content += chunk

@@ -137,7 +137,8 @@ def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
         plain["training"] = {"seed": known.dataset.hold_out.seed}
     if known.method:
         plain["method"] = {"name": known.method.name, **known.method.parameters}
-    run = prepare(*from_plain(plain, [*overrides_of(told), *overrides]))
+    where = directory / record.RECORD_NAME
+    run = prepare(*from_plain(plain, [*overrides_of(told), *overrides], where if where.is_file() else None))
     known_bits = known.base_model.quantization if known.base_model else None
     return replace(run, quantization=known_bits) if known_bits and not known.method else run
 

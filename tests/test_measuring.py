@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import tiny
 import torch
+from card_cases import write_adapter
 from safetensors.torch import load_file, save_file
 
 from hubkit import adapter, freshness, record, recorded, runs, stages, to_measure
@@ -283,6 +284,34 @@ def test_what_was_a_sample_or_capped_is_asked_for_as_it_was() -> None:
     split = record.Dataset(name="x", id="org/x", eval_split="test", eval_documents=3)
     asked = recorded.data(record.Record(dataset=split))
     assert asked == {"id": "org/x", "eval_split": "test", "max_eval_documents": 3}
+
+
+def test_two_texts_at_once_are_refused() -> None:
+    with pytest.raises(SettingsError, match="--text and --dataset name a text each"):
+        runs.overrides_of(runs.Told(files=("a.txt",), dataset="a/b"))
+    assert runs.overrides_of(runs.Told(dataset="")) != []  # no name is refused later, and not passed over
+
+
+def test_a_record_with_a_wrong_condition_is_named(tmp_path: Path) -> None:
+    config = {"peft_type": "LORA", "r": 1, "task_type": "CAUSAL_LM", "base_model_name_or_path": "a/b"}
+    directory = write_adapter(
+        tmp_path / "adapter", config, {"base_model.model.q.lora_A.weight": ("F32", [1, 1])}
+    )
+    known = {
+        "schema_version": 1,
+        "base_model": {"id": "a/b"},
+        "measures": {
+            "perplexity": {
+                "adapter_sha256": adapter.read(directory).sha256(), "definition": "causal", "value": 2.0,
+                "tokens_scored": 1, "tokens_total": 1, "documents": 1, "documents_kept": "apart",
+                "context": 0, "stride": 1, "batch_size": 1, "dtype": "float32", "device": "cpu",
+                "dataset_sha256": "0" * 64, "dataset_name": "x",
+            }
+        },
+    }  # fmt: skip
+    (directory / "hubkit.json").write_text(json.dumps(known))
+    with pytest.raises(SettingsError, match=r"hubkit\.json:1: measuring\.context"):
+        runs.of_adapter(directory, runs.Told(), [])
 
 
 def test_flags_name_conditions_as_the_settings_do() -> None:
