@@ -221,12 +221,6 @@ def row_losses(rows: Any, targets: Any, vocabulary: int, head: Any = None) -> An
     parts = []
     for at in range(0, len(targets), some):
         logits = rows[at : at + some] if head is None else head(rows[at : at + some])
-        parts.append(_losses_in_place(logits.float(), targets[at : at + some]).cpu())
+        losses = torch.nn.functional.cross_entropy(logits.float(), targets[at : at + some], reduction="none")
+        parts.append(losses.double().cpu())
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
-
-
-def _losses_in_place(logits: Any, targets: Any) -> Any:
-    """Cross-entropy by row in float64, (rows,); overwrites the logits, as a second table leaves the cache."""
-    largest = logits.amax(1, keepdim=True)
-    wanted = logits.gather(1, targets[:, None]).sub_(largest).squeeze(1)
-    return logits.sub_(largest).exp_().sum(1).double().log() - wanted.double()
