@@ -131,7 +131,7 @@ def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
         "task": recorded.task(task_name, known),
         "adapter": str(directory),
         "dataset": recorded.data(known),
-        "measuring": recorded.measuring(known),
+        "measuring": _measuring(known, told),
     }
     if known.dataset and known.dataset.hold_out:
         plain["training"] = {"seed": known.dataset.hold_out.seed}
@@ -141,6 +141,14 @@ def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
     run = prepare(*from_plain(plain, [*overrides_of(told), *overrides], where if where.is_file() else None))
     known_bits = known.base_model.quantization if known.base_model else None
     return replace(run, quantization=known_bits) if known_bits and not known.method else run
+
+
+def _measuring(known: Record, told: Told) -> dict[str, Any]:
+    """The recorded conditions; how many documents were measured says nothing of a text that is given now."""
+    conditions = recorded.measuring(known)
+    if told.files or told.dataset is not None:
+        conditions.pop("max_eval_documents", None)
+    return conditions
 
 
 def _base_of(found: adapter.Adapter, known: Record, told: Told, base_id: str | None) -> dict[str, Any]:

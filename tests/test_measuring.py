@@ -16,6 +16,7 @@ from card_cases import write_adapter
 from safetensors.torch import load_file, save_file
 
 from hubkit import adapter, freshness, record, recorded, runs, stages, to_measure
+from hubkit.cli import main
 from hubkit.errors import AdapterError, SettingsError
 from hubkit.measures import throughput
 
@@ -399,3 +400,30 @@ def test_without_a_base_the_files_are_counted(
     assert not counted.were_taken
     assert hubkit(["measure", "--adapter", str(place), "--task", "causal-lm"]) == 2  # asked for, not done
     assert "does not name its base model. Next: --base-model ID" in capsys.readouterr().err
+
+
+def test_a_longer_text_is_measured_whole_after_a_shorter_one(tiny_llama: Path, tmp_path: Path) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    for count in (2, 3):
+        text = tmp_path / f"{count}.txt"
+        text.write_text("\n\n".join(f"Text number {at} tells of a river." for at in range(count)), "utf-8")
+        told = runs.Told(base_path=str(tiny_llama), files=(str(text),))
+        again = runs.of_adapter(run.adapter_dir, told, ["measuring.throughput=false"])
+        stages.measure(again, tiny.quiet)
+        assert perplexity(run).documents == count
+
+
+def test_a_card_of_a_record_that_was_edited_is_not_made_without_a_word(
+    tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained("causal-lm", tiny_llama, tmp_path)
+    told = runs.Told(base_path=str(tiny_llama), files=(str(tmp_path / "text.txt"),))
+    stages.measure(runs.of_adapter(run.adapter_dir, told, ["measuring.throughput=false"]), tiny.quiet)
+    assert main.run(["card", "--adapter", str(run.adapter_dir)]) == 0
+    assert "edited by hand" not in capsys.readouterr().err
+    known = record.read(run.adapter_dir)
+    assert known.measures.perplexity is not None
+    known.measures.perplexity.value /= 2
+    record.write(run.adapter_dir, known)
+    assert main.run(["card", "--adapter", str(run.adapter_dir)]) == 0
+    assert "was edited by hand (perplexity)" in capsys.readouterr().err

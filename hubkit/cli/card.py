@@ -116,6 +116,7 @@ def command(
     """
     card_options.refuse_both(keep, force)
     known = record.read(adapter_dir)
+    _say_edited(adapter_dir, quiet)
     fragments.refuse_twice(adapter_dir, given)
     told = _with_options(known, **given)
     told = card_options.with_comparison(adapter_dir, told, compared, no_compare, quiet)
@@ -145,6 +146,16 @@ def command(
     if reports:
         card_options.say_figures(facts, settled, written, quiet or as_json)
         card_output.report(made, made.facts, outcome, as_json, quiet)
+
+
+def _say_edited(adapter_dir: Path, quiet: bool) -> None:
+    """Say which numbers of the record are not as they were measured."""
+    if names := freshness.edited(adapter_dir):
+        common.hint(
+            f"{adapter_dir / record.RECORD_NAME} was edited by hand ({', '.join(names)}): what it says there was"
+            f" not measured, and is not published. Next: hubkit measure --adapter {adapter_dir} --again",
+            quiet,
+        )
 
 
 def _with_options(known: Record, **given: Any) -> Record:

@@ -130,7 +130,7 @@ def _measured(
     quiet: bool,
 ) -> str | None:
     """Measure; gives what is lacking still, in a line, or nothing."""
-    from hubkit import adapter, processes, runs, stages
+    from hubkit import adapter, processes, record, runs, stages
 
     asked = config is not None or overrides != () or told != runs.Told()
     try:
@@ -144,7 +144,9 @@ def _measured(
         return _without_base(adapter_dir, error)
     processes.leave()
     if run.settings.data is None and run.settings.measuring.perplexity:
-        return "Perplexity was left out: no text. Next: --text FILE, --dataset ID, or a CONFIG"
+        before = record.read(adapter_dir).measures.perplexity
+        kept = "; the one that was measured before stands" if before else ""
+        return f"Perplexity was left out: no text{kept}. Next: --text FILE, --dataset ID, or a CONFIG"
     return None
 
 
@@ -221,7 +223,10 @@ def _judge(adapter_dir: Path, verified: Verified, quiet: bool) -> None:
     if wrong := by_verdict.get(remeasure.DIFFERS):
         raise CheckFailed(
             f"{len(wrong)} of {total} recorded numbers do not hold: {_listed(wrong)}",
-            f"take them anew: hubkit measure --adapter {shlex.quote(str(adapter_dir))} --again",
+            "give the text that they were measured on"
+            if all(name.endswith(("dataset_sha256", "tokens_sha256")) for name in wrong)
+            else f"take them anew: hubkit measure --adapter {shlex.quote(str(adapter_dir))} --again,"
+            " with the text and base as now",
         )
     if verified.left_out:
         left = verified.left_out[0]
