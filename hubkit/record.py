@@ -249,8 +249,8 @@ class Record(Part):
     measures_sha256: Annotated[
         dict[str, str],
         Meta(
-            description="Of each of `measures`, as hubkit wrote it: SHA-256 of canonical JSON (keys sorted, no"
-            " spaces, 5.0 as 5). One that was edited since is found out by `hubkit measure --verify`."
+            description="Of each of `measures`, as hubkit wrote it: SHA-256 of canonical JSON (keys sorted,"
+            " no spaces, 5.0 as 5). One that was edited since is found out by `hubkit measure --verify`."
         ),
     ] = {}
     usage: UsageRun | None = None  # the card's code ran

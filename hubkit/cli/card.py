@@ -152,8 +152,8 @@ def _say_edited(adapter_dir: Path, quiet: bool) -> None:
     """Say which numbers of the record are not as they were measured."""
     if names := freshness.edited(adapter_dir):
         common.hint(
-            f"{adapter_dir / record.RECORD_NAME} was edited by hand ({', '.join(names)}): what it says there was"
-            f" not measured, and is not published. Next: hubkit measure --adapter {adapter_dir} --again",
+            f"{adapter_dir / record.RECORD_NAME} was edited by hand ({', '.join(names)}): what it says there"
+            f" was not measured, and is not published. Next: hubkit measure --adapter {adapter_dir} --again",
             quiet,
         )
 

@@ -48,8 +48,8 @@ _OPTIONS = [
     click.option(
         "--base-path",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Directory of the base model: its parameters are counted from its files, and --verify-usage"
-        " loads it from there (default: the Hub's cache).",
+        help="Directory of the base model. Parameters are counted from its files; with --verify-usage the code"
+        " loads it.",
     ),
     click.option(
         "--trust-remote-code",
