@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from card_cases import LORA_CONFIG, lora_tensors, write_adapter, write_weights
 from hypothesis import given, settings
@@ -295,6 +296,104 @@ def test_a_kind_that_the_file_does_not_tell_is_refused(lora: Adapter) -> None:
     for change in ({"peft_type": "XLORA"}, {"layer_replication": [[0, 1], [0, 1]]}):
         with pytest.raises(NotExact):
             adapted.added(Adapter(lora.directory, {**lora.config, **change}, lora.tensors))
+
+
+BERT = {
+    "model_type": "bert", "vocab_size": 50, "hidden_size": 16, "intermediate_size": 24,
+    "num_hidden_layers": 1, "num_attention_heads": 4,
+}  # fmt: skip
+HEAD = "base_model.model.cls.predictions.decoder"
+MASKED = tasks.described("masked-lm")
+
+
+def resizing(rows: int, bias: str, *more: Tensor) -> Adapter:
+    """LoRA on a BERT's value matrix, with the embeddings of a vocabulary as PEFT saves them."""
+    value = "base_model.model.bert.encoder.layer.0.attention.self.value"
+    held = (
+        plain(f"{value}.lora_A.weight", "float32", 2, 16), plain(f"{value}.lora_B.weight", "float32", 16, 2),
+        plain(f"{value}.base_layer.bias", "float32", 16),
+        plain("base_model.model.bert.embeddings.word_embeddings.weight", "float32", rows, 16),
+        plain(f"{HEAD}.weight", "float32", rows, 16), plain(f"{HEAD}.bias", "float32", rows), *more,
+    )  # fmt: skip
+    config = {"peft_type": "LORA", "target_modules": ["value"], "bias": bias}
+    return Adapter(Path("adapter"), config, held if bias != "none" else (*held[:2], *held[3:]), "0" * 64)
+
+
+def test_the_bias_of_a_head_that_is_saved_for_its_vocabulary_is_trained_only_where_told() -> None:
+    files = BaseFiles("base", BERT)
+    assert counting.count(resizing(57, "lora_only"), files, MASKED).trainable == 64 + 16
+    assert counting.count(resizing(57, "all"), files, MASKED).trainable == 64 + 16 + 57
+    head = (
+        plain(f"{HEAD}.lora_A.weight", "float32", 2, 16),
+        plain(f"{HEAD}.lora_B.weight", "float32", 57, 2),
+    )
+    adapted_head = resizing(57, "lora_only", *head)
+    adapted_head.config["target_modules"] = ["value", "decoder"]
+    assert counting.count(adapted_head, files, MASKED).trainable == 64 + 16 + 2 * 16 + 57 * 2 + 57
+
+
+@pytest.mark.parametrize("family", ["bert", "camembert"])
+def test_a_resized_head_with_biases_apart_is_not_counted(family: str) -> None:
+    apart = {**BERT, "model_type": family, "tie_word_embeddings": False}
+    name = "roberta" if family == "camembert" else "bert"
+    held = [msgspec.structs.replace(t, name=_of(t.name, name)) for t in resizing(57, "none").tensors]
+    found = resizing(57, "none")
+    found = Adapter(found.directory, found.config, tuple(held), known_sha256="0" * 64)
+    with pytest.raises(NotExact, match="biases apart"):
+        counting.count(found, BaseFiles("base", apart), MASKED)
+    assert counting.count(found, BaseFiles("base", {**apart, "vocab_size": 57}), MASKED).total
+    assert counting.count(found, BaseFiles("base", {**apart, "tie_word_embeddings": True}), MASKED).total
+
+
+def _of(name: str, prefix: str) -> str:
+    if prefix == "bert":
+        return name
+    return name.replace("model.bert.", "model.roberta.").replace("cls.predictions.", "lm_head.")
+
+
+def with_other_head(tmp_path: Path, **config: Any) -> BaseFiles:
+    """The Llama above, whose head is saved beside its embedding with other values."""
+    directory = base(tmp_path / "base", tensors() | {"lm_head.weight": ("BF16", [50, 16])}, **config)
+    head = base_files.local(directory).tensors["lm_head.weight"].tensor
+    raw = bytearray((directory / "model.safetensors").read_bytes())
+    raw[head.end - 1] ^= 1
+    (directory / "model.safetensors").write_bytes(raw)
+    return base_files.local(directory)
+
+
+def test_a_head_saved_with_other_values_is_tied_again_by_a_resized_vocabulary(
+    tmp_path: Path, lora: Adapter
+) -> None:
+    def sized(rows: int) -> Adapter:
+        embedding = plain("base_model.model.model.embed_tokens.weight", "float32", rows, 16)
+        return Adapter(lora.directory, lora.config, (*lora.tensors, embedding), known_sha256="0" * 64)
+
+    files = with_other_head(tmp_path)
+    assert counting.count(sized(50), files, CAUSAL).total == TOTAL + LORA + 800
+    with pytest.raises(NotExact, match="saved with other values"):
+        counting.count(sized(57), files, CAUSAL)
+    of_opt = {name: one for name, one in files.tensors.items() if "layers.1" not in name}
+    config = {**LLAMA, "model_type": "opt", "architectures": ["OPTForCausalLM"]}
+    other = BaseFiles("opt", config, of_opt)
+    assert headers.parameters(other, "AutoModelForCausalLM", 50)[1] == 1600
+    with pytest.raises(NotExact, match="saved with other values"):
+        headers.parameters(other, "AutoModelForCausalLM", 57)
+
+
+def test_tokens_trained_in_embeddings_that_only_the_files_hold_apart_are_not_counted(tmp_path: Path) -> None:
+    held = tuple(
+        plain(f"base_model.model.{name}.trainable_tokens_delta", "float32", 2, 16)
+        for name in ("model.embed_tokens", "lm_head")
+    )
+    config = {"peft_type": "TRAINABLE_TOKENS", "token_indices": [1, 2]}
+    found = Adapter(Path("adapter"), config, held, known_sha256="0" * 64)
+    files = with_other_head(tmp_path)
+    with pytest.raises(NotExact, match="trains tokens"):
+        counting.count(found, files, CAUSAL)
+    tied = BaseFiles("base", LLAMA)
+    assert counting.count(found, tied, CAUSAL).trainable == 32
+    untied = BaseFiles("base", {**LLAMA, "tie_word_embeddings": False})
+    assert counting.count(found, untied, CAUSAL).trainable == 64
 
 
 def test_of_weights_on_the_hub_only_headers_are_fetched(

@@ -14,9 +14,10 @@ the meta device, where torch is installed.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, NamedTuple
 
-from hubkit import tasks
+from hubkit import base_model, tasks
 from hubkit.adapter import Adapter
 from hubkit.counting import adapted, families, fits
 from hubkit.counting.base_files import BaseFiles
@@ -37,7 +38,8 @@ def count(
     """
     auto_class = auto_class_of(task, adapter, base)
     of_base = _of_base(adapter, base, auto_class)
-    found = adapted.added(adapter, of_base.names)
+    untied = base.config.get("tie_word_embeddings") is False
+    found = adapted.added(adapter, of_base.names, untied)
     by_dtype = of_base.by_dtype
     if by_dtype:
         for dtype, number in found.by_dtype.items():
@@ -101,15 +103,28 @@ def _of_base(adapter: Adapter, base: BaseFiles, auto_class: str) -> _OfBase:
 
         held, embedding = headers.parameters(base, auto_class, rows)
         fits.check_held(adapter, held)
+        _check_resized(base, rows, held)
         total = sum(one.numel for one in held.values())
         return _OfBase(total, embedding, _by_dtype(held), set(held))
     fits.check(adapter, shapes)
+    _check_resized(base, rows, shapes.tensors)
     by_dtype = {}
     if base.tensors:
         from hubkit.counting import stored
 
-        by_dtype = stored.by_dtype(shapes, base)
+        by_dtype = stored.by_dtype(shapes, base, resized=_resized(base, rows))
     return _OfBase(shapes.total, shapes.embedding, by_dtype, set(shapes.tensors))
+
+
+def _resized(base: BaseFiles, rows: int | None) -> bool:
+    """Whether loading the adapter gives the vocabulary another length."""
+    return rows is not None and rows != base_model.vocab_size(base.config)
+
+
+def _check_resized(base: BaseFiles, rows: int | None, names: Collection[str]) -> None:
+    """Transformers resizes one of an untied head's two biases, or ties them, by family. Raises NotExact."""
+    if _resized(base, rows) and any(name.endswith(".decoder.bias") for name in names):
+        raise NotExact("the adapter resizes the vocabulary of a base whose output head has biases apart")
 
 
 def _by_dtype(held: dict[str, Held]) -> dict[str, int]:

@@ -58,11 +58,11 @@ class Added(msgspec.Struct):
             self.trained += tensor.numel
 
 
-def added(adapter: Adapter, of_base: Collection[str] = ()) -> Added:
+def added(adapter: Adapter, of_base: Collection[str] = (), untied: bool = True) -> Added:
     """The adapter's own parameters. Raises NotExact.
 
     `of_base` names the base's parameters, tied ones once: what an adapter holds for both of two tied modules
-    counts once too.
+    counts once too. `untied`: the base's configuration says that its embeddings are not tied.
     """
     kind = adapter.peft_type
     for key in _UNKNOWN_SETTINGS.get(kind, ()):
@@ -75,7 +75,7 @@ def added(adapter: Adapter, of_base: Collection[str] = ()) -> Added:
     found = Added()
     two_biases = any(name.endswith(".decoder.bias") for name in of_base)
     names = set() if two_biases else {_without_wrapper(tensor) for tensor in adapter.tensors}
-    twice = _tied_tokens(adapter, of_base)
+    twice = _tied_tokens(adapter, of_base, untied)
     for tensor in adapter.tensors:
         if not _BUFFERS.isdisjoint(tensor.name.split(".")) or tensor.name in twice:
             continue
@@ -92,10 +92,11 @@ def added(adapter: Adapter, of_base: Collection[str] = ()) -> Added:
 _TOKENS = ".trainable_tokens_delta"
 
 
-def _tied_tokens(adapter: Adapter, of_base: Collection[str]) -> set[str]:
+def _tied_tokens(adapter: Adapter, of_base: Collection[str], untied: bool) -> set[str]:
     """Trained tokens of an output head that is tied to the input embedding, whose own are the same.
 
-    Raises NotExact where the base has a matrix for none of them.
+    Raises NotExact where the base has a matrix for none of them, and where it has one for a head that its
+    configuration ties: PEFT goes by the configuration, and shares the tokens.
     """
     held = [tensor.name for tensor in adapter.tensors if tensor.name.endswith(_TOKENS)]
     if len(held) < 2 or not of_base:
@@ -103,13 +104,18 @@ def _tied_tokens(adapter: Adapter, of_base: Collection[str]) -> set[str]:
     tied = {name for name in held if not _has_matrix(name, of_base)}
     if len(tied) == len(held):
         raise NotExact("nothing tells which of the adapter's trained tokens are tied")
+    if not untied and any(_module_of_tokens(name).endswith(_HEADS) for name in set(held) - tied):
+        raise NotExact("the adapter trains tokens, and the base has its input and output embeddings apart")
     return tied
+
+
+def _module_of_tokens(name: str) -> str:
+    return name.removesuffix(_TOKENS).removesuffix(".token_adapter").removeprefix("base_model.model.")
 
 
 def _has_matrix(name: str, of_base: Collection[str]) -> bool:
     """Whether the module of trained tokens has a matrix of its own."""
-    module = name.removesuffix(_TOKENS).removesuffix(".token_adapter").removeprefix("base_model.model.")
-    matrix = f".{module}.weight"
+    matrix = f".{_module_of_tokens(name)}.weight"
     return any(matrix.endswith(f".{own}") or f".{own}".endswith(matrix) for own in of_base)
 
 
@@ -132,7 +138,7 @@ def _whole(found: Added, adapter: Adapter, tensor: Tensor, names: set[str]) -> N
         if not tied:
             found.add(tensor)
     elif biases and tensor.name.endswith(".bias"):
-        if found.trained is not None and not tied:
+        if found.trained is not None and not tied and _is_trained(adapter, name):
             found.trained += tensor.numel
         found.of_base.append(tensor)
     elif tensor_names.module_of(tensor.name).rpartition(".")[2] in _EMBEDDING_MODULES:
@@ -141,7 +147,13 @@ def _whole(found: Added, adapter: Adapter, tensor: Tensor, names: set[str]) -> N
         raise NotExact(f"nothing tells what {tensor.name[:80]} of the adapter's file is")
 
 
-_EMBEDDING_MODULES = tensor_names.EMBEDDINGS | {"lm_head", "decoder", "embed_out"}
+_HEADS = ("lm_head", "decoder", "embed_out")
+_EMBEDDING_MODULES = tensor_names.EMBEDDINGS.union(_HEADS)
+
+
+def _is_trained(adapter: Adapter, bias: str) -> bool:
+    """Whether a bias is trained: the file has an output head's too where the vocabulary is resized."""
+    return adapter.config.get("bias") != "lora_only" or bias.removesuffix(".bias") in adapter.adapted_modules
 
 
 def is_saved_whole(name: str, modules: list[str]) -> bool:

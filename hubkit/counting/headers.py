@@ -14,7 +14,7 @@ from typing import Any
 from hubkit import base_model, tensor_names
 from hubkit.counting.base_files import BaseFiles
 from hubkit.counting.packed import Held, undone
-from hubkit.counting.shapes import NotExact
+from hubkit.counting.shapes import TIED_AGAIN, NotExact
 
 # model_type -> whether output embeddings are tied where the configuration does not say. A test makes a model
 # of each and compares; what is not here is counted on the meta device.
@@ -76,6 +76,8 @@ def parameters(base: BaseFiles, auto_class: str, rows: int | None) -> tuple[dict
         raise NotExact("the embeddings of encoder and decoder are not tied")
     elif not heads:
         raise NotExact("the base's files hold no output head, and its configuration ties none")
+    if tied and heads and rows not in (None, base_model.vocab_size(base.config)):
+        raise NotExact(TIED_AGAIN)
     if rows is not None:
         _resize(held, rows, base_model.vocab_size(base.config))
     embeddings = [*inputs, *heads]

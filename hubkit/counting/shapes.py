@@ -19,6 +19,10 @@ _HINT = "give the config.json of the base model's repo"
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 
 
+# Resizing ties by the configuration, whatever the bytes.
+TIED_AGAIN = "the adapter resizes the vocabulary of a base whose tied output head is saved with other values"
+
+
 class NotExact(Exception):
     """These files do not tell the exact number; the message says why."""
 

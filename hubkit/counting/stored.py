@@ -6,24 +6,24 @@ import math
 
 from hubkit.counting.base_files import BaseFiles
 from hubkit.counting.packed import Held, undone
-from hubkit.counting.shapes import NotExact, Shapes
+from hubkit.counting.shapes import TIED_AGAIN, NotExact, Shapes
 from hubkit.errors import BaseModelError
 
 # Names of old files, and what the classes call them.
 _RENAMED = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 
 
-def by_dtype(shapes: Shapes, base: BaseFiles) -> dict[str, int]:
+def by_dtype(shapes: Shapes, base: BaseFiles, resized: bool = False) -> dict[str, int]:
     """The class's parameters by the dtype in which the files hold them.
 
     What the files lack, as a new head, counts in the dtype that they have most of. What is to be tied, and
     was saved twice with other bytes, is untied by transformers: it is added to `shapes`. Raises NotExact
-    where only bytes on the Hub would tell, and BaseModelError where files and configuration tell of
-    different models.
+    where only bytes on the Hub would tell, or where the vocabulary is `resized`, which ties it again, and
+    BaseModelError where files and configuration tell of different models.
     """
     held = undone((stored.tensor for stored in base.tensors.values()), base.config)
     names = {_as_in_class(name, shapes.prefix): name for name in held}
-    _untie(shapes, base, names)
+    _untie(shapes, base, names, resized)
     counts: dict[str, int] = {}
     missing = 0
     for name, shape in shapes.tensors.items():
@@ -65,7 +65,7 @@ def _is(held: Held, shape: tuple[int, ...], base: BaseFiles, may_change: bool) -
     raise BaseModelError(f"config.json and weights of {base.name} are of different models", _HINT)
 
 
-def _untie(shapes: Shapes, base: BaseFiles, names: dict[str, str]) -> None:
+def _untie(shapes: Shapes, base: BaseFiles, names: dict[str, str], resized: bool) -> None:
     for name, source in list(shapes.tied):
         one, other = names.get(name), names.get(source.removeprefix(f"{shapes.prefix}."))
         if one is None or other is None:
@@ -73,5 +73,7 @@ def _untie(shapes: Shapes, base: BaseFiles, names: dict[str, str]) -> None:
         same = base.hold_the_same(one, other)
         if same is None:
             raise NotExact(f"{one[:80]} is saved twice, and only its bytes tell whether it is tied")
+        if not same and resized:
+            raise NotExact(TIED_AGAIN)
         if not same:
             shapes.untie(name, source)
