@@ -48,8 +48,8 @@ _OPTIONS = [
     click.option(
         "--base-path",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Directory of the base model. Parameters are counted from its files; with --verify-usage the code"
-        " loads it.",
+        help="Directory of the base model: to count its parameters from its files, and to run the code"
+        " (default: the Hub's cache).",
     ),
     click.option(
         "--trust-remote-code",
