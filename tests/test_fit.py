@@ -76,6 +76,7 @@ def same(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("method", METHODS)
 def test_stock_peft_loads_what_was_trained(
     task: str, method: str, base: Path, tmp_path: Path, trained_logits: list[Any]
@@ -151,6 +152,7 @@ def test_qlora_trains_on_4bit_weights(
     }
 
 
+@pytest.mark.real
 def test_a_seed_makes_two_runs_equal(task: str, base: Path, tmp_path: Path) -> None:
     dropout = {"dropout": 0.3}
     one, other, unlike = (

@@ -110,6 +110,7 @@ def run(task: str, base: Path, directory: Path, **changes: Any) -> runs.Run:
             "threads": 1,
         },
         "measuring": {
+            "kernels": "plain",
             "throughput": False,
             "speed": {"warmup": 0, "repeats": 3, "min_seconds": 0, "sequence_length": 8, "new_tokens": 16},
         },
