@@ -25,6 +25,8 @@ from hubkit.publishing.contents import collect
 from hubkit.publishing.draft import draft
 from hubkit.record import LogPoint
 
+pytestmark = pytest.mark.real  # long together; nothing here needs real weights
+
 LIMIT = 60_000  # bytes
 BACKGROUNDS = ((255, 255, 255), (13, 17, 23))  # a light page, a dark one
 LOSSES = ([(1, 3.1), (10, 2.5)], [(10, 2.6)])

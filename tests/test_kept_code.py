@@ -18,6 +18,8 @@ from hubkit.cli.main import run
 from hubkit.errors import SnippetError
 from hubkit.verify import process, usage
 
+pytestmark = pytest.mark.real  # long together; nothing here needs real weights
+
 SAID = "This code was run on 2026-11-20"
 
 

@@ -88,6 +88,7 @@ def test_zeros_that_were_frozen_stay_where_they_are_after_a_restart() -> None:
     assert torch.equal(tensor == 0, zeros)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("task", ["causal-lm", "masked-lm"])
 @pytest.mark.parametrize(("sparsity", "steps"), [(0.5, 4), (0.9, 3), (0.37, 5)])
 def test_the_saved_file_has_the_zeros(
