@@ -97,7 +97,8 @@ def test_the_head_alone_gives_the_models_own_loss(
     assert max(seen) <= 7
 
 
-def test_a_model_that_caps_its_logits_is_asked_itself() -> None:
+def capped(cap: float) -> Any:
+    """A model that caps its logits after the head."""
     config = Gemma2Config(
         vocab_size=64,
         hidden_size=16,
@@ -106,11 +107,15 @@ def test_a_model_that_caps_its_logits_is_asked_itself() -> None:
         num_attention_heads=2,
         num_key_value_heads=1,
         head_dim=8,
-        final_logit_softcapping=0.05,
+        final_logit_softcapping=cap,
         query_pre_attn_scalar=8,
     )
     torch.manual_seed(0)
-    model = Gemma2ForCausalLM(config).eval()
+    return Gemma2ForCausalLM(config).eval()
+
+
+def test_a_model_that_caps_its_logits_is_asked_itself() -> None:
+    model = capped(0.05)
     made, rows = batch(model), ScoredRows(model)
     with torch.inference_mode():
         found, expected = float(rows.losses(*made).sum()), plain(model, made)
@@ -133,19 +138,7 @@ def test_a_model_without_a_head_to_be_found_is_asked_itself(tiny_llama: Path) ->
 
 def test_a_slight_cap_is_seen_in_sixteen_bits_too() -> None:
     """A cap that moves losses less than 16 bits round them still moves the mean."""
-    config = Gemma2Config(
-        vocab_size=64,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-        final_logit_softcapping=1.0,
-        query_pre_attn_scalar=8,
-    )
-    torch.manual_seed(0)
-    model = Gemma2ForCausalLM(config).to(torch.bfloat16).eval()
+    model = capped(1.0).to(torch.bfloat16)
     rows = ScoredRows(model)
     with torch.inference_mode():
         rows.losses(*batch(model))
