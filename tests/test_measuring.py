@@ -234,7 +234,7 @@ def test_the_commit_of_a_hub_base_is_recorded(tiny_llama: Path, tmp_path: Path, 
     """The Hub's cache, as huggingface_hub lays it out, with one model in it."""
     from huggingface_hub import constants
 
-    from hubkit.models import loading
+    from hubkit.models import base_facts
     from hubkit.settings import Base
 
     commit = "a" * 40
@@ -243,11 +243,11 @@ def test_the_commit_of_a_hub_base_is_recorded(tiny_llama: Path, tmp_path: Path, 
     (repo / "refs" / "main").write_text(commit)
     shutil.copytree(tiny_llama, repo / "snapshots" / commit)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert loading._commit(Base(id="tiny-org/cached")) == commit
-    assert loading._commit(Base(id="tiny-org/cached", revision=commit)) == commit
-    assert loading._commit(Base(id="tiny-org/other")) is None
-    assert loading._commit(Base(id="tiny-org/cached", path=str(tiny_llama))) is None
-    assert loading._weights(Base(id="tiny-org/cached")) != []
+    assert base_facts._commit(Base(id="tiny-org/cached")) == commit
+    assert base_facts._commit(Base(id="tiny-org/cached", revision=commit)) == commit
+    assert base_facts._commit(Base(id="tiny-org/other")) is None
+    assert base_facts._commit(Base(id="tiny-org/cached", path=str(tiny_llama))) is None
+    assert base_facts._weights(Base(id="tiny-org/cached")) != []
 
 
 def test_a_base_without_a_revision_is_the_one_that_was_loaded(tiny_llama: Path, tmp_path: Path) -> None:
