@@ -156,6 +156,45 @@ class Perplexity(Part):
         return self.value / self.base_value - 1 if self.base_value and self.base_value > 0 else None
 
 
+class ClassScore(Part):
+    """How one class was told apart from the others."""
+
+    label: str
+    support: int  # documents of this class in the text
+    precision: float | None = None  # absent where nothing was predicted as it
+    recall: float | None = None  # absent where the text has none
+    f1: float | None = None
+
+
+class Classification(Part):
+    """How well labels are predicted, with the adapter; the base has no head that was trained for them.
+
+    F1 per class is 2 TP / (2 TP + FP + FN); macro is the mean over classes, weighted that by their support.
+    """
+
+    adapter_sha256: AdapterDigest
+    accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    majority_accuracy: float  # of always answering the class that the text has most of
+    loss: float  # mean cross-entropy, in nats
+    documents: int
+    classes: list[ClassScore] = []
+    confusion: Annotated[list[list[int]], Meta(description="Rows: true classes; columns: predicted.")] = []
+    accuracy_interval: Interval | None = None  # bootstrap over documents
+    macro_f1_interval: Interval | None = None
+    truncated: int = 0  # documents cut to `context`
+    context: int | None = None  # tokens, special tokens included
+    eval_sha256: TextDigest | None = None
+    dtype: str | None = None
+    batch_size: int | None = None
+    kernels: str | None = None
+    processes: int | None = None
+    seconds: float | None = None
+    date: str | None = None
+    environment: Environment | None = None
+
+
 class Rate(Part):
     """One throughput figure: the median over `repeats` runs, and its spread."""
 
@@ -234,6 +273,7 @@ class Measures(Part):
     size: Size | None = None
     perplexity: Perplexity | None = None
     pseudo_perplexity: Perplexity | None = None
+    classification: Classification | None = None
     throughput: Throughput | None = None
 
     @property

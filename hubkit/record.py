@@ -22,18 +22,22 @@ from hubkit import bounded_json, files
 from hubkit.compared import Compared as Compared
 from hubkit.compared import Comparison as Comparison
 from hubkit.errors import RecordError
-from hubkit.measured import AdapterDigest, Part, TextDigest
+from hubkit.measured import Classification as Classification
+from hubkit.measured import ClassScore as ClassScore
 from hubkit.measured import Energy as Energy
 from hubkit.measured import Environment as Environment
 from hubkit.measured import Interval as Interval
 from hubkit.measured import Measures as Measures
 from hubkit.measured import Parameters as Parameters
+from hubkit.measured import Part, TextDigest
 from hubkit.measured import Perplexity as Perplexity
 from hubkit.measured import Rate as Rate
 from hubkit.measured import Rates as Rates
 from hubkit.measured import Size as Size
 from hubkit.measured import Throughput as Throughput
 from hubkit.measured import UsageRun as UsageRun
+from hubkit.trained import LogPoint as LogPoint
+from hubkit.trained import Training as Training
 
 RECORD_NAME = "hubkit.json"
 SCHEMA_VERSION = 1
@@ -121,51 +125,6 @@ class Method(Part):
 
     name: str  # "lora", "sparse-lora", "qlora", "hira"
     parameters: dict[str, Any] = {}
-
-
-class LogPoint(Part):
-    """One line of the training history."""
-
-    step: int
-    loss: float | None = None
-    eval_loss: float | None = None
-    learning_rate: float | None = None
-
-
-class Training(Part):
-    """How the adapter was trained."""
-
-    settings_sha256: Annotated[
-        str,
-        Meta(
-            description="Digest of the settings and text that shape training; equal: no need to train again."
-        ),
-    ]
-    epochs: float
-    steps: int
-    batch_size: int  # sequences per device and step
-    gradient_accumulation: int
-    effective_batch_size: int
-    block_size: int  # tokens per sequence
-    tokens_seen: Annotated[int, Meta(description="Over all steps; the tokens of each epoch count anew.")]
-    learning_rate: float
-    scheduler: str
-    warmup_steps: int
-    weight_decay: float
-    max_grad_norm: float
-    optimizer: str
-    seed: int
-    precision: str  # "float32", "bfloat16"
-    seconds: float
-    started: str  # date, UTC
-    adapter_sha256: AdapterDigest | None = None  # as it was saved
-    resumed: int = 0  # how many times it went on from a checkpoint
-    peak_memory_bytes: int | None = None  # the highest of all parts of a training that was resumed
-    memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
-    final_train_loss: float | None = None  # mean over the last logging interval
-    final_eval_loss: float | None = None
-    history: list[LogPoint] = []
-    environment: Environment | None = None
 
 
 class Author(Part):

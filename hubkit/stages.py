@@ -35,6 +35,7 @@ def train(
     require_train(watched)
     from hubkit.models import corpus
     from hubkit.training import checkpoints, fit
+    from hubkit.training.job import Job
 
     text = corpus.load(run.settings.data, run.settings.training.seed)
     shaped_by = runs.training_sha256(run, text.facts.train_sha256)
@@ -46,7 +47,7 @@ def train(
         return run.adapter_dir
     if not fresh:
         _check_replaceable(run, shaped_by)
-    job = fit.Job(
+    job = Job(
         training=run.settings.training,
         task=run.task,
         task_parameters=run.task_parameters,

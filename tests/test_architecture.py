@@ -48,6 +48,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["freshness"],
     ["record"],
     ["compared"],
+    ["trained"],
     ["measured"],
     ["processes"],
     ["extras"],

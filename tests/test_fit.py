@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndByte
 
 from hubkit import adapter, record, stages
 from hubkit.errors import Interrupted, SettingsError, TrainingError
-from hubkit.training import fit
+from hubkit.training import saving, trainer
 from hubkit.training.blocks import Blocks
 
 TASKS = ["causal-lm", "masked-lm"]
@@ -39,7 +39,7 @@ def base(task: str, request: pytest.FixtureRequest) -> Path:
 def trained_logits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The logits of each model at the end of its training, in eval mode."""
     seen: list[Any] = []
-    save = fit._save
+    save = saving.save
 
     def spy(model: Any, *rest: Any) -> None:
         model.eval()
@@ -47,7 +47,7 @@ def trained_logits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             seen.append(model(input_ids=IDS).logits)
         save(model, *rest)
 
-    monkeypatch.setattr(fit, "_save", spy)
+    monkeypatch.setattr(saving, "save", spy)
     return seen
 
 
@@ -133,9 +133,9 @@ def test_qlora_trains_on_4bit_weights(
     task: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, Any] = {}
-    save = fit._save
+    save = saving.save
     monkeypatch.setattr(
-        fit, "_save", lambda model, *rest: (seen.update(model.named_parameters()), save(model, *rest))
+        saving, "save", lambda model, *rest: (seen.update(model.named_parameters()), save(model, *rest))
     )
     run = tiny.run(task, base, tmp_path, method={"name": "qlora"}, training__max_steps=1)
     known = record.read(stages.train(run, tiny.quiet))
@@ -223,14 +223,14 @@ class StopAt(TrainerCallback):
 
 
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = fit._trainer
+    make = trainer.make
 
     def with_stop(*given: Any) -> Any:
-        trainer = make(*given)
-        trainer.add_callback(StopAt(step))
-        return trainer
+        made = make(*given)
+        made.add_callback(StopAt(step))
+        return made
 
-    monkeypatch.setattr(fit, "_trainer", with_stop)
+    monkeypatch.setattr(trainer, "make", with_stop)
 
 
 @pytest.mark.real
@@ -336,14 +336,14 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing_more(
                     parameter.data.mul_(float("nan"))
                     break
 
-    make = fit._trainer
+    make = trainer.make
 
     def broken(*given: Any) -> Any:
-        trainer = make(*given)
-        trainer.add_callback(Break())
-        return trainer
+        made = make(*given)
+        made.add_callback(Break())
+        return made
 
-    monkeypatch.setattr(fit, "_trainer", broken)
+    monkeypatch.setattr(trainer, "make", broken)
     training = {"log_steps": log_steps, "save_steps": 2, "max_steps": 6}
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training=training)
     with pytest.raises(TrainingError, match=f"the loss is not finite at step {found};") as caught:
@@ -362,14 +362,14 @@ def test_weights_that_break_in_the_last_step_are_not_saved(
             if state.global_step == state.max_steps:
                 next(p for p in model.parameters() if p.requires_grad).data.fill_(float("inf"))
 
-    make = fit._trainer
+    make = trainer.make
 
     def broken(*given: Any) -> Any:
-        trainer = make(*given)
-        trainer.add_callback(Break())
-        return trainer
+        made = make(*given)
+        made.add_callback(Break())
+        return made
 
-    monkeypatch.setattr(fit, "_trainer", broken)
+    monkeypatch.setattr(trainer, "make", broken)
     with pytest.raises(TrainingError, match="not finite at step 4"):
         stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet)
     assert not (tmp_path / "run" / "adapter").exists()

@@ -21,7 +21,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndByte
 from hubkit import adapter, localhub, paths, pipeline, record, runs, secrets, stages
 from hubkit.publishing import PushOptions
 from hubkit.settings import from_plain, load
-from hubkit.training import fit
+from hubkit.training import saving
 from hubkit.verify import usage as verify
 
 pytestmark = pytest.mark.real
@@ -84,14 +84,14 @@ def test_a_method_on_a_real_model(
     task: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    save = fit._save
+    save = saving.save
 
     def spy(model: Any, *rest: Any) -> None:
         with torch.no_grad():
             seen.append(model.eval()(input_ids=IDS).logits)
         save(model, *rest)
 
-    monkeypatch.setattr(fit, "_save", spy)
+    monkeypatch.setattr(saving, "save", spy)
     run = prepared(task, method, tmp_path)
     directory = stages.train(run, lambda line: None)
     stages.measure(run, lambda line: None)

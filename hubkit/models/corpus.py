@@ -32,6 +32,9 @@ class Corpus:
     train: list[str]
     evaluation: list[str]
     facts: Dataset
+    label_names: tuple[str, ...] = ()  # of labelled text; a label is an index into them
+    train_labels: tuple[int, ...] = ()  # one a document
+    evaluation_labels: tuple[int, ...] = ()
 
 
 def load(data: Data, seed: int, *, only_evaluation: bool = False) -> Corpus:

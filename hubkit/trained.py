@@ -1,0 +1,54 @@
+"""The part of the record that tells how an adapter was trained, and the history of its losses."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from hubkit.measured import AdapterDigest, Environment, Part
+
+
+class LogPoint(Part):
+    """One line of the training history."""
+
+    step: int
+    loss: float | None = None
+    eval_loss: float | None = None
+    learning_rate: float | None = None
+
+
+class Training(Part):
+    """How the adapter was trained."""
+
+    settings_sha256: Annotated[
+        str,
+        Meta(
+            description="Digest of the settings and text that shape training; equal: no need to train again."
+        ),
+    ]
+    epochs: float
+    steps: int
+    batch_size: int  # sequences per device and step
+    gradient_accumulation: int
+    effective_batch_size: int
+    block_size: int  # tokens per sequence
+    tokens_seen: Annotated[int, Meta(description="Over all steps; the tokens of each epoch count anew.")]
+    learning_rate: float
+    scheduler: str
+    warmup_steps: int
+    weight_decay: float
+    max_grad_norm: float
+    optimizer: str
+    seed: int
+    precision: str  # "float32", "bfloat16"
+    seconds: float
+    started: str  # date, UTC
+    adapter_sha256: AdapterDigest | None = None  # as it was saved
+    resumed: int = 0  # how many times it went on from a checkpoint
+    peak_memory_bytes: int | None = None  # the highest of all parts of a training that was resumed
+    memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
+    final_train_loss: float | None = None  # mean over the last logging interval
+    final_eval_loss: float | None = None
+    history: list[LogPoint] = []
+    environment: Environment | None = None

@@ -1,0 +1,58 @@
+"""What the record says of a training that has ended."""
+
+from __future__ import annotations
+
+from transformers import Trainer
+
+from hubkit.measures.environment import environment
+from hubkit.models import loading
+from hubkit.record import LogPoint
+from hubkit.record import Training as TrainingFacts
+from hubkit.training import arguments
+from hubkit.training.checkpoints import Legs
+from hubkit.training.job import Job
+
+
+def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFacts:
+    """The facts of a training: its settings as they were used, its history and its cost."""
+    t, state = job.training, trainer.state
+    history = [
+        LogPoint(
+            step=line["step"],
+            loss=line.get("loss"),
+            eval_loss=line.get("eval_loss"),
+            learning_rate=line.get("learning_rate"),
+        )
+        for line in state.log_history
+        if "loss" in line or "eval_loss" in line
+    ]
+    sequences = arguments.sequences_seen(trainer.args, len(trainer.train_dataset), state.global_step)
+    eval_losses = [point.eval_loss for point in history if point.eval_loss is not None]
+    losses = [point.loss for point in history if point.loss is not None]
+    return TrainingFacts(
+        settings_sha256=job.settings_sha256,
+        epochs=round(state.epoch or 0, 4),
+        steps=state.global_step,
+        batch_size=t.batch_size,
+        gradient_accumulation=t.gradient_accumulation,
+        effective_batch_size=arguments.effective_batch(trainer.args),
+        block_size=t.block_size,
+        tokens_seen=sequences * t.block_size,
+        learning_rate=t.learning_rate,
+        scheduler=t.scheduler,
+        warmup_steps=t.warmup_steps,
+        weight_decay=t.weight_decay,
+        max_grad_norm=t.max_grad_norm,
+        optimizer=t.optimizer,
+        seed=t.seed,
+        precision=precision,
+        seconds=round(legs.seconds, 1),
+        started=legs.started,
+        resumed=legs.resumed,
+        peak_memory_bytes=legs.peak_memory_bytes,
+        memory_kind=legs.memory_kind,
+        final_train_loss=losses[-1] if losses else None,
+        final_eval_loss=eval_losses[-1] if eval_losses else None,
+        history=history,
+        environment=environment(loading.device()),
+    )

@@ -1,0 +1,31 @@
+"""Save a trained adapter as stock PEFT loads it."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hubkit import adapter as adapters
+from hubkit.models import loading
+
+
+def save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
+    """Save beside, then move each file into place. PEFT's own card is left out; a README.md there stays."""
+    adapter_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=".adapter-") as scratch:
+        model.save_pretrained(scratch, save_embedding_layers=False)
+        saved = adapters.read(Path(scratch))
+        config = {
+            **saved.config,
+            "base_model_name_or_path": loaded.facts.id,
+            "revision": loaded.facts.revision,
+        }
+        text = json.dumps(config, indent=2, sort_keys=True) + "\n"
+        (Path(scratch) / adapters.CONFIG_NAME).write_text(text, encoding="utf-8")
+        adapter_dir.mkdir(exist_ok=True)
+        for name in (adapters.WEIGHTS_NAME, adapters.CONFIG_NAME):
+            path = Path(scratch) / name
+            path.chmod(0o644)
+            path.replace(adapter_dir / name)

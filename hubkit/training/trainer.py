@@ -1,0 +1,36 @@
+"""The transformers Trainer with hubkit's callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import Trainer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from hubkit.training import arguments
+from hubkit.training.blocks import Blocks, Epochs
+from hubkit.training.checkpoints import Clock
+from hubkit.training.guard import Guard
+from hubkit.training.job import Job
+from hubkit.training.progress import ProgressBar
+from hubkit.training.sparsity import GradualPruning
+
+
+def make(model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: Clock, job: Job) -> Trainer:
+    """A Trainer for a job, with what watches over it."""
+    trainer = Trainer(
+        model=model,
+        args=arguments.arguments(job.training, job.checkpoints, len(train)),
+        train_dataset=train,
+        eval_dataset=held,
+        data_collator=job.task.collator(tokenizer, job.task_parameters),
+    )
+    for callback in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(callback)
+    for callback in (Guard(), Epochs(train), clock):
+        trainer.add_callback(callback)
+    if job.method.NAME == "sparse-lora":
+        trainer.add_callback(GradualPruning(job.method_parameters))
+    if job.watched:
+        trainer.add_callback(ProgressBar())
+    return trainer
