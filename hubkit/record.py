@@ -72,6 +72,14 @@ class BaseModel(Part):
     dtype: str | None = None  # of the loaded weights ("float32"; compute dtype for 4-bit bases)
     quantization: dict[str, Any] | None = None  # what BitsAndBytesConfig was given
     head_newly_initialized: bool = False  # the task's head is not in the base's weights
+    pad_token: str | None = None  # given to a tokenizer that has none, so that texts can share a batch
+    pad_token_id: Annotated[
+        int | None,
+        Meta(
+            description="Given to a classifier's configuration that names none, or another: it finds the end"
+            " of a text by it."
+        ),
+    ] = None
 
 
 class Overlap(Part):

@@ -45,10 +45,16 @@ class Training(Part):
     seconds: float
     started: str  # date, UTC
     adapter_sha256: AdapterDigest | None = None  # as it was saved
+    processes: int | None = None  # that shared each step, where there were several
     resumed: int = 0  # how many times it went on from a checkpoint
     peak_memory_bytes: int | None = None  # the highest of all parts of a training that was resumed
     memory_kind: str | None = None  # "peak resident memory of the process", "peak allocated on the device"
     final_train_loss: float | None = None  # mean over the last logging interval
     final_eval_loss: float | None = None
+    labels: Annotated[
+        list[str], Meta(description="Of a classifier: the classes, in the order of its head's rows.")
+    ] = []
+    class_weights: list[float] = []  # in the loss, one for each label; absent: all count the same
+    truncated_documents: int | None = None  # documents cut to `block_size`, where they are not packed
     history: list[LogPoint] = []
     environment: Environment | None = None

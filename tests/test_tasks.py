@@ -21,7 +21,7 @@ CAUSAL = {"auto_mapping": {"base_model_class": "LlamaForCausalLM"}}
         ({"task_type": "FEATURE_EXTRACTION"}, MASKED, "masked-lm"),
         ({"task_type": "FEATURE_EXTRACTION"}, None, None),
         (CAUSAL, MASKED, "causal-lm"),
-        ({"task_type": "SEQ_CLS"}, MASKED, None),
+        ({"task_type": "SEQ_CLS"}, MASKED, "text-classification"),
         ({"task_type": "TOKEN_CLS"}, MASKED, None),
         ({"task_type": "QUESTION_ANS"}, MASKED, None),
         ({"task_type": "SEQ_2_SEQ_LM", **CAUSAL}, MASKED, None),

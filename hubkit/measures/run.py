@@ -75,6 +75,7 @@ def _load_base(subject: Subject, dtype: str) -> loading.Loaded:
             dtype=dtype,
             quantization=subject.quantization,
             keep=subject.adapter.modules_to_save,
+            labels=subject.labels,
         )
 
 

@@ -23,3 +23,4 @@ class Subject:
     settings: Measuring
     context: int  # tokens, where the settings name none
     text: Corpus | None = None  # without it, perplexity is left out
+    labels: tuple[str, ...] = ()  # of a classifier, in the order of its head's rows

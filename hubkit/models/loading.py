@@ -15,6 +15,7 @@ from hubkit import freshness
 from hubkit.adapter import Adapter
 from hubkit.errors import AdapterError, BaseModelError, MissingExtra
 from hubkit.extras import require
+from hubkit.models import labels as label_names
 from hubkit.models import limits, placing
 from hubkit.models.base_facts import facts
 from hubkit.record import BaseModel
@@ -66,11 +67,13 @@ def load_base(
     dtype: str,
     quantization: dict[str, Any] | None = None,
     keep: Sequence[str] = (),
+    labels: Sequence[str] = (),
 ) -> Loaded:
     """Load the base for a task, on the device, in eval mode.
 
     `quantization` is what BitsAndBytesConfig is given, dtypes by name; modules named in `keep` (those that an
-    adapter replaces whole) stay out of it. Raises BaseModelError.
+    adapter replaces whole) and the task's heads stay out of it. `labels` names those of a classifier, a row
+    of its head each. Raises BaseModelError.
     """
     import torch
     import transformers
@@ -78,7 +81,8 @@ def load_base(
 
     source, options = _source(base)
     options |= {"dtype": getattr(torch, dtype), "output_loading_info": True}
-    options |= placing.options(base, device())
+    options |= placing.options(base, device()) | label_names.options(labels)
+    keep = (*keep, *getattr(task, "HEADS", ()))
     auto_class = getattr(transformers, task.AUTO_CLASS)
     try:
         if quantization:
@@ -90,6 +94,7 @@ def load_base(
             raise BaseModelError(
                 f"{base.id} has no model for {task.TITLE}", "check task, or name another base_model"
             ) from error
+        label_names.check_head(error, base.id, labels)
         raise _unloadable(base, error) from error
     if quantization and not any(is_packed(parameter) for parameter in model.parameters()):
         bits = "8-bit" if quantization.get("load_in_8bit") else "4-bit"
@@ -98,7 +103,11 @@ def load_base(
     guard_4bit(model)
     model.config.name_or_path = base.id  # PEFT writes it into adapter_config.json; a local path must not leak
     new = _random_modules(model, info.get("missing_keys") or ())
-    return Loaded(model.eval(), load_tokenizer(base), facts(base, model, dtype, quantization, bool(new)), new)
+    tokenizer = load_tokenizer(base)
+    known = facts(base, model, dtype, quantization, bool(new))
+    if getattr(task, "has_labels", False):
+        known.pad_token, known.pad_token_id = label_names.pad(model, tokenizer, base.id)
+    return Loaded(model.eval(), tokenizer, known, new)
 
 
 def load_tokenizer(base: Base) -> Any:

@@ -14,8 +14,16 @@ A task module defines:
     collator(tokenizer, parameters)  turns packed blocks into a batch with labels; what it draws at random for
                      a block comes from the block's `draw` alone, so that training can be resumed
 
-Text classification has its place here: a file of the same shape, with accuracy and F1 as its measures. What
-other tools train and hubkit only describes is a row of `elsewhere`.
+A task whose data has labels also defines:
+
+    has_labels       True: the head has one row for each label
+    HEADS            last names of the modules of such heads, in all families
+    ALWAYS_SAVED     those that PEFT trains whole and saves by itself
+    check(names, labels)                      raises DataError for labels that nothing can be learnt from
+    class_weights(parameters, names, labels)  the weight of each class in the loss, or None
+    loss(weights)    the Trainer's compute_loss_func
+
+What other tools train and hubkit only describes is a row of `elsewhere`.
 """
 
 from __future__ import annotations
@@ -23,11 +31,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from hubkit.tasks import causal_lm, masked_lm
+from hubkit.tasks import causal_lm, masked_lm, text_classification
 from hubkit.tasks.elsewhere import ELSEWHERE, Elsewhere
 from hubkit.yaml_source import Source, chosen, parts_schema, pick
 
-TASKS: dict[str, ModuleType] = {m.NAME: m for m in (causal_lm, masked_lm)}
+TASKS: dict[str, ModuleType] = {m.NAME: m for m in (causal_lm, masked_lm, text_classification)}
 
 # Pipeline tags that no adapter of PEFT's task type can have, whatever it was trained for. CAUSAL_LM says
 # little: models of images declare it too, and a language model may be one for translation.

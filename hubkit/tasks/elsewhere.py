@@ -37,17 +37,6 @@ ELSEWHERE: dict[str, Elsewhere] = {
     task.NAME: task
     for task in (
         Elsewhere(
-            NAME="sequence-classification",
-            TITLE="sequence classification",
-            AUTO_CLASS="AutoModelForSequenceClassification",
-            PEFT_TASK_TYPE="SEQ_CLS",
-            PIPELINE_TAG="text-classification",
-            ARCHITECTURES=("ForSequenceClassification",),
-            EXAMPLE_TEXT="I would see it again.",
-            lines=_INPUTS + "print(model(**inputs).logits.softmax(-1).tolist())",
-            has_labels=True,
-        ),
-        Elsewhere(
             NAME="token-classification",
             TITLE="token classification",
             AUTO_CLASS="AutoModelForTokenClassification",
