@@ -94,8 +94,11 @@ class Perplexity(Part):
 
     adapter_sha256: AdapterDigest
     definition: Annotated[
-        Literal["causal", "masked", "pseudo"],
-        Meta(description="pseudo: each token of the text hidden in turn (Salazar et al. 2020)."),
+        Literal["causal", "masked", "pseudo", "answers"],
+        Meta(
+            description="pseudo: each token of the text hidden in turn (Salazar et al. 2020). answers: causal,"
+            " of the answers of conversations alone, each token given all that stands before it in its own."
+        ),
     ]
     value: float  # base + adapter
     tokens_scored: Annotated[
@@ -129,7 +132,8 @@ class Perplexity(Part):
     nll_sum: float | None = None  # of base + adapter, in nats
     base_nll_sum: float | None = None
     words: int | None = None  # of the text, parted by white space
-    bytes: int | None = None  # of the text in UTF-8
+    bytes: int | None = None  # of the text in UTF-8; of the answers, where those are scored
+    tokens_cut: int | None = None  # answers: tokens that were not scored, as they lie beyond the context
     word_perplexity: float | None = None  # causal: exp(nll_sum / words)
     byte_perplexity: float | None = None  # causal: exp(nll_sum / bytes)
     bits_per_byte: float | None = None  # causal: nll_sum / bytes / ln 2
@@ -163,13 +167,14 @@ class ClassScore(Part):
     support: int  # documents of this class in the text
     precision: float | None = None  # absent where nothing was predicted as it
     recall: float | None = None  # absent where the text has none
-    f1: float | None = None
+    f1: float | None = None  # absent where there is neither
 
 
 class Classification(Part):
     """How well labels are predicted, with the adapter; the base has no head that was trained for them.
 
-    F1 per class is 2 TP / (2 TP + FP + FN); macro is the mean over classes, weighted that by their support.
+    F1 per class is 2 TP / (2 TP + FP + FN); macro is the mean over the classes that the text or the
+    predictions have, weighted that by their support.
     """
 
     adapter_sha256: AdapterDigest
@@ -179,17 +184,32 @@ class Classification(Part):
     majority_accuracy: float  # of always answering the class that the text has most of
     loss: float  # mean cross-entropy, in nats
     documents: int
+    context: int  # tokens at most, special tokens included
+    batch_size: int
+    dtype: str
+    device: str
+    dataset_sha256: TextDigest
+    labels_sha256: Annotated[
+        str, Meta(description="SHA-256 over the documents' labels by name, in order, each as a line of JSON.")
+    ]
+    dataset_name: str
+    dataset_id: str | None = None  # Hub id
+    dataset_config: str | None = None
+    dataset_revision: str | None = None
+    split: str | None = None
     classes: list[ClassScore] = []
     confusion: Annotated[list[list[int]], Meta(description="Rows: true classes; columns: predicted.")] = []
     accuracy_interval: Interval | None = None  # bootstrap over documents
     macro_f1_interval: Interval | None = None
     truncated: int = 0  # documents cut to `context`
-    context: int | None = None  # tokens, special tokens included
-    eval_sha256: TextDigest | None = None
-    dtype: str | None = None
-    batch_size: int | None = None
-    kernels: str | None = None
-    processes: int | None = None
+    tokens: int | None = None  # that the model read, special tokens included
+    kernels: Annotated[
+        str | None,
+        Meta(description="What computed it, where that is not torch's own way: oneDNN, attention in blocks."),
+    ] = None
+    processes: int | None = None  # that shared the documents, where there were several
+    peak_memory_bytes: int | None = None
+    memory_kind: str | None = None  # as `memory_kind` of throughput
     seconds: float | None = None
     date: str | None = None
     environment: Environment | None = None
@@ -281,7 +301,7 @@ class Measures(Part):
         """Whether any was taken on a loaded model, and not counted from files."""
         counted = self.parameters is not None and self.parameters.counted_on == "loaded model"
         sized = self.size is not None and self.size.base_memory_bytes is not None
-        scored = self.perplexity or self.pseudo_perplexity
+        scored = self.perplexity or self.pseudo_perplexity or self.classification
         return bool(counted or sized or scored or self.throughput)
 
 
