@@ -22,6 +22,11 @@ class Blocks:
     def __len__(self) -> int:
         return len(self.blocks)
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens all of them have together."""
+        return sum(map(len, self.blocks))
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         draw = random.Random(f"{self.seed} {self.epoch} {index}").getrandbits(63)
         return {"input_ids": self.blocks[index], "draw": draw}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from transformers import Trainer
 
+from hubkit import processes
 from hubkit.measures.environment import environment
 from hubkit.models import loading
 from hubkit.record import LogPoint
 from hubkit.record import Training as TrainingFacts
-from hubkit.training import arguments
+from hubkit.training import arguments, labelled
 from hubkit.training.checkpoints import Legs
 from hubkit.training.job import Job
 
@@ -37,7 +38,7 @@ def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFac
         gradient_accumulation=t.gradient_accumulation,
         effective_batch_size=arguments.effective_batch(trainer.args),
         block_size=t.block_size,
-        tokens_seen=sequences * t.block_size,
+        tokens_seen=state.num_input_tokens_seen or sequences * t.block_size,
         learning_rate=t.learning_rate,
         scheduler=t.scheduler,
         warmup_steps=t.warmup_steps,
@@ -48,11 +49,13 @@ def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFac
         precision=precision,
         seconds=round(legs.seconds, 1),
         started=legs.started,
+        processes=processes.count() if processes.count() > 1 else None,
         resumed=legs.resumed,
         peak_memory_bytes=legs.peak_memory_bytes,
         memory_kind=legs.memory_kind,
         final_train_loss=losses[-1] if losses else None,
         final_eval_loss=eval_losses[-1] if eval_losses else None,
         history=history,
+        **labelled.facts(job, trainer.train_dataset),
         environment=environment(loading.device()),
     )

@@ -13,10 +13,11 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from hubkit import processes
 from hubkit.models import corpus, limits, loading
 from hubkit.record import Training as TrainingFacts
 from hubkit.settings import Base
-from hubkit.training import adapting, arguments, checkpoints, running, saving, trainer
+from hubkit.training import adapting, arguments, checkpoints, heads, labelled, running, saving, trainer
 from hubkit.training.blocks import Blocks
 from hubkit.training.checkpoints import Clock
 from hubkit.training.facts import facts
@@ -46,29 +47,38 @@ def fit(
     arguments.check_optimizer(job.training.optimizer)
     if job.training.threads:
         torch.set_num_threads(job.training.threads)
-    checkpoint = checkpoints.find(job.checkpoints, job.settings_sha256, fresh=fresh, must_resume=must_resume)
+    checkpoint = processes.main_tells(
+        lambda: checkpoints.find(job.checkpoints, job.settings_sha256, fresh=fresh, must_resume=must_resume)
+    )
+    labels = labelled.label_names(job)
     torch.manual_seed(job.training.seed)
     precision = adapting.precision(job)
     quantization = job.method.quantization(job.method_parameters)
     keep = job.method_parameters.modules_to_save
-    loaded = loading.load_base(base, job.task, dtype=precision, quantization=quantization, keep=keep)
+    with processes.main_first():  # it fetches the base for the others
+        loaded = loading.load_base(
+            base, job.task, dtype=precision, quantization=quantization, keep=keep, labels=labels
+        )
     limits.check_length(loaded.model, "training.block_size", job.training.block_size)
     model = adapting.adapted(loaded, job)
     train, held = _blocks(loaded.tokenizer, job)
     clock = Clock(checkpoint)
     made = trainer.make(model, loaded.tokenizer, train, held, clock, job)
     arguments.check_available(made)
-    checkpoints.stamp(job.checkpoints, job.settings_sha256)
-    on = f"{len(train):,} blocks of {job.training.block_size} tokens"
+    processes.main_tells(lambda: checkpoints.stamp(job.checkpoints, job.settings_sha256))
+    on = labelled.said(train, job.training.block_size)
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
+    if whole := heads.said(loaded, job):
+        say(whole)
     running.run(made, checkpoint, job.checkpoints)
     told = facts(job, made, precision, clock.legs())
     adapter_dir = job.output_dir / "adapter"
     try:
-        saving.save(model, loaded, adapter_dir)
+        if processes.is_main():
+            saving.save(model, loaded, adapter_dir)
     except (OSError, SafetensorError) as error:
         raise running.failure(f"cannot save the adapter to {adapter_dir}", error) from error
-    return Outcome(adapter_dir, told, loaded.facts, len(train) * job.training.block_size)
+    return Outcome(adapter_dir, told, loaded.facts, train.tokens)
 
 
 def finish(job: Job) -> None:
@@ -78,6 +88,8 @@ def finish(job: Job) -> None:
 
 def _blocks(tokenizer: Any, job: Job) -> tuple[Blocks, Blocks | None]:
     """The text to train on and, where it is wanted, to evaluate on while training."""
+    if labelled.is_wanted(job):
+        return labelled.blocks(tokenizer, job)
     size, masked = job.training.block_size, job.task.PERPLEXITY == "masked"
 
     def packed(documents: list[str]) -> Blocks:

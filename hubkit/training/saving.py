@@ -9,19 +9,29 @@ from typing import Any
 
 from hubkit import adapter as adapters
 from hubkit.models import loading
+from hubkit.training import starts
 
 
-def save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
-    """Save beside, then move each file into place. PEFT's own card is left out; a README.md there stays."""
+def save(
+    model: Any, loaded: loading.Loaded, adapter_dir: Path, start: starts.Start | None = None
+) -> None:
+    """Save beside, then move each file into place. PEFT's own card is left out; a README.md there stays.
+
+    An adapter that began with a `start` taken out of the base is saved for the base as it is published.
+    """
     adapter_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=".adapter-") as scratch:
         model.save_pretrained(scratch, save_embedding_layers=False)
+        if start:
+            starts.converted(Path(scratch), start)
         saved = adapters.read(Path(scratch))
         config = {
             **saved.config,
             "base_model_name_or_path": loaded.facts.id,
             "revision": loaded.facts.revision,
         }
+        if named := saved.modules_to_save:  # PEFT adds names of heads that other families have
+            config["modules_to_save"] = [name for name in dict.fromkeys(named) if _is_there(model, name)]
         text = json.dumps(config, indent=2, sort_keys=True) + "\n"
         (Path(scratch) / adapters.CONFIG_NAME).write_text(text, encoding="utf-8")
         adapter_dir.mkdir(exist_ok=True)
@@ -29,3 +39,7 @@ def save(model: Any, loaded: loading.Loaded, adapter_dir: Path) -> None:
             path = Path(scratch) / name
             path.chmod(0o644)
             path.replace(adapter_dir / name)
+
+
+def _is_there(model: Any, name: str) -> bool:
+    return any(path.endswith(name) for path, _ in model.named_modules())

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from hubkit.training import arguments
+from hubkit.training import arguments, labelled
 from hubkit.training.blocks import Blocks, Epochs
 from hubkit.training.checkpoints import Clock
 from hubkit.training.guard import Guard
@@ -18,12 +18,16 @@ from hubkit.training.sparsity import GradualPruning
 
 def make(model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: Clock, job: Job) -> Trainer:
     """A Trainer for a job, with what watches over it."""
+    told = arguments.arguments(job.training, job.checkpoints, len(train))
+    if labelled.is_wanted(job):  # sequences differ in length
+        told.include_num_input_tokens_seen = "non_padding"
     trainer = Trainer(
         model=model,
-        args=arguments.arguments(job.training, job.checkpoints, len(train)),
+        args=told,
         train_dataset=train,
         eval_dataset=held,
         data_collator=job.task.collator(tokenizer, job.task_parameters),
+        compute_loss_func=labelled.loss(job),
     )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
