@@ -65,6 +65,7 @@ class Data(Section, frozen=True):
     documents: Literal["paragraph", "line", "file"] = "paragraph"  # what one document is in a .txt file
     deduplicate: Literal["paragraphs", "documents", "none"] = "paragraphs"
     eval_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.1
+    split_seed: Seed | None = None  # which documents are held out; default: training.seed
     max_documents: Positive | None = None
     max_eval_documents: Positive | None = None
 
@@ -115,6 +116,7 @@ class Measuring(Section, frozen=True):
     """What to measure, and under which conditions."""
 
     perplexity: bool = True
+    classification: bool = True  # accuracy and F1, where the text has labels
     throughput: bool = True
     context: Annotated[int, Meta(ge=2)] | None = None  # tokens; default: the block size of training
     stride: Positive | None = None  # tokens scored per window; default: the context
@@ -198,6 +200,12 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Setti
     Relative paths in the file are meant from the current directory, as on the command line.
     Raises SettingsError.
     """
+    tree, plain = read(path)
+    return from_plain(plain, overrides, path, tree)
+
+
+def read(path: Path) -> tuple[Any, dict[str, Any]]:
+    """The node tree (for places) and the plain mapping of a YAML file, unchecked. Raises SettingsError."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -207,8 +215,7 @@ def load(path: Path, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Setti
         ) from error
     from hubkit import yaml_reading
 
-    tree, plain = yaml_reading.parse(text, path)
-    return from_plain(plain, overrides, path, tree)
+    return yaml_reading.parse(text, path)
 
 
 def from_plain(

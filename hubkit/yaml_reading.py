@@ -102,6 +102,33 @@ def _set_resolvers() -> None:
 _set_resolvers()
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes what `parse` reads as the same: text that either YAML takes for something else is quoted."""
+
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [
+        *_Loader.yaml_implicit_resolvers.get(first, []),
+        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+    ]
+    for first in {*_Loader.yaml_implicit_resolvers, *yaml.SafeDumper.yaml_implicit_resolvers}
+}
+_Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    """Line breaks of all kinds as escapes: PyYAML folds some that it reads as spaces."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=None if value.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(plain: dict[str, Any]) -> str:
+    """Settings as YAML, in the order that they have."""
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
 def override(text: str) -> tuple[str, Any]:
     """Key and value of an `a.b=c` override; the value is YAML."""
     key, equals, value = text.partition("=")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hubkit import yaml_reading, yaml_source
@@ -263,3 +263,36 @@ def test_any_override_is_read_or_refused(text: str) -> None:
 def test_names_of_other_trainers_are_understood() -> None:
     for other, ours in yaml_source.ALIASES.items():
         assert yaml_source.nearest(other, ["x", ours]) == f", did you mean {ours!r}?"
+
+
+# --- written and read again --------------------------------------------------------------------------------
+
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.text(max_size=12) | st.floats(-1e18, 1e18)
+)
+trees = st.recursive(
+    scalars,
+    lambda below: (
+        st.lists(below, max_size=3) | st.dictionaries(st.text(min_size=1, max_size=6), below, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=6), trees, max_size=4))
+@example(
+    {
+        "a": "1e3",
+        "b": "no",
+        "c": "0x10",
+        "d": 1e-5,
+        "e": 1e17,
+        "1": "1:30",
+        "f": "2001-01-01",
+        "g": "=",
+        "~": "null",
+        "<<": "a",
+    }
+)
+def test_what_is_written_is_read_as_the_same(plain: dict[str, Any]) -> None:
+    assert yaml_reading.parse(yaml_reading.dump(plain), FILE)[1] == plain

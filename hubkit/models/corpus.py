@@ -41,7 +41,9 @@ def load(data: Data, seed: int, *, only_evaluation: bool = False) -> Corpus:
     """Read, deduplicate and split the text. Raises DataError where there is none.
 
     With `only_evaluation`, training text is not read where the evaluation text has a source of its own.
+    `seed` draws the documents that are held out, where the settings name no split_seed.
     """
+    seed = seed if data.split_seed is None else data.split_seed
     dropped = (0, 0)
     if data.eval_files or data.eval_split:
         evaluation, revision = _read(data, data.eval_split or "", data.eval_files)
