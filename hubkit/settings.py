@@ -16,17 +16,15 @@ from msgspec import Meta
 from hubkit import yaml_source
 from hubkit.errors import SettingsError
 from hubkit.record import Author
+from hubkit.settings_data import Data as Data
+from hubkit.settings_data import NotNegative as NotNegative
+from hubkit.settings_data import Positive as Positive
+from hubkit.settings_data import Section as Section
+from hubkit.settings_data import Seed as Seed
 from hubkit.yaml_source import Source
 
-Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[int, Meta(ge=0)]
-Seed = Annotated[int, Meta(ge=0, lt=2**32)]  # what numpy takes
 DEFAULT_METHOD = "lora"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-
-
-class Section(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, frozen=True, omit_defaults=True):
-    """A part of the settings: unknown keys are errors."""
 
 
 class Base(Section, frozen=True):
@@ -46,28 +44,6 @@ class Base(Section, frozen=True):
         """Refuse limits that would be left out in silence."""
         if self.max_memory and self.device_map == "single":
             raise ValueError("max_memory is for device_map: auto")
-
-
-class Data(Section, frozen=True):
-    """The text: a Hub dataset, or local files (text, JSONL, CSV, Parquet)."""
-
-    id: str | None = None
-    config: str | None = None
-    revision: str | None = None
-    split: str = "train"
-    eval_split: str | None = None  # without it, documents are held out of `split`
-    files: list[str] = []
-    eval_files: list[str] = []
-    name: str | None = None  # how the card names local text
-    note: str | None = None
-    license: str | None = None
-    text_column: str = "text"
-    documents: Literal["paragraph", "line", "file"] = "paragraph"  # what one document is in a .txt file
-    deduplicate: Literal["paragraphs", "documents", "none"] = "paragraphs"
-    eval_fraction: Annotated[float, Meta(gt=0, lt=1)] = 0.1
-    split_seed: Seed | None = None  # which documents are held out; default: training.seed
-    max_documents: Positive | None = None
-    max_eval_documents: Positive | None = None
 
 
 class Training(Section, frozen=True):

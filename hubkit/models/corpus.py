@@ -50,10 +50,10 @@ def load(data: Data, seed: int, *, only_evaluation: bool = False) -> Corpus:
         train: list[str] = []
         if not only_evaluation:
             documents, revision = _read(data, data.split, data.files)
-            train, dropped = deduplicate(documents[: data.max_documents], data.deduplicate)
+            train, dropped = deduplicate(documents[: data.max_documents], data.drops)
     else:
         documents, revision = _read(data, data.split, data.files)
-        documents, dropped = deduplicate(documents[: data.max_documents], data.deduplicate)
+        documents, dropped = deduplicate(documents[: data.max_documents], data.drops)
         train, evaluation = hold_out(documents, data.eval_fraction, seed)
     evaluation = evaluation[: data.max_eval_documents]
     if only_evaluation and not evaluation:
@@ -68,7 +68,7 @@ def load(data: Data, seed: int, *, only_evaluation: bool = False) -> Corpus:
         facts.hold_out = HoldOut(
             fraction=data.eval_fraction,
             seed=seed,
-            deduplicate=data.deduplicate,
+            deduplicate=data.drops,
             documents=data.documents if data.files else None,
             max_documents=data.max_documents,
             max_eval_documents=data.max_eval_documents,
