@@ -42,6 +42,26 @@ BIBTEX: dict[str, str] = {
   year    = {2017},
   url     = {https://arxiv.org/abs/1710.01878}
 }""",
+    "proximal": r"""@article{parikh2014proximal,
+  title   = {Proximal Algorithms},
+  author  = {Parikh, Neal and Boyd, Stephen},
+  journal = {Foundations and Trends in Optimization},
+  volume  = {1},
+  number  = {3},
+  pages   = {127--239},
+  year    = {2014},
+  doi     = {10.1561/2400000003}
+}""",
+    "group-lasso": r"""@article{yuan2006group,
+  title   = {Model Selection and Estimation in Regression with Grouped Variables},
+  author  = {Yuan, Ming and Lin, Yi},
+  journal = {Journal of the Royal Statistical Society: Series B},
+  volume  = {68},
+  number  = {1},
+  pages   = {49--67},
+  year    = {2006},
+  doi     = {10.1111/j.1467-9868.2005.00532.x}
+}""",
     "dora": r"""@inproceedings{liu2024dora,
   title     = {{DoRA}: Weight-Decomposed Low-Rank Adaptation},
   author    = {Liu, Shih-Yang and Wang, Chien-Yi and Yin, Hongxu and Molchanov, Pavlo and

@@ -22,7 +22,7 @@ from hubkit.card import fragments, kinds, png, weights
 from hubkit.card.kinds import Kind
 from hubkit.errors import CardError
 from hubkit.hub_rules import LICENSES, is_repo_id
-from hubkit.record import Author, BaseModel, Dataset, Overlap, Parameters, Record, Size
+from hubkit.record import Author, BaseModel, Dataset, Method, Overlap, Parameters, Record, Size
 from hubkit.tasks import Described
 
 QUANTIZATION_NAME = "quantization_config.json"
@@ -32,6 +32,7 @@ TOKENIZER_FILES = (
     ("tokenizer.json",), ("vocab.txt",), ("vocab.json", "merges.txt"), ("tokenizer.model",),
     ("sentencepiece.bpe.model",), ("spiece.model",),
 )  # fmt: skip
+MANY_LABELS = 20  # more are counted, and not all named
 _EMPTY, _NOBODY = Record(), Author()
 _OF_THE_CARD = {
     "written",
@@ -72,6 +73,15 @@ class Facts:
         """The text that the adapter was trained on, where the record says so."""
         dataset = self.record.dataset
         return dataset if dataset and (self.record.training or dataset.train_sha256) else None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The classes of a classifier, in the order of its head's rows; none where nobody told."""
+        run, measured = self.record.training, self.record.measures.classification
+        told = (
+            run.labels if run and run.labels else [one.label for one in measured.classes] if measured else []
+        )
+        return tuple(told) if self.labels in (None, len(told)) else ()
 
     @property
     def overlap(self) -> Overlap | None:
@@ -156,7 +166,9 @@ def gather(
     named = given.base_model.id if given.base_model else adapter.base_model
     base_id = hub_names.canonical(base_model.hub_id(named))
     four_bit = bool((quantization or {}).get("load_in_4bit"))
-    kind = kinds.of(adapter.config, given.method.name if given.method else None, four_bit)
+    method = given.method or Method(name="")
+    pruning = str(method.parameters.get("pruning", "magnitude"))
+    kind = kinds.of(adapter.config, method.name, four_bit, pruning)
     weights_bytes = os.stat(adapter.weights).st_size
     repo_id = _checked_repo_id(repo_id or given.repo_id)
     said = merge_authors(given.author, author)

@@ -208,8 +208,11 @@ PEFT_KINDS: dict[str, Kind] = {
 _METHOD_PEFT_TYPE = {"lora": "LORA", "sparse-lora": "LORA", "qlora": "LORA", "hira": "HIRA"}
 
 
-def of(config: dict[str, Any], method: str | None, quantized: bool) -> Kind:
-    """The kind of an adapter: `method` is the record's, `quantized` says whether its base is in 4 bits."""
+def of(config: dict[str, Any], method: str | None, quantized: bool, pruning: str = "magnitude") -> Kind:
+    """The kind of an adapter: `method` is the record's, `quantized` says whether its base is in 4 bits.
+
+    `pruning` is Sparse LoRA's parameter of that name.
+    """
     peft_type = str(config["peft_type"]).upper()
     name = method if method and _METHOD_PEFT_TYPE.get(method) == peft_type else None
     if name is None and peft_type in ("LORA", "HIRA"):
@@ -219,7 +222,8 @@ def of(config: dict[str, Any], method: str | None, quantized: bool) -> Kind:
     if name is None:
         return PEFT_KINDS.get(peft_type) or Kind(peft_type, file_is_trainable=False)
     module = methods.METHODS[name]
-    kind = Kind(module.TITLE, tuple(module.TAGS), tuple(module.PAPERS), module.SUMMARY)
+    papers = module.PAPERS + (module.PAPERS_BY_PRUNING.get(pruning, ()) if name == "sparse-lora" else ())
+    kind = Kind(module.TITLE, tuple(module.TAGS), tuple(papers), module.SUMMARY)
     return _with_variants(kind, config) if peft_type == "LORA" else kind
 
 

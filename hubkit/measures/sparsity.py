@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from hubkit import tensor_names
 from hubkit.adapter import Adapter
 
 
 def is_pruned(name: str) -> bool:
     """Whether a parameter is one that is pruned: LoRA's A and B."""
-    return ".lora_A." in name or ".lora_B." in name
+    return any(part in name for part in (".lora_A.", ".lora_B.", ".lora_embedding_A", ".lora_embedding_B"))
+
+
+def ranks(adapter: Adapter) -> dict[str, int]:
+    """The rank of each module of a LoRA in the saved file, where they differ; else nothing."""
+    found = {
+        tensor_names.module_of(tensor.name).removeprefix("base_model.model."): tensor.shape[0]
+        for tensor in adapter.tensors
+        if ".lora_A." in tensor.name or ".lora_embedding_A" in tensor.name
+    }
+    return found if len(set(found.values())) > 1 else {}
 
 
 def count_zeros(adapter: Adapter) -> tuple[int, float, dict[str, float]]:
