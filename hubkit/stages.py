@@ -37,11 +37,13 @@ def train(
     from hubkit.training import checkpoints, fit
     from hubkit.training.job import Job
 
-    text = corpus.load(run.settings.data, run.settings.training.seed)
-    shaped_by = runs.training_sha256(run, text.facts.train_sha256)
+    share(say, "every step")
+    with processes.main_first():
+        text = corpus.load(run.settings.data, run.settings.training.seed)
+    shaped_by = runs.training_sha256(run, text.facts.train_sha256, processes.count())
     known = record.read(run.adapter_dir) if run.adapter_dir.is_dir() else Record()
     begun = checkpoints.is_of(run.output_dir / checkpoints.FOLDER, shaped_by)  # anew, and stopped
-    if not (fresh or begun) and _is_trained(run, known, shaped_by):
+    if not (fresh or begun) and _is_trained(run, known, text.facts.train_sha256):
         say(f"trained already with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
@@ -59,6 +61,7 @@ def train(
         watched=watched,
     )
     outcome = fit.fit(run.settings.base, job, say, fresh=fresh, must_resume=must_resume)
+    processes.leave()
     record.write(
         outcome.adapter_dir,
         Record(
@@ -90,7 +93,7 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     to_measure.check_subject(run, found, known)
     require_train(watched)
     run = to_measure.on_known_base(run, known) if known.training else run
-    share(say)
+    share(say, "the documents")
     with processes.main_first():
         text = to_measure.evaluation_text(run, known)
     bits = to_measure.quantization(run, known)
@@ -98,7 +101,8 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
-    subject = subject_of(run, found, bits, text)
+    labels = to_measure.labels(found, known, text)
+    subject = subject_of(run, found, bits, text, labels)
 
     def keep(measures: Measures, base: record.BaseModel) -> None:
         to_measure.check_loaded(base, known)
@@ -112,14 +116,20 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     return run.adapter_dir
 
 
-def share(say: Say) -> None:
+def share(say: Say, what: str) -> None:
     """Join the other processes of the launcher, where there are several."""
     if processes.count() > 1:
         processes.join()
-        say(f"{processes.count()} processes share the documents")
+        say(f"{processes.count()} processes share {what}")
 
 
-def subject_of(run: Run, found: adapter.Adapter, bits: dict[str, Any] | None, text: Corpus | None) -> Subject:
+def subject_of(
+    run: Run,
+    found: adapter.Adapter,
+    bits: dict[str, Any] | None,
+    text: Corpus | None,
+    labels: tuple[str, ...],
+) -> Subject:
     """What is handed to every measure."""
     from hubkit.measures.subject import Subject
 
@@ -132,6 +142,7 @@ def subject_of(run: Run, found: adapter.Adapter, bits: dict[str, Any] | None, te
         settings=run.settings.measuring,
         context=run.settings.training.block_size,
         text=text,
+        labels=labels if getattr(run.task, "has_labels", False) else (),
     )
 
 
@@ -250,7 +261,7 @@ def forecast(run: Run, *, fresh: bool = False) -> list[str]:
             raise no_dataset()
         shaped_by = runs.training_sha256(run, text.facts.train_sha256)
         begun = checkpoints.is_of(run.output_dir / checkpoints.FOLDER, shaped_by)
-        if fresh or begun or not _is_trained(run, known, shaped_by):
+        if fresh or begun or not _is_trained(run, known, text.facts.train_sha256):
             if not fresh:
                 _check_replaceable(run, shaped_by)
             words = text.facts.train_words or 0
@@ -269,11 +280,14 @@ def no_dataset() -> SettingsError:
     )
 
 
-def _is_trained(run: Run, known: Record, shaped_by: str) -> bool:
-    """Whether the adapter that these settings describe lies there, whole."""
+def _is_trained(run: Run, known: Record, train_sha256: str | None) -> bool:
+    """Whether the adapter that these settings describe lies there, whole; by however many processes."""
     names = (adapter.WEIGHTS_NAME, adapter.CONFIG_NAME)
     there = all((run.adapter_dir / name).is_file() for name in names)
-    if not there or known.training is None or known.training.settings_sha256 != shaped_by:
+    if not there or known.training is None:
+        return False
+    shaped_by = runs.training_sha256(run, train_sha256, known.training.processes or 1)
+    if known.training.settings_sha256 != shaped_by:
         return False
     return freshness.is_trained(known, adapter.read(run.adapter_dir).sha256())
 

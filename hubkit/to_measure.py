@@ -165,6 +165,32 @@ def _read_as(way: dict[str, Any], data: Data, seed: int) -> Corpus | None:
         return None
 
 
+def labels(found: Adapter, known: Record, text: Corpus | None) -> tuple[str, ...]:
+    """The labels of a classifier, in the order of its head's rows: as training or earlier measures had them.
+
+    Of an adapter that nothing is known of, those of the text, in the text's order; else by number, as
+    transformers calls them. Raises SettingsError where the text has another number of them than the head.
+    """
+    measured = known.measures.classification
+    told = (
+        known.training.labels
+        if known.training
+        else [one.label for one in measured.classes]
+        if measured
+        else []
+    )
+    names = tuple(told) or (text.label_names if text else ())
+    rows = found.labels
+    if rows is None or len(names) == rows:
+        return names
+    if told or not names:
+        return tuple(f"LABEL_{row}" for row in range(rows))
+    raise SettingsError(
+        f"the head of {found.directory} has {rows} labels, and the text has {len(names)}",
+        "name all of them in the order of the head's rows: dataset.labels",
+    )
+
+
 def recorded_text(run: Run, known: Record) -> tuple[Corpus | None, str | None]:
     """The text that the recorded perplexity was measured on, told by its digest.
 

@@ -123,7 +123,7 @@ def _again(
     """Load base and adapter, measure, and compare; under the conditions of the whole record."""
     to_measure.check_subject(run, found, known, reading=True)
     require_train(watched)
-    stages.share(say)
+    stages.share(say, "the documents")
     text, other = _text(run, known)
     run = runs.under_record(to_measure.on_known_base(run, known), whole)
     run = _as_recorded(run, known, text is not None)
@@ -135,7 +135,7 @@ def _again(
         taken.append(measures)
         bases.append(base)
 
-    subject = stages.subject_of(run, found, _bits(run, known), text)
+    subject = stages.subject_of(run, found, _bits(run, known), text, to_measure.labels(found, known, text))
     stages.take(run, subject, Measures(), say, keep)
     if other:
         numbers = [*numbers, other]

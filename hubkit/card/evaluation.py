@@ -76,7 +76,7 @@ def data_sides(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
         ("Split", *(split_name(dataset.name, s) for s in (dataset.train_split, dataset.eval_split))),
         ("Documents", *map(_count, (dataset.train_documents, dataset.eval_documents))),
         ("Words", *map(_count, (dataset.train_words, dataset.eval_words))),
-        ("Tokens, in packed blocks", _count(dataset.train_tokens), ""),
+        (_tokens(facts), _count(dataset.train_tokens), ""),
         (
             "Content digest",
             *(text.digest(d) if d else "" for d in (dataset.train_sha256, dataset.eval_sha256)),
@@ -85,6 +85,11 @@ def data_sides(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     if facts.trained_on is None:
         return [(label, evaluated) for label, _, evaluated in rows if evaluated], ("", "Evaluation")
     return [row for row in rows if any(row[1:])], ("", "Training", "Evaluation")
+
+
+def _tokens(facts: Facts) -> str:
+    run = facts.record.training
+    return "Tokens" if run and run.truncated_documents is not None else "Tokens, in packed blocks"
 
 
 def _count(number: int | None) -> str:

@@ -113,6 +113,12 @@ def evaluation_loss_note(facts: Facts) -> str | None:
     run, measured = facts.record.training, facts.record.measures.perplexity
     if run is None or run.final_eval_loss is None:
         return None
+    if run.truncated_documents is not None:
+        weighed = ", with the class weights of training" if run.class_weights else ""
+        return (
+            "The evaluation loss is computed while training, in the training precision"
+            f" ({text.phrase(run.precision)}){weighed}: it is the mean over the evaluation documents."
+        )
     masked = facts.task is not None and facts.task.NAME == "masked-lm"
     how = "with tokens hidden as in training" if masked else "without a begin-of-text token"
     differs = ", and so can differ from the mean loss under Results" if measured else ""
@@ -179,7 +185,10 @@ def _limits_of_training(facts: Facts) -> list[str]:
             "It was trained on 4-bit weights of the base. On weights of another precision its output differs"
             " from what was measured."
         )
-    if run:
+    if run and run.truncated_documents is not None:
+        most = text.plural(run.block_size, "token")
+        found.append(f"It was trained on texts of at most {most}; longer ones were cut at their end.")
+    elif run:
         found.append(
             f"It was trained on sequences of {text.plural(run.block_size, 'token')}, and on none longer."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hubkit.card import text
-from hubkit.card.facts import Facts
+from hubkit.card.facts import MANY_LABELS, Facts
 from hubkit.card.tables import Row, known
 from hubkit.measured import Perplexity, Throughput
 from hubkit.record import Environment, LogPoint, Training
@@ -34,7 +34,7 @@ def training(facts: Facts) -> list[Row]:
             ("Epochs", text.number(run.epochs)),
             ("Optimizer steps", text.count(run.steps)),
             ("Effective batch", text.plural(run.effective_batch_size, "sequence")),
-            ("Block size", f"{text.count(run.block_size)} tokens, packed without padding"),
+            _sequences(run),
             ("Tokens seen", text.count(run.tokens_seen)),
             ("Learning rate", text.number(run.learning_rate)),
             ("Precision", text.phrase(run.precision)),
@@ -49,6 +49,27 @@ def training(facts: Facts) -> list[Row]:
     )
 
 
+def _sequences(run: Training) -> tuple[str, str | None]:
+    """How long the sequences were: blocks of one length, or whole documents."""
+    if run.truncated_documents is None:
+        return "Block size", f"{text.count(run.block_size)} tokens, packed without padding"
+    cut = f"{text.plural(run.truncated_documents, 'longer document')} cut to it"
+    at_most = text.plural(run.block_size, "token")
+    return "Longest sequence", f"{at_most}; {cut if run.truncated_documents else 'no document was longer'}"
+
+
+def _class_weights(facts: Facts) -> str | None:
+    """What each class counts in the loss; of many, the least and the most."""
+    run = facts.record.training
+    weights = run.class_weights if run else []
+    if not run or not weights:
+        return None
+    if len(weights) > MANY_LABELS:
+        return f"from {text.number(min(weights))} to {text.number(max(weights))}"
+    named = zip(run.labels, weights, strict=False)
+    return ", ".join(f"{text.code(name)} {text.number(round(weight, 4))}" for name, weight in named)
+
+
 def training_more(facts: Facts) -> list[Row]:
     """What else is needed to run it again."""
     run = facts.record.training
@@ -60,6 +81,7 @@ def training_more(facts: Facts) -> list[Row]:
         [
             ("Batch per device", text.plural(run.batch_size, "sequence") + accumulated),
             ("Scheduler", f"{text.phrase(run.scheduler)}, {text.plural(run.warmup_steps, 'warm-up step')}"),
+            ("Class weights in the loss", _class_weights(facts)),
             ("Weight decay", text.number(run.weight_decay)),
             ("Gradient clipping (norm)", clipping),
             ("Optimizer", text.code(run.optimizer)),

@@ -9,7 +9,7 @@ from hubkit.card import text
 from hubkit.card.configuration import quantization as quantization
 from hubkit.card.configuration import ranks as ranks
 from hubkit.card.configuration import ranks_in_short
-from hubkit.card.facts import Facts
+from hubkit.card.facts import MANY_LABELS, Facts
 from hubkit.card.text import Row as Row
 from hubkit.card.text import known as known
 from hubkit.record import Parameters, Perplexity, Throughput
@@ -61,6 +61,7 @@ def details(facts: Facts) -> list[Row]:
             ("Developed by", ", ".join(names)),
             ("Shared by", text.phrase(author.shared_by or "")),
             ("Architecture", _architecture(facts)),
+            ("Labels", _labels(facts)),
             ("Language", text.codes(author.language)),
             ("Longest sequence in training", text.plural(run.block_size, "token") if run else None),
             (
@@ -72,6 +73,16 @@ def details(facts: Facts) -> list[Row]:
             ("Paper", text.address(author.paper)),
             ("Demo", text.address(author.demo)),
         ]
+    )
+
+
+def _labels(facts: Facts) -> str | None:
+    """A classifier's labels in the order of its head's rows; of many, how many."""
+    names = facts.label_names
+    if facts.task is None or not getattr(facts.task, "has_labels", False) or not (names or facts.labels):
+        return None
+    return (
+        text.codes(list(names)) if 0 < len(names) <= MANY_LABELS else text.count(facts.labels or len(names))
     )
 
 

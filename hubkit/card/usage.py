@@ -14,7 +14,7 @@ from typing import Any
 
 from hubkit import freshness
 from hubkit.card import text
-from hubkit.card.facts import Facts
+from hubkit.card.facts import MANY_LABELS, Facts
 from hubkit.record import UsageRun
 from hubkit.tasks import Described
 from hubkit.tasks.quoting import quoted
@@ -87,6 +87,11 @@ def _notes(facts: Facts, base_format: str | None) -> Iterator[str]:
         yield (
             f"The adapter holds embeddings of {text.count(rows)} tokens: those of the base are resized to"
             " as many before it is loaded."
+        )
+    if len(facts.label_names) > MANY_LABELS:
+        yield (
+            f"The names of its {text.count(len(facts.label_names))} labels, in the order of the head's rows,"
+            " are in `hubkit.json`, under `training` and `labels`."
         )
     if facts.adapter.peft_type == "XLORA":
         yield "The adapters that it mixes are loaded too, from where its configuration names them."
@@ -194,8 +199,8 @@ def _load_lines(facts: Facts, task: Described, base_id: str, adapter: str) -> li
         given = [f"{k}={_literal(v)}" for k, v in quantization_arguments(_as_trained(facts)).items()]
         lines += _call("quantization = BitsAndBytesConfig", given)
         pinned.append("quantization_config=quantization")
-    if getattr(task, "has_labels", False) and facts.labels:
-        pinned.append(f"num_labels={facts.labels}")
+    if getattr(task, "has_labels", False):
+        pinned += _labels(facts)
     if measured := dtype(facts):
         pinned.append(f"dtype={quoted(measured)}")
     if where := device(facts):
@@ -214,8 +219,19 @@ def _load_lines(facts: Facts, task: Described, base_id: str, adapter: str) -> li
     lines += _call("model = PeftModel.from_pretrained", ["base", quoted(adapter)])
     source = adapter if facts.has_tokenizer else base_id
     own = [] if facts.has_tokenizer else source_of
+    if base and base.pad_token and not facts.has_tokenizer:
+        own = [*own, f"pad_token={quoted(base.pad_token)}"]
     lines += _call("tokenizer = AutoTokenizer.from_pretrained", [quoted(source), *own, *trusted])
     return imports + lines
+
+
+def _labels(facts: Facts) -> list[str]:
+    """How many labels the head has, what they are called, and the token that a decoder knows padding by."""
+    names, base = facts.label_names, facts.record.base_model
+    given = [f"num_labels={facts.labels or len(names)}"] if facts.labels or names else []
+    if 0 < len(names) <= MANY_LABELS:
+        given.append(f"id2label={{{', '.join(f'{at}: {quoted(name)}' for at, name in enumerate(names))}}}")
+    return [*given, f"pad_token_id={base.pad_token_id}"] if base and base.pad_token_id is not None else given
 
 
 def _call(function: str, arguments: list[str]) -> list[str]:

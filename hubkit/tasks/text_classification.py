@@ -47,12 +47,12 @@ class Parameters(Section, frozen=True):
 
 
 def example(text: str) -> str:
-    """The card's inference example: the labels of `text`, each with its probability."""
+    """The card's inference example: the likeliest labels of `text`, each with its probability."""
     return (
         f'inputs = tokenizer({quoted(text)}, return_tensors="pt").to(model.device)\n'
-        "probabilities = model(**inputs).logits[0].softmax(-1).tolist()\n"
-        "for label, probability in enumerate(probabilities):\n"
-        '    print(f"{model.config.id2label[label]}: {probability:.3f}")'
+        "probabilities = model(**inputs).logits[0].softmax(-1)\n"
+        "for label in probabilities.argsort(descending=True).tolist()[:5]:\n"
+        '    print(f"{model.config.id2label[label]}: {probabilities[label]:.3f}")'
     )
 
 
