@@ -55,6 +55,51 @@ def intervals(score: Score, alone: Score | None, resamples: int, seed: int = SEE
     }
 
 
+def of_classes(confusion: Any, resamples: int, seed: int = SEED) -> dict[str, Any]:
+    """The fields `accuracy_interval` and `macro_f1_interval` of a Classification, from its confusion matrix.
+
+    Documents of one cell of the matrix (true class, predicted class) are alike, so a draw of documents with
+    replacement is a draw of cells from the multinomial distribution, and costs cells in place of documents.
+    Macro F1 of a draw is over the classes that it has. Empty with no resamples, or fewer than two documents.
+    """
+    import numpy
+
+    matrix = numpy.asarray(confusion)
+    true, predicted = numpy.nonzero(matrix)
+    cells, documents = matrix[true, predicted], int(matrix.sum())
+    if not resamples or documents < 2:
+        return {}
+    generator = numpy.random.default_rng(seed)
+    accuracies, macros = numpy.empty(resamples), numpy.empty(resamples)
+    rows = max(1, CHUNK // (len(cells) + 3 * len(matrix)))
+    for at in range(0, resamples, rows):
+        drawn = generator.multinomial(documents, cells / documents, size=min(rows, resamples - at))
+        right = true == predicted
+        hits = _by_class(drawn[:, right], true[right], len(matrix))
+        either = _by_class(drawn, true, len(matrix)) + _by_class(drawn, predicted, len(matrix))
+        part = slice(at, at + len(drawn))
+        accuracies[part] = hits.sum(axis=1) / documents
+        with numpy.errstate(invalid="ignore"):
+            macros[part] = numpy.nanmean(2 * hits / either, axis=1)  # 0 / 0: a class that the draw lacks
+    return {
+        name: Interval(low=low, high=high, resamples=resamples, confidence=CONFIDENCE, seed=seed)
+        for name, values in (("accuracy_interval", accuracies), ("macro_f1_interval", macros))
+        for low, high in [_percentiles(values)]
+    }
+
+
+def _by_class(drawn: Any, classes: Any, count: int) -> Any:
+    """Documents of each draw by the class of their cell: (draws, cells) to (draws, count)."""
+    import numpy
+
+    found = numpy.zeros((len(drawn), count))
+    order = numpy.argsort(classes, kind="stable")
+    there, starts = numpy.unique(classes[order], return_index=True)
+    if len(there):
+        found[:, there] = numpy.add.reduceat(drawn[:, order], starts, axis=1)
+    return found
+
+
 def documents_with_tokens(score: Score) -> int:
     """How many documents have a prediction: what the draws are from."""
     return int((score.tokens_by_document > 0).sum())

@@ -124,8 +124,12 @@ def text_units(documents: Sequence[str], kept: str) -> dict[str, int]:
 
 def check_vocabulary(model: Any, tokenizer: Any, text: Tokens) -> None:
     """Every token of the text must have a row in the model's embeddings. Raises MeasureError."""
+    check_token(model, tokenizer, max([*text.special, *(int(stream.ids.max()) for stream in text.streams)]))
+
+
+def check_token(model: Any, tokenizer: Any, largest: int) -> None:
+    """The largest id of a text must have a row in the model's embeddings. Raises MeasureError."""
     rows = _rows(model)
-    largest = max([*text.special, *(int(stream.ids.max()) for stream in text.streams)])
     if rows is not None and largest >= rows:
         raise MeasureError(
             f"token {largest:,} ({tokenizer.convert_ids_to_tokens(largest)!r}) of the text has no embedding:"

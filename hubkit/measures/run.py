@@ -11,8 +11,10 @@ import msgspec
 from hubkit import processes
 from hubkit.adapter import Adapter
 from hubkit.errors import SettingsError
-from hubkit.measures import memory, speed
+from hubkit.measures import classification, memory, speed
+from hubkit.measures.classification import ClassificationScores
 from hubkit.measures.sparsity import count_zeros
+from hubkit.measures.sparsity import ranks as count_ranks
 from hubkit.measures.subject import Subject as Subject
 from hubkit.measures.text_scores import TextScores, check_settings, wanted
 from hubkit.models import counting, limits, loading, placing
@@ -42,6 +44,7 @@ def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
     _check_lengths(loaded.model, subject)
     scoring = TextScores.of(loaded, subject, dtype, say)
     scoring.score_base()
+    classified = ClassificationScores.of(loaded, subject, dtype, say)
     peak = memory.Peak()
     model = loading.load_adapter(loaded.model, adapter)
     peaks.append(peak.read())
@@ -50,6 +53,9 @@ def measure(subject: Subject, known: Measures, say: Say, keep: Keep) -> None:
     keep(measures, loaded.facts)
     for name, taken in scoring.with_adapter(model):
         measures = msgspec.structs.replace(measures, **{name: taken})
+        keep(measures, loaded.facts)
+    if found := classified.with_adapter(model):
+        measures = msgspec.structs.replace(measures, classification=found)
         keep(measures, loaded.facts)
     processes.leave()
     if settings.throughput:
@@ -84,13 +90,14 @@ def parameters(model: Any, adapter: Adapter) -> Parameters:
     counted = counting.count(model, adapter)
     nonzero, sparsity, by_module = count_zeros(adapter)
     sparse = {"sparsity": sparsity, "sparsity_by_module": by_module} if sparsity else {}
-    return msgspec.structs.replace(counted, adapter_nonzero=nonzero, **sparse)
+    ranks = count_ranks(adapter)
+    return msgspec.structs.replace(counted, adapter_nonzero=nonzero, rank_by_module=ranks, **sparse)
 
 
 def _check_lengths(model: Any, subject: Subject) -> None:
     """Find out before any work what the model has no positions for. Raises SettingsError."""
     settings, timed = subject.settings, subject.settings.speed
-    if wanted(subject):
+    if wanted(subject) or classification.wanted(subject):
         setting = "measuring.context" if settings.context else "training.block_size"
         prompt = subject.adapter.config.get("num_virtual_tokens") or 0  # stands before the text
         limits.check_length(model, setting, (settings.context or subject.context) + prompt)

@@ -71,7 +71,7 @@ def total(own: Score | None, documents: int) -> Score:
     if own is not None:
         nll, tokens = own.nll_by_document, own.tokens_by_document
     processes.agree()
-    nll, tokens = _sum(nll), _sum(tokens)
+    nll, tokens = summed(nll), summed(tokens)
     if not int(tokens.sum()):
         raise MeasureError("there is no token to score", "give more evaluation text")
     ways = {way for way in processes.gather((own.kernels, own.merged) if own else None) if way}
@@ -86,7 +86,7 @@ def total(own: Score | None, documents: int) -> Score:
     )
 
 
-def _sum(own: Any) -> Any:
+def summed(own: Any) -> Any:
     """The sum of an array over all processes, in its own dtype."""
     import torch
     from accelerate.utils import reduce
