@@ -23,6 +23,7 @@ from hubkit.settings_data import Section as Section
 from hubkit.settings_data import Seed as Seed
 from hubkit.yaml_source import Source
 
+MemoryLimit = Annotated[str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?\s?[KMGT]i?B|[1-9][0-9]?%)$")]
 DEFAULT_METHOD = "lora"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -51,8 +52,10 @@ class Training(Section, frozen=True):
 
     epochs: Annotated[float, Meta(gt=0)] = 3
     max_steps: Positive | None = None  # ends training where `epochs` would end it later
-    batch_size: Positive = 16
+    batch_size: Positive | Literal["auto"] = 16  # auto: the largest part of effective_batch that fits memory
     gradient_accumulation: Positive = 1
+    effective_batch: Positive = 16  # with batch_size auto: sequences of one optimizer step, over all processes
+    memory_limit: MemoryLimit | None = None  # of this process, "8GiB", or of what is free, "50%"; default 80%
     learning_rate: Annotated[float, Meta(gt=0)] = 3e-4
     weight_decay: Annotated[float, Meta(ge=0)] = 0.0
     warmup_steps: NotNegative = 0
@@ -62,7 +65,9 @@ class Training(Section, frozen=True):
     seed: Seed = 42
     block_size: Annotated[int, Meta(ge=8)] = 128  # tokens per packed sequence
     precision: Precision = "auto"  # auto: bfloat16 where the machine computes it natively, else float32
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool | Literal["auto"] = False  # auto: when a step would not fit memory_limit
+    kernels: Literal["auto", "plain"] = "auto"  # auto: the head where there are labels alone; oneDNN's products
+    documents: Literal["packed", "apart"] = "packed"  # apart: those of a block do not see each other
     log_steps: Positive = 10
     eval_steps: Positive | None = None  # evaluate during training every so many steps
     save_steps: Positive = 100
@@ -72,6 +77,8 @@ class Training(Section, frozen=True):
         """Refuse what transformers would leave out in silence."""
         if self.scheduler == "constant" and self.warmup_steps:
             raise ValueError("scheduler constant has no warm-up steps; use constant_with_warmup for them")
+        if self.batch_size == "auto" and self.gradient_accumulation > 1:
+            raise ValueError("batch_size auto finds gradient_accumulation too; give effective_batch instead")
 
 
 class ThroughputSettings(Section, frozen=True):
