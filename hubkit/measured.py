@@ -60,6 +60,9 @@ class Parameters(Part):
         float | None, Meta(description="Share of exact zeros in the prunable tensors of the saved file.")
     ] = None
     sparsity_by_module: dict[str, float] = {}
+    rank_by_module: Annotated[
+        dict[str, int], Meta(description="Of LoRA, as the saved file has it; absent where all have one rank.")
+    ] = {}
     counted_on: str | None = None  # "loaded model", "file headers", "base configuration", "adapter file"
 
 

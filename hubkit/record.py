@@ -37,6 +37,7 @@ from hubkit.measured import Size as Size
 from hubkit.measured import Throughput as Throughput
 from hubkit.measured import UsageRun as UsageRun
 from hubkit.trained import LogPoint as LogPoint
+from hubkit.trained import Ranks as Ranks
 from hubkit.trained import Training as Training
 
 RECORD_NAME = "hubkit.json"

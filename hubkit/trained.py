@@ -18,6 +18,15 @@ class LogPoint(Part):
     learning_rate: float | None = None
 
 
+class Ranks(Part):
+    """What pruning by whole ranks left of a LoRA."""
+
+    trained: int  # ranks of all modules together
+    kept: int  # of these, in the saved file
+    modules: int
+    modules_left_out: int = 0  # they kept none
+
+
 class Training(Part):
     """How the adapter was trained."""
 
@@ -56,5 +65,6 @@ class Training(Part):
     ] = []
     class_weights: list[float] = []  # in the loss, one for each label; absent: all count the same
     truncated_documents: int | None = None  # documents cut to `block_size`, where they are not packed
+    ranks: Ranks | None = None  # where whole ranks were dropped
     history: list[LogPoint] = []
     environment: Environment | None = None

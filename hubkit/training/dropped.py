@@ -15,7 +15,6 @@ from typing import Any
 
 from hubkit import adapter as adapters
 from hubkit import files, tensor_names
-from hubkit.errors import TrainingError
 from hubkit.record import Ranks
 
 PREFIX = "base_model.model."
@@ -24,15 +23,13 @@ PREFIX = "base_model.model."
 def leave_out(directory: Path) -> Ranks:
     """Rewrite the weights and the configuration of a saved LoRA without ranks whose A and B are all zero.
 
-    Returns how many ranks there were and are. Raises TrainingError where none is left.
+    Returns how many ranks there were and are. One is left at least: training ends where the last one goes.
     """
     from safetensors.torch import load_file, save
 
     config = adapters.read_config(directory / adapters.CONFIG_NAME)
     tensors = load_file(directory / adapters.WEIGHTS_NAME)
     smaller, kept, ranks = without_dropped(tensors, may_lose_all=config.get("bias", "none") == "none")
-    if not any(kept.values()):
-        raise TrainingError("no rank was left: the penalty took them all", "lower method.strength")
     told = described(config, kept, ranks)
     files.write_atomically(directory / adapters.WEIGHTS_NAME, save(smaller, {"format": "pt"}))
     text = json.dumps(told, indent=2, sort_keys=True) + "\n"

@@ -17,7 +17,8 @@ from hubkit import processes
 from hubkit.models import corpus, limits, loading
 from hubkit.record import Training as TrainingFacts
 from hubkit.settings import Base
-from hubkit.training import adapting, arguments, checkpoints, heads, labelled, running, saving, trainer
+from hubkit.training import adapting, arguments, checkpoints, heads, labelled, running, saving, sparsity
+from hubkit.training import trainer as trainer
 from hubkit.training.blocks import Blocks
 from hubkit.training.checkpoints import Clock
 from hubkit.training.facts import facts
@@ -75,7 +76,7 @@ def fit(
     adapter_dir = job.output_dir / "adapter"
     try:
         if processes.is_main():
-            saving.save(model, loaded, adapter_dir)
+            told.ranks = saving.save(model, loaded, adapter_dir, drops_ranks=sparsity.drops_ranks(job))
     except (OSError, SafetensorError) as error:
         raise running.failure(f"cannot save the adapter to {adapter_dir}", error) from error
     return Outcome(adapter_dir, told, loaded.facts, train.tokens)

@@ -9,21 +9,31 @@ from typing import Any
 
 from hubkit import adapter as adapters
 from hubkit.models import loading
-from hubkit.training import starts
+from hubkit.record import Ranks
+from hubkit.training import dropped, starts
 
 
 def save(
-    model: Any, loaded: loading.Loaded, adapter_dir: Path, start: starts.Start | None = None
-) -> None:
+    model: Any,
+    loaded: loading.Loaded,
+    adapter_dir: Path,
+    start: starts.Start | None = None,
+    *,
+    drops_ranks: bool = False,
+) -> Ranks | None:
     """Save beside, then move each file into place. PEFT's own card is left out; a README.md there stays.
 
-    An adapter that began with a `start` taken out of the base is saved for the base as it is published.
+    An adapter that began with a `start` taken out of the base is saved for the base as it is published. One
+    whose training dropped ranks is saved without them; returned is how many it kept.
     """
+    ranks = None
     adapter_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=".adapter-") as scratch:
         model.save_pretrained(scratch, save_embedding_layers=False)
         if start:
             starts.converted(Path(scratch), start)
+        if drops_ranks:
+            ranks = dropped.leave_out(Path(scratch))
         saved = adapters.read(Path(scratch))
         config = {
             **saved.config,
@@ -39,6 +49,7 @@ def save(
             path = Path(scratch) / name
             path.chmod(0o644)
             path.replace(adapter_dir / name)
+    return ranks
 
 
 def _is_there(model: Any, name: str) -> bool:

@@ -7,13 +7,12 @@ from typing import Any
 from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from hubkit.training import arguments, labelled
+from hubkit.training import arguments, labelled, sparsity
 from hubkit.training.blocks import Blocks, Epochs
 from hubkit.training.checkpoints import Clock
 from hubkit.training.guard import Guard
 from hubkit.training.job import Job
 from hubkit.training.progress import ProgressBar
-from hubkit.training.sparsity import GradualPruning
 
 
 def make(model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: Clock, job: Job) -> Trainer:
@@ -31,10 +30,9 @@ def make(model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: 
     )
     for callback in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(callback)
-    for callback in (Guard(), Epochs(train), clock):
+    pruning = sparsity.pruning(job)  # writes into checkpoints before the clock says that they are whole
+    for callback in (Guard(), Epochs(train), *pruning, clock):
         trainer.add_callback(callback)
-    if job.method.NAME == "sparse-lora":
-        trainer.add_callback(GradualPruning(job.method_parameters))
     if job.watched:
         trainer.add_callback(ProgressBar())
     return trainer
