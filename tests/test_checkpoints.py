@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import tiny
@@ -13,7 +14,8 @@ from safetensors.torch import save_file
 
 from hubkit import adapter, files, record, stages
 from hubkit.errors import HubkitError, TrainingError
-from hubkit.training import checkpoints, fit, running
+from hubkit.training import checkpoints, fit, legs, running
+from hubkit.training.legs import Legs
 
 SHA = "a" * 64
 
@@ -24,6 +26,7 @@ def whole(folder: Path, step: int) -> Path:
     made.mkdir(parents=True)
     for name in checkpoints.PARTS:
         (made / name).write_text("{}")
+    legs.write(made, Legs("2020-01-02"))
     return made
 
 
@@ -35,7 +38,7 @@ def stamped(folder: Path) -> Path:
 
 
 def found(folder: Path, *, fresh: bool = False) -> Path | None:
-    return checkpoints.find(folder, SHA, fresh=fresh, must_resume=False)
+    return checkpoints.find(folder, SHA, tiny.quiet, fresh=fresh, must_resume=False)
 
 
 def names(folder: Path) -> list[str]:
@@ -168,11 +171,11 @@ def test_the_highest_memory_of_all_legs_is_kept_with_its_kind(tmp_path: Path) ->
     (before / checkpoints.LEGS).write_text(json.dumps(told))
     clock = checkpoints.Clock(before)
     assert (clock.legs().seconds, clock.legs().resumed) == (5.0, 0)
-    clock.on_train_begin(None, None, None)
+    clock.on_train_begin(None, Mock(), None)
     assert (clock.legs().peak_memory_bytes, clock.legs().memory_kind) == (2**60, "before")
     (before / checkpoints.LEGS).write_text(json.dumps(told | {"peak_memory_bytes": 1}))
     clock = checkpoints.Clock(before)
-    clock.on_train_begin(None, None, None)
+    clock.on_train_begin(None, Mock(), None)
     legs = clock.legs()
     assert legs.resumed == 1
     assert (legs.peak_memory_bytes or 0) > 1
@@ -190,10 +193,10 @@ def test_a_broken_loss_leaves_the_last_checkpoint_with_finite_weights(tmp_path: 
     folder = stamped(tmp_path / "checkpoints")
     for step, value in ((2, 1.0), (4, float("inf"))):
         save_file({"a": torch.tensor([0.5, value])}, whole(folder, step) / adapter.WEIGHTS_NAME)
-    error = running._broken(5, folder)
+    error = running._broken("the loss is", 5, folder)
     assert "not finite at step 5" in error.message
     assert error.message.endswith("checkpoint-2")
     assert names(folder) == ["checkpoint-2", checkpoints.STAMP]
     save_file({"a": torch.tensor([float("nan")])}, folder / "checkpoint-2" / adapter.WEIGHTS_NAME)
-    assert "checkpoint" not in running._broken(5, folder).message
+    assert "checkpoint" not in running._broken("the loss is", 5, folder).message
     assert not folder.exists()

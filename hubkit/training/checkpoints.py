@@ -1,7 +1,8 @@
 """Checkpoints of a training that was stopped: where to go on, and how long it had taken until there.
 
 A checkpoint is whole once its last file lies there, and only then are older ones removed: at any moment a
-stop, a crash or a full disk leaves the newest whole one. Nothing is removed that training did not write.
+stop, a crash or a full disk leaves the newest whole one. That file holds the digests of the others, so that
+one that was damaged since is passed over. Nothing is removed that training did not write.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import json
 import re
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +21,60 @@ from safetensors.torch import load_file
 from transformers import TrainerCallback
 from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 
-from hubkit import files
+from hubkit import files, processes
 from hubkit.errors import TrainingError
 from hubkit.measures.memory import Peak
+from hubkit.training import legs
+from hubkit.training.legs import Legs
+from hubkit.training.steady import Steady
 
 FOLDER = "checkpoints"
 STAMP = "settings.sha256"
-LEGS = "hubkit_legs.json"  # written last: a checkpoint without it was cut off
+START = "start.safetensors"  # what the adapter began with, where it took a part out of the base
+LEGS = legs.NAME  # written last: a checkpoint without it was cut off
 KEPT = 2  # checkpoints
 STATE = "trainer_state.json"
 PARTS = (ADAPTER_SAFE_WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", STATE, LEGS)
+Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Legs:
-    """The parts of a training that were run so far."""
-
-    started: str  # date, UTC
-    seconds: float = 0.0
-    resumed: int = 0
-    peak_memory_bytes: int | None = None  # the highest of them
-    memory_kind: str | None = None
-
-
-def find(folder: Path, settings_sha256: str, *, fresh: bool, must_resume: bool) -> Path | None:
+def find(
+    folder: Path, settings_sha256: str, say: Say = print, *, fresh: bool, must_resume: bool
+) -> Path | None:
     """The checkpoint to go on from, if any; checkpoints of other settings are an error, not a loss."""
     _check_ours(folder)
     if fresh:
         drop(folder)
-    last = max(filter(_is_whole, _all(folder)), key=step_of, default=None)
-    if last and not is_of(folder, settings_sha256):
+    if any(map(_is_whole, _all(folder))) and not is_of(folder, settings_sha256):
         raise TrainingError(
             f"{folder} holds checkpoints of other settings",
             "give another output_dir, or --fresh to drop them and start anew",
         )
+    drop_cut_off(folder)
+    last = _last_sound(folder, say)
     if must_resume and not last:
         raise TrainingError(
             f"there is no checkpoint in {folder} to resume from", "leave --resume out to start"
         )
+    return last
+
+
+def drop_cut_off(folder: Path) -> None:
+    """Remove checkpoints that were not written to their end: nothing goes on from them."""
     for path in _all(folder):
         if not _is_whole(path):
-            shutil.rmtree(path, ignore_errors=True)  # cut off: nothing goes on from it
-    return last
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _last_sound(folder: Path, say: Say) -> Path | None:
+    """The last checkpoint whose files are what was written; later ones are damaged, and removed."""
+    for path in sorted(_all(folder), key=step_of, reverse=True):
+        wrong = legs.damage(path)
+        if wrong is None:
+            return path
+        say(f"{path} is damaged ({wrong}) and was removed")
+        shutil.rmtree(path, ignore_errors=True)
+    return None
 
 
 def stamp(folder: Path, settings_sha256: str) -> None:
@@ -103,21 +116,17 @@ def drop(folder: Path) -> None:
         folder.rmdir()
 
 
-def legs(checkpoint: Path | None) -> Legs:
-    """What was run until a checkpoint; a first leg that begins now without one."""
-    if checkpoint is None:
-        return Legs(datetime.now(UTC).date().isoformat())
-    return Legs(**json.loads((checkpoint / LEGS).read_text(encoding="utf-8")))
-
-
 class Clock(TrainerCallback):
     """Adds this leg to those before it, and writes what was run until now beside each checkpoint.
 
-    A leg counts from when this is made; where a checkpoint leaves nothing to train, there is none.
+    A leg counts from when this is made; where a checkpoint leaves nothing to train, there is none. `trainer`
+    is whose losses are kept that no log has told yet; without it, none are.
     """
 
+    trainer: Steady | None = None
+
     def __init__(self, checkpoint: Path | None) -> None:
-        self.before = legs(checkpoint)
+        self.before = legs.read(checkpoint)
         self.resumes = checkpoint is not None
         self.made = time.monotonic()
         self.has_begun = False
@@ -127,6 +136,8 @@ class Clock(TrainerCallback):
         """What was run until now."""
         if not self.has_begun:
             return self.before
+        import torch
+
         here, there = self.peak.read(), (self.before.peak_memory_bytes, self.before.memory_kind)
         highest, kind = max(here, there, key=lambda peak: peak[0] or 0)
         return replace(
@@ -135,19 +146,37 @@ class Clock(TrainerCallback):
             resumed=self.before.resumed + self.resumes,
             peak_memory_bytes=highest,
             memory_kind=kind,
+            threads=torch.get_num_threads(),
+            torch=torch.__version__,
         )
 
+    def changes(self) -> str | None:
+        """What is another than before the stop and moves the last digits of losses, in words."""
+        import torch
+
+        was, now = self.before, {"threads": torch.get_num_threads(), "torch": torch.__version__}
+        told = [
+            f"{name} {getattr(was, name)} before, {value} now"
+            for name, value in now.items()
+            if getattr(was, name) not in (None, value)
+        ]
+        return f"{'; '.join(told)}: losses may differ in their last digits" if told else None
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """The leg begins."""
+        """The leg begins; how often to log, evaluate and save is as it is set now, not as it was."""
         self.has_begun = True
+        state.compute_steps(args, state.max_steps)
+        if self.resumes and self.trainer and self.before.pending_loss:
+            self.trainer.take_pending(self.before.pending_loss[processes.index()], self.before.logged_at)
 
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Say that the checkpoint is whole; then older ones can go."""
+        """Say that the checkpoint is whole, once all processes have written; then older ones can go."""
+        loss, logged_at = self.trainer.pending() if self.trainer else (0.0, state.global_step)
+        losses = processes.gather(loss) if processes.count() > 1 else [loss]  # all have written theirs
         if not args.should_save:
             return
-        now, folder = self.legs(), Path(args.output_dir)
-        text = json.dumps(asdict(now))
-        files.write_atomically(folder / f"checkpoint-{state.global_step}" / LEGS, text.encode())
+        now, folder = replace(self.legs(), pending_loss=losses, logged_at=logged_at), Path(args.output_dir)
+        legs.write(folder / f"checkpoint-{state.global_step}", now)
         for path in sorted(filter(_is_whole, _all(folder)), key=step_of)[:-KEPT]:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -162,8 +191,8 @@ def _check_ours(folder: Path) -> None:
 
 
 def _is_stamp(path: Path) -> bool:
-    """The stamp, or what a stop left of it."""
-    return path.name == STAMP or path.name.startswith(f".{STAMP}.")
+    """The stamp and what is kept beside it, or what a stop left of them."""
+    return path.name in (STAMP, START) or path.name.startswith((f".{STAMP}.", f".{START}."))
 
 
 def _all(folder: Path) -> list[Path]:

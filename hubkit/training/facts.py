@@ -10,8 +10,8 @@ from hubkit.models import loading
 from hubkit.record import LogPoint
 from hubkit.record import Training as TrainingFacts
 from hubkit.training import arguments, labelled
-from hubkit.training.checkpoints import Legs
 from hubkit.training.job import Job
+from hubkit.training.legs import Legs
 
 
 def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFacts:
@@ -34,7 +34,7 @@ def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFac
         settings_sha256=job.settings_sha256,
         epochs=round(state.epoch or 0, 4),
         steps=state.global_step,
-        batch_size=t.batch_size,
+        batch_size=trainer.args.per_device_train_batch_size,
         gradient_accumulation=t.gradient_accumulation,
         effective_batch_size=arguments.effective_batch(trainer.args),
         block_size=t.block_size,

@@ -17,8 +17,18 @@ from hubkit import processes
 from hubkit.models import corpus, limits, loading
 from hubkit.record import Training as TrainingFacts
 from hubkit.settings import Base
-from hubkit.training import adapting, arguments, checkpoints, heads, labelled, running, saving, sparsity
-from hubkit.training import trainer as trainer
+from hubkit.training import (
+    adapting,
+    arguments,
+    checkpoints,
+    heads,
+    labelled,
+    running,
+    saving,
+    sparsity,
+    starts,
+    trainer,
+)
 from hubkit.training.blocks import Blocks
 from hubkit.training.checkpoints import Clock
 from hubkit.training.facts import facts
@@ -49,7 +59,9 @@ def fit(
     if job.training.threads:
         torch.set_num_threads(job.training.threads)
     checkpoint = processes.main_tells(
-        lambda: checkpoints.find(job.checkpoints, job.settings_sha256, fresh=fresh, must_resume=must_resume)
+        lambda: checkpoints.find(
+            job.checkpoints, job.settings_sha256, say, fresh=fresh, must_resume=must_resume
+        )
     )
     labels = labelled.label_names(job)
     torch.manual_seed(job.training.seed)
@@ -61,22 +73,23 @@ def fit(
             base, job.task, dtype=precision, quantization=quantization, keep=keep, labels=labels
         )
     limits.check_length(loaded.model, "training.block_size", job.training.block_size)
-    model = adapting.adapted(loaded, job)
+    model, start = adapting.begun(loaded, job, base, labels, checkpoint)
     train, held = _blocks(loaded.tokenizer, job)
     clock = Clock(checkpoint)
     made = trainer.make(model, loaded.tokenizer, train, held, clock, job)
     arguments.check_available(made)
-    processes.main_tells(lambda: checkpoints.stamp(job.checkpoints, job.settings_sha256))
+    processes.main_tells(lambda: _mark(job, start))
     on = labelled.said(train, job.training.block_size)
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
     if whole := heads.said(loaded, job):
         say(whole)
-    running.run(made, checkpoint, job.checkpoints)
+    running.run(made, checkpoint, job.checkpoints, say)
     told = facts(job, made, precision, clock.legs())
     adapter_dir = job.output_dir / "adapter"
     try:
         if processes.is_main():
-            told.ranks = saving.save(model, loaded, adapter_dir, drops_ranks=sparsity.drops_ranks(job))
+            drops = sparsity.drops_ranks(job)
+            told.ranks = saving.save(model, loaded, adapter_dir, start, drops_ranks=drops)
     except (OSError, SafetensorError) as error:
         raise running.failure(f"cannot save the adapter to {adapter_dir}", error) from error
     return Outcome(adapter_dir, told, loaded.facts, train.tokens)
@@ -85,6 +98,13 @@ def fit(
 def finish(job: Job) -> None:
     """Remove the checkpoints of a training that is done and recorded."""
     checkpoints.drop(job.checkpoints)
+
+
+def _mark(job: Job, start: starts.Start | None) -> None:
+    """Say whose checkpoints the folder will hold, and keep there what the adapter took out of the base."""
+    checkpoints.stamp(job.checkpoints, job.settings_sha256)
+    if start:
+        starts.keep(start, job.checkpoints)
 
 
 def _blocks(tokenizer: Any, job: Job) -> tuple[Blocks, Blocks | None]:

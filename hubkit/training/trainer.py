@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import Trainer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from hubkit.training import arguments, labelled, sparsity
@@ -13,14 +12,15 @@ from hubkit.training.checkpoints import Clock
 from hubkit.training.guard import Guard
 from hubkit.training.job import Job
 from hubkit.training.progress import ProgressBar
+from hubkit.training.steady import Steady
 
 
-def make(model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: Clock, job: Job) -> Trainer:
+def make(model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: Clock, job: Job) -> Steady:
     """A Trainer for a job, with what watches over it."""
     told = arguments.arguments(job.training, job.checkpoints, len(train))
     if labelled.is_wanted(job):  # sequences differ in length
         told.include_num_input_tokens_seen = "non_padding"
-    trainer = Trainer(
+    trainer = Steady(
         model=model,
         args=told,
         train_dataset=train,
