@@ -18,6 +18,7 @@ RoPE): these are handed each row without it.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,18 +92,7 @@ class ScoredRows:
 
     def _plain(self, *probe: Any) -> tuple[Any, list[Any]]:
         """The model's own loss, and the heads that, called once and with states alone, give the logits."""
-        calls: dict[Any, list[tuple[int, Any]]] = {head: [] for head in self._heads()}
-
-        def note(head: Any, args: Any, kwargs: Any, out: Any) -> None:
-            calls[head].append((len(args) + 2 * len(kwargs), out))
-
-        hooks = [head.register_forward_hook(note, with_kwargs=True) for head in calls]
-        try:
-            logits = self._logits(*probe[:2])
-        finally:
-            for hook in hooks:
-                hook.remove()
-        heads = [head for head, seen in calls.items() if len(seen) == 1 and _is_logits(*seen[0], logits)]
+        logits, heads = with_heads(self.model, lambda: self._logits(*probe[:2]))
         return row_losses(logits[probe[2]], probe[3], logits.shape[-1]), heads
 
     def _same_beside(self, tokens: Any, masked: bool) -> bool:
@@ -165,24 +155,44 @@ class ScoredRows:
             hook.remove()
         return row_losses(kept[0], targets, vocabulary, head) if kept else None
 
-    def _heads(self) -> list[Any]:
-        """What may be the head: the outermost module around the output embedding, and that itself.
 
-        Outermost without the input embedding, as that would be the model.
-        """
-        try:
-            last, first = self.model.get_output_embeddings(), self.model.get_input_embeddings()
-        except (AttributeError, NotImplementedError):
-            return []
-        if last is None:
-            return []
-        around = [
-            module
-            for module in self.model.modules()  # outer ones first
-            if any(part is last for part in module.modules())
-            and not any(part is first for part in module.modules())
-        ]
-        return around[:1] if around[:1] == [last] else [*around[:1], last]
+def with_heads(model: Any, logits_of: Callable[[], Any]) -> tuple[Any, list[Any]]:
+    """The logits that a call of the model gives, and the heads that gave them, called once with states alone.
+
+    The outermost comes first.
+    """
+    calls: dict[Any, list[tuple[int, Any]]] = {head: [] for head in _heads(model)}
+
+    def note(head: Any, args: Any, kwargs: Any, out: Any) -> None:
+        calls[head].append((len(args) + 2 * len(kwargs), out))
+
+    hooks = [head.register_forward_hook(note, with_kwargs=True) for head in calls]
+    try:
+        logits = logits_of()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return logits, [head for head, seen in calls.items() if len(seen) == 1 and _is_logits(*seen[0], logits)]
+
+
+def _heads(model: Any) -> list[Any]:
+    """What may be the head: the outermost module around the output embedding, and that itself.
+
+    Outermost without the input embedding, as that would be the model.
+    """
+    try:
+        last, first = model.get_output_embeddings(), model.get_input_embeddings()
+    except (AttributeError, NotImplementedError):
+        return []
+    if last is None:
+        return []
+    around = [
+        module
+        for module in model.modules()  # outer ones first
+        if any(part is last for part in module.modules())
+        and not any(part is first for part in module.modules())
+    ]
+    return around[:1] if around[:1] == [last] else [*around[:1], last]
 
 
 def scales_by_length(model: Any) -> bool:
