@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from hubkit.errors import HubkitError, MeasureError
 from hubkit.extras import require_train
 
 PATIENCE = timedelta(hours=12)  # for a process that works; one that died is noticed at once
+FIRST_WORDS = 2.0  # seconds that the main process has to say what all fail with
 LAST_WORDS = 10.0  # seconds that the main process has for its line, before the launcher ends all
 
 Trouble = tuple[str, str | None, int]  # message, hint, exit code
@@ -35,6 +36,7 @@ class _State:
 
     group: Any = None  # accelerate's PartialState, once this process has joined
     alone: bool = False  # the others have left, or are about to end
+    apart: bool = False  # at work in a way that leaves nobody to listen
     threads: int | None = None  # given to torch as this process's share
 
 
@@ -93,9 +95,63 @@ def gather(told: Any) -> list[Any]:
     return list(gather_object([told]))
 
 
+def main_tells(tell: Callable[[], Any]) -> Any:
+    """What the main process finds, in every process; the others do not look for themselves.
+
+    Called by all of them. What the main process raises is raised in all.
+    """
+    if count() == 1:
+        return tell()
+    found = tell() if is_main() else None
+    agree()
+    return gather(found)[0]
+
+
+def highest(number: int) -> int:
+    """The highest of the numbers that the processes have; called by all of them."""
+    if count() == 1 or _State.alone:
+        return number
+    import torch
+    from torch import distributed
+
+    found = torch.tensor(number, device=join().device)
+    distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+    return int(found)
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """While the processes talk by other ways, as gradients do: one that fails ends without asking the others."""
+    _State.apart = True
+    yield  # an error leaves it so: what it ends with is said by itself
+    _State.apart = False
+
+
+def named(message: str) -> str:
+    """A message with the number of the process that it is from, where that is not the main one."""
+    return message if not _State.apart or is_main() else f"process {index()} of {count()}: {message}"
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether an error of torch's says that another process has gone, and nothing of its own."""
+    said = str(error)
+    lost = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
+    return count() > 1 and isinstance(error, RuntimeError) and any(words in said for words in lost)
+
+
+def wait_for_the_end() -> None:
+    """Give the process that knows more the time to say it; then the launcher ends this one."""
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(LAST_WORDS)
+
+
 def fail(message: str, hint: str | None, code: int) -> bool:
     """Tell the others what this process ends with; gives whether it is the one to say it."""
     if count() == 1:
+        return True
+    if _State.apart:  # the others may wait for its gradients; they end when the launcher sees this one end
+        if not is_main():
+            time.sleep(FIRST_WORDS)  # where all fail alike, the main one says it
         return True
     try:
         if not _State.alone:
@@ -105,8 +161,7 @@ def fail(message: str, hint: str | None, code: int) -> bool:
         pass
     if is_main():
         return True
-    with contextlib.suppress(KeyboardInterrupt):
-        time.sleep(LAST_WORDS)  # the launcher ends all as soon as one has ended
+    wait_for_the_end()
     return False
 
 

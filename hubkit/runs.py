@@ -177,9 +177,14 @@ def _base_digest(run: Run) -> list[str | None]:
     return [base.id, base.revision, files.sha256_of(weights) if weights else None]
 
 
-def training_sha256(run: Run, train_sha256: str | None) -> str:
-    """A digest of what shapes an adapter: base, task, method, training settings and text."""
+def training_sha256(run: Run, train_sha256: str | None, processes: int = 1) -> str:
+    """A digest of what shapes an adapter: base, task, method, training settings and text.
+
+    Each of several processes reads a batch of the size that the settings say.
+    """
     shape = _whole(run.settings.training)
+    if processes > 1:
+        shape["processes"] = processes
     for harmless in ("save_steps", "log_steps", "threads"):
         shape.pop(harmless, None)
     method = [run.method.NAME, _whole(run.method_parameters)]

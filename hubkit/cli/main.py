@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("hubkit.cli.serve", "Serve a local Hub from a directory."),
     "schema": ("hubkit.cli.schema", "Print the JSON Schema of settings or record."),
 }
-SHARED = ("measure",)  # commands that several processes may run together
+SHARED = ("train", "measure")  # commands that several processes may run together
 SHORTEST_TOKEN = 8  # characters; a shorter one would be found in many words
 
 
@@ -172,7 +172,7 @@ def _say(arguments: list[str], message: str, hint: str | None, code: int) -> int
     interrupted = code > INTERRUPTED
     if not (processes.is_main() if interrupted else processes.fail(message, hint, code)):
         return code
-    line, hint = one_line(_without_tokens(message, arguments)), hint and _without_tokens(hint, arguments)
+    line, hint = one_line(_without_tokens(processes.named(message), arguments)), hint and _without_tokens(hint, arguments)
     end = "" if line.endswith((".", "?", "!")) else "."
     whole = f"hubkit: {line}{end} Next: {hint}" if hint else f"hubkit: {line}"
     click.echo(whole, err=True)

@@ -21,9 +21,10 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool, fresh: bool,
     Goes on from the last checkpoint of the same settings, where there is one. Ctrl-C stops after the step at
     hand and leaves a checkpoint.
     """
-    from hubkit import stages
+    from hubkit import processes, stages
 
     run = common.prepared(config, overrides, None)
     say, watched = common.speaker(quiet), common.watched() and not quiet
     directory = stages.train(run, say, fresh=fresh, must_resume=resume, watched=watched)
+    processes.leave()
     click.echo(directory)
