@@ -42,6 +42,7 @@ def arguments(t: Training, folder: Path, blocks: int) -> TrainingArguments:
         dataloader_pin_memory=loading.device() == "cuda",
         disable_tqdm=True,
         report_to=[],
+        ddp_find_unused_parameters=False,  # every adapter has a part in every loss
         label_names=["labels"],
         remove_unused_columns=False,
     )
