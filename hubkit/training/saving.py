@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from hubkit import adapter as adapters
 from hubkit.models import loading
 from hubkit.record import Ranks
 from hubkit.training import dropped, starts
+
+SCRATCH = ".adapter-"
 
 
 def save(
@@ -28,7 +31,9 @@ def save(
     """
     ranks = None
     adapter_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=".adapter-") as scratch:
+    for left in adapter_dir.parent.glob(f"{SCRATCH}*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=SCRATCH) as scratch:
         model.save_pretrained(scratch, save_embedding_layers=False)
         if start:
             starts.converted(Path(scratch), start)
@@ -42,6 +47,9 @@ def save(
         }
         if named := saved.modules_to_save:  # PEFT adds names of heads that other families have
             config["modules_to_save"] = [name for name in dict.fromkeys(named) if _is_there(model, name)]
+        for name in ("target_modules", "exclude_modules"):  # sets, in another order in every process
+            if isinstance(config.get(name), list):
+                config[name] = sorted(config[name])
         text = json.dumps(config, indent=2, sort_keys=True) + "\n"
         (Path(scratch) / adapters.CONFIG_NAME).write_text(text, encoding="utf-8")
         adapter_dir.mkdir(exist_ok=True)
