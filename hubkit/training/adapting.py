@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hubkit.errors import SettingsError, TrainingError
 from hubkit.models import limits, loading
+from hubkit.settings import Base
 from hubkit.training import heads, starts
 from hubkit.training.job import Job
 
@@ -30,6 +33,21 @@ def precision(job: Job) -> str:
             "training.precision: float32",
         )
     return loading.resolve_precision(job.training.precision, loading.device())
+
+
+def begun(
+    loaded: loading.Loaded, job: Job, base: Base, labels: Sequence[str], checkpoint: Path | None
+) -> tuple[Any, starts.Start | None]:
+    """The base with an adapter as a training begins with it, or goes on with it from a checkpoint.
+
+    With it comes what the adapter took out of the base, if anything. Raises TrainingError.
+    """
+    takes = starts.takes_from_base(job)
+    start = starts.kept(job.checkpoints) if takes and checkpoint else None
+    model = adapted(loaded, job, start)
+    if getattr(job.method_parameters, "init", None) == "loftq" and not checkpoint:
+        starts.loftq(model, lambda: loading.load_base(base, job.task, dtype="float32", labels=labels).model)
+    return model, starts.of(model) if takes and start is None else start
 
 
 def adapted(loaded: loading.Loaded, job: Job, start: starts.Start | None = None) -> Any:
@@ -69,12 +87,13 @@ def _with_adapter(loaded: loading.Loaded, job: Job, parameters: Any, *, drawn: b
         with warnings.catch_warnings():
             # PEFT cannot convert this one back for the published base; `starts.converted` can
             warnings.filterwarnings("ignore", message="Using Rank-Stabilized LoRA with rank_pattern")
+            warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys did not match")
             config = job.method.peft_config(parameters, job.task.PEFT_TASK_TYPE)
             config.revision = loaded.facts.revision
             if drawn:
                 config.init_lora_weights = True
             model = get_peft_model(loaded.model, config)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except (ValueError, TypeError, RuntimeError, re.error) as error:
         if limits.is_out_of_memory(error):
             raise
         raise TrainingError(str(error).splitlines()[0][:200], "check method.target_modules") from error
@@ -83,7 +102,7 @@ def _with_adapter(loaded: loading.Loaded, job: Job, parameters: Any, *, drawn: b
 
 
 def _check_patterns(model: Any, parameters: Any) -> None:
-    """Each key of a pattern must be of an adapted module: PEFT leaves out in silence those that are not.
+    """Each key of a pattern must be of an adapted module: PEFT only warns of those that are not.
 
     Raises TrainingError.
     """
@@ -92,11 +111,7 @@ def _check_patterns(model: Any, parameters: Any) -> None:
     found = [name for name, module in model.named_modules() if isinstance(module, BaseTunerLayer)]
     for setting in ("rank_pattern", "alpha_pattern"):
         for key in getattr(parameters, setting, {}):
-            try:
-                fits = any(re.match(rf"(.*\.)?({key})$", name) for name in found)
-            except re.error as error:
-                raise TrainingError(f"method.{setting}: {key[:60]!r} is no pattern: {error}") from error
-            if not fits:
+            if not any(re.match(rf"(.*\.)?({key})$", name) for name in found):
                 raise TrainingError(
                     f"method.{setting}: no adapted module is named {key[:60]!r}",
                     f"one is {found[0].removeprefix('base_model.model.')}",
