@@ -23,6 +23,7 @@ from hubkit.card import (
     front_matter,
     passage,
     prose,
+    pruned,
     quality,
     regions,
     results,
@@ -96,6 +97,7 @@ def context(facts: Facts, metadata: dict[str, Any] | None = None) -> dict[str, A
     """What a template may use: rows of tables, sentences, snippets, and the record as plain data."""
     author = facts.author
     history_rows, history_head = results.history(facts)
+    pruned_rows, pruned_head = pruned.by_module(facts)
     return {
         "front_matter": front_matter.to_yaml(metadata or front_matter.metadata(facts)),
         "title": prose.title(facts),
@@ -120,6 +122,8 @@ def context(facts: Facts, metadata: dict[str, Any] | None = None) -> dict[str, A
         **_evaluation(facts),
         "base_weights": prose.base_weights(facts),
         "parameters": tables.parameters(facts),
+        "pruned": pruned_rows,
+        "pruned_head": pruned_head,
         "four_bit": facts.four_bit,
         "counted_on": facts.parameters.counted_on,
         "sizes": tables.sizes(facts),

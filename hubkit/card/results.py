@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hubkit.card import text
+from hubkit.card import pruned, text
 from hubkit.card.facts import MANY_LABELS, Facts
 from hubkit.card.tables import Row, known
 from hubkit.measured import Perplexity, Throughput
@@ -38,7 +38,7 @@ def training(facts: Facts) -> list[Row]:
             ("Tokens seen", text.count(run.tokens_seen)),
             ("Learning rate", text.number(run.learning_rate)),
             ("Precision", text.phrase(run.precision)),
-            ("Method's own parameters", _method_parameters(facts)),
+            ("Method's own parameters", pruned.settings(facts)),
             ("Final training loss", loss(run.final_train_loss) or None),
             ("Final evaluation loss, while training", loss(run.final_eval_loss) or None),
             ("Duration", f"{text.duration(run.seconds)} ({text.hours(run.seconds)}){resumed}"),
@@ -98,18 +98,6 @@ def memory(taken: Training | Throughput | Perplexity) -> str | None:
         return None
     kind = f" ({text.phrase(taken.memory_kind)})" if taken.memory_kind else ""
     return text.size(taken.peak_memory_bytes) + kind
-
-
-def _method_parameters(facts: Facts) -> str | None:
-    """What the configuration file of the adapter cannot say: the pruning schedule."""
-    method = facts.record.method
-    if method is None or method.name != "sparse-lora":
-        return None
-    own = {k: v for k, v in method.parameters.items() if k in ("sparsity", "prune_start", "prune_end")}
-    return (
-        ", ".join(f"{key.replace('_', ' ')} {text.number(float(value))}" for key, value in own.items())
-        or None
-    )
 
 
 def history(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:

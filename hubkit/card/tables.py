@@ -5,7 +5,7 @@ A row is a label and a value, ready for `text.table`. What is not known gives no
 
 from __future__ import annotations
 
-from hubkit.card import text
+from hubkit.card import pruned, text
 from hubkit.card.configuration import quantization as quantization
 from hubkit.card.configuration import ranks as ranks
 from hubkit.card.configuration import ranks_in_short
@@ -171,6 +171,7 @@ def parameters(facts: Facts) -> list[Row]:
     if counts.adapter_nonzero is not None and counts.adapter_nonzero != counts.adapter:
         rows.append(("Not zero in the adapter file", text.count(counts.adapter_nonzero)))
     rows.append(("Zeros among the pruned matrices", _sparsity(facts)))
+    rows.append(("Ranks kept by training", pruned.ranks_kept(facts)))
     return known(rows)
 
 
