@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit import compare
+from hubkit import compare, grouping
 from hubkit.card import facts as card_facts
 from hubkit.card import tables, text
 from hubkit.card.facts import Facts
@@ -36,6 +36,13 @@ class Read:
     labels: list[str] = field(default_factory=list)
     adapters: list[Compared] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
+    keys: list[grouping.Key | None] = field(default_factory=list)  # equal: only the seed of training differs
+    seeds: list[int | None] = field(default_factory=list)
+
+    def grouped(self) -> list[grouping.Group]:
+        """The adapters by what they have in common but for the seed; empty where no two differ in it alone."""
+        rows = [compare.plain(one, label) for one, label in zip(self.adapters, self.labels, strict=True)]
+        return grouping.groups(rows, self.keys, self.seeds)
 
 
 def read(directories: Sequence[Path]) -> Read:
@@ -49,6 +56,8 @@ def read(directories: Sequence[Path]) -> Read:
         facts = card_facts.gather(directory)
         found.labels.append(str(directory))
         found.adapters.append(numbers(facts))
+        found.keys.append(grouping.key(facts.record))
+        found.seeds.append(grouping.seed(facts.record))
         if facts.stale:
             found.left_out[str(directory)] = list(facts.stale)
     return found
@@ -137,6 +146,14 @@ def sides(facts: Facts) -> list[Side]:
     if not others:
         return []
     return [Side("**this adapter**", numbers(facts), is_own=True), *others]
+
+
+def sides_of(found: Read) -> list[Side]:
+    """The adapters that were read, each by its name or directory."""
+    return [
+        Side(shown(adapter, label), adapter)
+        for adapter, label in zip(found.adapters, found.labels, strict=True)
+    ]
 
 
 def shown(adapter: Compared, label: str) -> str:

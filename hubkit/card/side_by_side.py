@@ -31,14 +31,17 @@ def section(facts: Facts) -> str:
     return f"{shown_as}\n\nPerplexities are left out, because they cannot be compared:\n\n{listed}"
 
 
-def markdown(compared: Sequence[Side], by: Measure | None = "perplexity") -> str:
-    """Tables and notes: quality (by what it can be compared) and size first, then speed and training."""
+def markdown(compared: Sequence[Side], by: Measure | None = "perplexity", *, over_seeds: bool = False) -> str:
+    """Tables and notes: quality (by what it can be compared) and size first, then speed and training.
+
+    `over_seeds`: beside it stands how much the results vary between seeds.
+    """
     parts = [
         text.table(*_first(compared, by)),
         _perplexity_note(compared, by) if by else "",
         text.table(*_second(compared)),
         _speed_note(compared),
-        _training_note(compared),
+        _training_note(compared, over_seeds),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -217,7 +220,7 @@ def _speed_note(compared: Sequence[Side]) -> str:
     )
 
 
-def _training_note(compared: Sequence[Side]) -> str:
+def _training_note(compared: Sequence[Side], over_seeds: bool) -> str:
     """What was the same in training, and what was not."""
     adapters = [side.numbers for side in compared]
     if not all(adapter.training_steps for adapter in adapters):
@@ -225,7 +228,8 @@ def _training_note(compared: Sequence[Side]) -> str:
     amount = ""
     if compare.same(adapters, lambda one: one.tokens_seen):
         amount = f", on {text.plural(adapters[0].tokens_seen or 0, 'token')}"
-    said = f"Each was trained once{amount}, so how much the results vary between seeds is not known."
+    unknown = "" if over_seeds else ", so how much the results vary between seeds is not known"
+    said = f"Each was trained once{amount}{unknown}."
     if compare.same(adapters, lambda one: one.train_sha256):
         said = f"All were trained on the same text. {said}"
     elif all(adapter.train_sha256 for adapter in adapters):

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from hubkit import compare, extras, files
-from hubkit.card import comparison, figures, side_by_side
-from hubkit.card.comparison import Read, Side
+from hubkit.card import compared_files, comparison, figures
+from hubkit.card.comparison import Read
 from hubkit.cli import card_options, common
 from hubkit.errors import MeasureError, SettingsError
-
-BY_BYTE = {"bits_per_byte", "base_bits_per_byte", "bytes"}
 
 
 @click.command("compare")
@@ -34,6 +31,13 @@ BY_BYTE = {"bits_per_byte", "base_bits_per_byte", "bytes"}
     type=click.Path(path_type=Path, dir_okay=False),
     help="Draw perplexity against trainable parameters into this PNG (needs hubkit[plots]).",
 )
+@click.option(
+    "--group-by-seed/--no-group-by-seed",
+    "grouped",
+    default=None,
+    help="Show mean and deviation of adapters that differ in their seed alone (default: where there are"
+    " such; as CSV, in place of the adapters, only when asked for).",
+)
 @click.option("--without-perplexity", is_flag=True, help="Leave perplexity out, where it cannot be compared.")
 @common.quiet_option
 def command(
@@ -41,6 +45,7 @@ def command(
     form: str,
     as_json: bool,
     plot: Path | None,
+    grouped: bool | None,
     without_perplexity: bool,
     quiet: bool,
 ) -> None:
@@ -59,12 +64,16 @@ def command(
     if plot:
         _plot(found, plot, without_perplexity)
         common.hint(f"Wrote {plot}", quiet)
+    groups = [] if grouped is False else found.grouped()
+    if grouped and not groups:
+        raise MeasureError("no two of these adapters differ in their seed alone", "leave --group-by-seed out")
     if as_json or form == "json":
-        common.result(_data(found, without_perplexity), "", as_json=True)
+        common.result(compared_files.data(found, groups, without_perplexity), "", as_json=True)
     elif form == "csv":
-        click.echo(compare.to_csv(_rows(found, without_perplexity)), nl=False)
+        rows = compared_files.rows(found, groups if grouped else [], without_perplexity)
+        click.echo(compare.to_csv(rows), nl=False)
     else:
-        click.echo(side_by_side.markdown(_sides(found), by))
+        click.echo(compared_files.markdown(found, groups, by))
     card_options.left_out(found, quiet)
 
 
@@ -83,16 +92,9 @@ def _by(found: Read, quiet: bool) -> compare.Measure:
     return by
 
 
-def _sides(found: Read) -> list[Side]:
-    return [
-        Side(comparison.shown(adapter, label), adapter)
-        for adapter, label in zip(found.adapters, found.labels, strict=True)
-    ]
-
-
 def _plot(found: Read, path: Path, without_perplexity: bool) -> None:
     extras.require("plots", ("matplotlib",))
-    figure = None if without_perplexity else figures.of_comparison(_sides(found))
+    figure = None if without_perplexity else figures.of_comparison(comparison.sides_of(found))
     if figure is None and not without_perplexity and compare.reasons(found.adapters, found.labels):
         raise MeasureError(
             "perplexities of several tokenizers cannot be drawn in one figure", "leave --plot out"
@@ -103,26 +105,3 @@ def _plot(found: Read, path: Path, without_perplexity: bool) -> None:
             "hubkit measure --adapter DIR",
         )
     files.write_atomically(path, figure.draw(figure.digest))
-
-
-def _rows(found: Read, without_perplexity: bool) -> list[dict[str, Any]]:
-    rows = [
-        compare.plain(adapter, label) for adapter, label in zip(found.adapters, found.labels, strict=True)
-    ]
-    if without_perplexity:
-        rows = [{key: value for key, value in row.items() if not _is_quality(key)} for row in rows]
-    return rows
-
-
-def _is_quality(name: str) -> bool:
-    return "perplexity" in name or name in BY_BYTE
-
-
-def _data(found: Read, without_perplexity: bool) -> dict[str, Any]:
-    """The table as data, with what was left out, and whether the speeds may be compared."""
-    return {
-        **({} if without_perplexity else {"compared_by": compare.by(found.adapters, found.labels)}),
-        "adapters": _rows(found, without_perplexity),
-        "speeds_are_comparable": compare.speeds_are_comparable(found.adapters),
-        "left_out": found.left_out,
-    }
