@@ -12,6 +12,8 @@ and Burst 2019, arXiv:1911.03347, who call this macro F1 "averaged F1"). All are
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,6 +63,14 @@ def of(confusion: Matrix) -> Scores:
         weighted_f1=sum(one.support * (one.f1 or 0.0) for one in known) / documents,
         majority_accuracy=max(one.support for one in found) / documents,
     )
+
+
+def labels_sha256(names: Sequence[str], labels: Sequence[int]) -> str:
+    """SHA-256 over the labels of documents by name, in order, each as one line of JSON."""
+    whole = hashlib.sha256()
+    for label in labels:
+        whole.update(json.dumps(names[label]).encode() + b"\n")
+    return whole.hexdigest()
 
 
 def _share(part: int, whole: int) -> float | None:

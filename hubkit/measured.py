@@ -304,8 +304,12 @@ class Measures(Part):
         """Whether any was taken on a loaded model, and not counted from files."""
         counted = self.parameters is not None and self.parameters.counted_on == "loaded model"
         sized = self.size is not None and self.size.base_memory_bytes is not None
-        scored = self.perplexity or self.pseudo_perplexity or self.classification
-        return bool(counted or sized or scored or self.throughput)
+        return bool(counted or sized or self.on_text or self.throughput)
+
+    @property
+    def on_text(self) -> Perplexity | Classification | None:
+        """A measure that was taken on a text, and tells which."""
+        return self.perplexity or self.pseudo_perplexity or self.classification
 
 
 class UsageRun(Part):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, get_args
 
 from hubkit import freshness
-from hubkit.record import Dataset, Perplexity, Record, Throughput
+from hubkit.record import Classification, Dataset, Perplexity, Record, Throughput
 from hubkit.settings import Precision, ThroughputSettings
 
 
@@ -21,24 +21,39 @@ def task(name: str, known: Record) -> dict[str, Any]:
 
 
 def measuring(known: Record) -> dict[str, Any]:
-    """The conditions of perplexity and throughput, as `measuring` in settings; those of training before any.
+    """The conditions of measures, as `measuring` in settings; those of training before any.
 
-    The precision is that of perplexity; where there is none, of throughput, or of the base as it was loaded.
+    The precision is that of perplexity or accuracy; else of throughput, or of the base as it was loaded.
     """
     measured, pseudo, timed = (
         known.measures.perplexity,
         known.measures.pseudo_perplexity,
         known.measures.throughput,
     )
+    classified = known.measures.classification
     conditions: dict[str, Any] = {"context": known.training.block_size if known.training else 512}
+    if classified:
+        conditions = _classifying(classified, known.dataset)
     if measured:
         conditions = _scoring(measured, known.dataset)
     if pseudo:
         conditions |= {"pseudo_perplexity": True, "pseudo_tokens": pseudo.tokens_scored}
     if timed:
         conditions["speed"] = _speed(timed)
-    dtype = next((taken.dtype for taken in (measured, pseudo, timed) if taken), None) or _loaded_in(known)
+    dtype = next(
+        (taken.dtype for taken in (measured, pseudo, classified, timed) if taken), None
+    ) or _loaded_in(known)
     return conditions | ({"precision": dtype} if dtype in get_args(Precision) else {})
+
+
+def _classifying(measured: Classification, text: Dataset | None) -> dict[str, Any]:
+    """The conditions of accuracy and F1."""
+    conditions: dict[str, Any] = {"context": measured.context, "batch_size": measured.batch_size}
+    if measured.accuracy_interval:
+        conditions["resamples"] = measured.accuracy_interval.resamples
+    if text and measured.documents < (text.eval_documents or 0):
+        conditions["max_eval_documents"] = measured.documents
+    return conditions
 
 
 def _loaded_in(known: Record) -> str | None:
@@ -79,11 +94,11 @@ def _speed(timed: Throughput) -> dict[str, Any]:
 
 
 def data(known: Record) -> dict[str, Any] | None:
-    """The text that perplexity was measured on, as `dataset` in settings, where the Hub has it.
+    """The text that perplexity or accuracy was measured on, as `dataset` in settings, where the Hub has it.
 
     Documents held out of the training text are held out as they were. None for local text.
     """
-    text, measured = known.dataset, known.measures.perplexity
+    text, measured = known.dataset, known.measures.perplexity or known.measures.classification
     if measured and not (text and text.id and _is_of(measured, text)):
         return _elsewhere(measured)
     if text is None or not text.id or text.eval_split == freshness.SAMPLE:
@@ -98,8 +113,8 @@ def data(known: Record) -> dict[str, Any] | None:
     return {key: value for key, value in plain.items() if value is not None}
 
 
-def _is_of(measured: Perplexity, text: Dataset) -> bool:
-    """Whether a perplexity was measured on this text of the Hub."""
+def _is_of(measured: Perplexity | Classification, text: Dataset) -> bool:
+    """Whether it was measured on this text of the Hub."""
     return (measured.dataset_id, measured.dataset_config, measured.split) == (
         text.id,
         text.config,
@@ -107,7 +122,7 @@ def _is_of(measured: Perplexity, text: Dataset) -> bool:
     )
 
 
-def _elsewhere(measured: Perplexity) -> dict[str, Any] | None:
+def _elsewhere(measured: Perplexity | Classification) -> dict[str, Any] | None:
     """A text of the Hub that is not the one of the training."""
     if not measured.dataset_id or not measured.split or measured.split == freshness.SAMPLE:
         return None

@@ -68,6 +68,7 @@ class Told:
     batch_size: int | None = None
     max_eval_documents: int | None = None
     perplexity: bool | None = None
+    classification: bool | None = None
     pseudo_perplexity: bool | None = None
     throughput: bool | None = None
 
@@ -79,7 +80,7 @@ class Told:
 
 _CONDITIONS = (
     "context", "stride", "documents", "precision", "batch_size", "max_eval_documents", "perplexity",
-    "pseudo_perplexity", "throughput",
+    "classification", "pseudo_perplexity", "throughput",
 )  # fmt: skip
 
 
@@ -164,7 +165,11 @@ def under_record(run: Run, known: Record) -> Run:
     plain = {
         "base_model": msgspec.to_builtins(run.settings.base),
         "task": recorded.task(run.task.NAME, known),
-        "measuring": {**conditions, "perplexity": known.measures.perplexity is not None},
+        "measuring": {
+            **conditions,
+            "perplexity": known.measures.perplexity is not None,
+            "classification": known.measures.classification is not None,
+        },
     }
     told = prepare(*from_plain(plain))
     settings = msgspec.structs.replace(run.settings, measuring=told.settings.measuring)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from hubkit import adapter, base_model, files, freshness, recorded, runs
+from hubkit import adapter, base_model, class_scores, files, freshness, recorded, runs
 from hubkit.base_model import weight_files
 from hubkit.errors import DataError, SettingsError
 from hubkit.hub_rules import COMMIT_OID_PATTERN
@@ -118,15 +118,15 @@ def check_loaded(loaded: BaseModel, known: Record) -> None:
 
 
 def evaluation_text(run: Run, known: Record) -> Corpus | None:
-    """The text to measure perplexity on; the very documents that were held out, where some were.
+    """The text to measure perplexity or accuracy on; the very documents that were held out, where some were.
 
     Raises SettingsError where these settings hold out others: the adapter was trained on some of those.
     """
     from hubkit.models import corpus
 
-    data = run.settings.data
-    wanted = run.settings.measuring.perplexity or run.settings.measuring.pseudo_perplexity
-    if data is None or not wanted:
+    data, asked = run.settings.data, run.settings.measuring
+    classified = asked.classification and getattr(run.task, "has_labels", False)
+    if data is None or not (asked.perplexity or asked.pseudo_perplexity or classified):
         return None
     text = corpus.load(data, run.settings.training.seed, only_evaluation=True)
     if text.facts.hold_out is None:
@@ -134,7 +134,7 @@ def evaluation_text(run: Run, known: Record) -> Corpus | None:
     before = known.dataset if known.training else None
     if before is None or before.name != text.facts.name:  # nobody knows that it was held out from training
         facts = msgspec.structs.replace(text.facts, eval_split=freshness.SAMPLE, hold_out=None)
-        return corpus.Corpus([], text.evaluation, facts)
+        return replace(text, train=[], train_labels=(), facts=facts)
     if before.train_sha256 != text.facts.train_sha256:
         raise SettingsError(
             f"these settings hold out other documents of {before.name} than the training did",
@@ -192,14 +192,14 @@ def labels(found: Adapter, known: Record, text: Corpus | None) -> tuple[str, ...
 
 
 def recorded_text(run: Run, known: Record) -> tuple[Corpus | None, str | None]:
-    """The text that the recorded perplexity was measured on, told by its digest.
+    """The text that the recorded perplexity or accuracy was measured on, told by its digest.
 
     Without it, what to say: that there is none at hand, or that the one at hand is another.
     Raises DataError where text that is named cannot be read.
     """
     from hubkit.models import corpus
 
-    measured, data = known.measures.perplexity or known.measures.pseudo_perplexity, run.settings.data
+    measured, data = known.measures.on_text, run.settings.data
     if measured is None or data is None:
         return None, None
     given = corpus.load(data, run.settings.training.seed, only_evaluation=True)
@@ -207,9 +207,12 @@ def recorded_text(run: Run, known: Record) -> tuple[Corpus | None, str | None]:
     ways = recorded.local_texts(known, data.eval_files or data.files) if not data.id else []
     texts = itertools.chain([given], filter(None, (_read_as(way, data, seed) for way in ways)))
     for text in texts:
-        documents = text.evaluation[: measured.documents]
+        documents, labels = (
+            text.evaluation[: measured.documents],
+            text.evaluation_labels[: measured.documents],
+        )
         if corpus.digest(documents) == measured.dataset_sha256:
-            return corpus.Corpus([], documents, text.facts), None
+            return replace(text, train=[], evaluation=documents, evaluation_labels=labels), None
     return None, corpus.digest(given.evaluation[: measured.documents])
 
 
@@ -244,7 +247,10 @@ def taken_with(
     run: Run, found: Adapter, known: Record, text: Corpus | None, bits: dict[str, Any] | None
 ) -> str:
     """The digest of everything that the measures depend on."""
-    return runs.measuring_sha256(run, known, found.sha256(), text.facts.eval_sha256 if text else None, bits)
+    of_text = text.facts.eval_sha256 if text else None
+    if text and text.evaluation_labels:
+        of_text = f"{of_text} {class_scores.labels_sha256(text.label_names, text.evaluation_labels)}"
+    return runs.measuring_sha256(run, known, found.sha256(), of_text, bits)
 
 
 def is_measured(run: Run, known: Record) -> bool:

@@ -29,6 +29,9 @@ from hubkit.verify.remeasure import DIFFERS, Number
 if TYPE_CHECKING:
     from hubkit.models.corpus import Corpus
 
+PERPLEXITIES = ("perplexity", "pseudo_perplexity")
+ON_TEXT = (*PERPLEXITIES, "classification")
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -64,6 +67,7 @@ def verify(
     say: Say,
     *,
     perplexity: bool = True,
+    classification: bool = True,
     throughput: bool = True,
     watched: bool = False,
 ) -> Verified:
@@ -76,7 +80,8 @@ def verify(
     found, whole = adapter.read(directory), record.read(directory)
     adapter.check_measurable(found)
     fresh = freshness.fresh(whole, found.sha256())
-    known = _without(fresh, perplexity, throughput)
+    names = [*(() if perplexity else PERPLEXITIES), *(() if classification else ("classification",))]
+    known = _without(fresh, [*names, *(() if throughput else ("throughput",))])
     numbers = _of_another(whole, found.sha256()) + _of_other_base(whole, found) + _edited(directory)
     if known.measures == Measures():
         if numbers:
@@ -165,11 +170,12 @@ def _text(run: Run, known: Record) -> tuple[Corpus | None, Number | None]:
     """The text of the recorded perplexity, or that the one at hand is another."""
     with processes.main_first():
         text, sha256 = to_measure.recorded_text(run, known)
-    scored = known.measures.perplexity or known.measures.pseudo_perplexity
+    scored = known.measures.on_text
     if scored is None or sha256 is None:
         return text, None
-    why = "another text: perplexity was not measured again"
-    return None, remeasure.equal("perplexity.dataset_sha256", scored.dataset_sha256, sha256, why)
+    name = "classification" if scored is known.measures.classification else "perplexity"
+    why = f"another text: {name} was not measured again"
+    return None, remeasure.equal(f"{name}.dataset_sha256", scored.dataset_sha256, sha256, why)
 
 
 def _left_out(known: Measures, taken: Measures, with_text: bool, other: Number | None) -> list[LeftOut]:
@@ -177,11 +183,12 @@ def _left_out(known: Measures, taken: Measures, with_text: bool, other: Number |
     found: list[LeftOut] = []
     for name in known.__struct_fields__:
         recorded = getattr(known, name)
-        if recorded is None or getattr(taken, name) is not None or (other and "perplexity" in name):
+        if recorded is None or getattr(taken, name) is not None or (other and name in ON_TEXT):
             continue
-        if "perplexity" in name and not with_text:
+        if name in ON_TEXT and not with_text:
             why = f"the text it was measured on, {recorded.dataset_name}, is not at hand"
-            found.append(LeftOut(name, why, "--text FILE, or --no-perplexity to leave it out"))
+            flag = "--no-classification" if name == "classification" else "--no-perplexity"
+            found.append(LeftOut(name, why, f"--text FILE, or {flag} to leave it out"))
         elif name == "pseudo_perplexity":
             why = f"it was measured on another text than perplexity, {recorded.dataset_name}"
             found.append(LeftOut(name, why, "hubkit measure --again --pseudo-perplexity takes both on one"))
@@ -190,10 +197,8 @@ def _left_out(known: Measures, taken: Measures, with_text: bool, other: Number |
     return found
 
 
-def _without(known: Record, perplexity: bool, throughput: bool) -> Record:
+def _without(known: Record, names: list[str]) -> Record:
     """The record without measures that the user leaves out."""
-    names = [] if perplexity else ["perplexity", "pseudo_perplexity"]
-    names += [] if throughput else ["throughput"]
     measures = msgspec.structs.replace(known.measures, **dict.fromkeys(names))
     return msgspec.structs.replace(known, measures=measures)
 
@@ -211,11 +216,13 @@ def _as_recorded(run: Run, known: Record, with_text: bool) -> Run:
         measuring,
         perplexity=with_text and scored is not None,
         pseudo_perplexity=bool(with_text and on_one_text),
+        classification=bool(with_text and known.measures.classification),
         throughput=timed is not None,
         max_eval_documents=None,  # the text is cut already
         speed=msgspec.structs.replace(measuring.speed, merged=bool(timed and timed.merged)),
     )
-    environment = (timed or scored) and (timed or scored).environment  # type: ignore[union-attr]
+    taken = timed or scored or known.measures.classification
+    environment = taken.environment if taken else None
     threads = environment.threads if environment else run.settings.training.threads
     threads = threads and min(max(threads, 1), os.cpu_count() or 1)  # a record may say anything
     training = msgspec.structs.replace(run.settings.training, threads=threads)

@@ -64,6 +64,11 @@ def _sizes(_context: click.Context, _option: click.Parameter, text: str) -> tupl
 )
 @click.option("--perplexity/--no-perplexity", default=None, help="Measure perplexity (default: yes).")
 @click.option(
+    "--classification/--no-classification",
+    default=None,
+    help="Measure accuracy and F1 of a classifier, where the text has labels (default: yes).",
+)
+@click.option(
     "--pseudo-perplexity",
     is_flag=True,
     default=None,
@@ -95,7 +100,7 @@ def command(
     quiet: bool,
     **given: Any,
 ) -> None:
-    """Measure parameters, size, perplexity and throughput of an adapter, into its hubkit.json.
+    """Measure parameters, size, perplexity or accuracy, and throughput of an adapter, into its hubkit.json.
 
     CONFIG says what to measure on, as for training; without it, the options do, and the record: what was
     measured before is measured under the same conditions. Without any text, perplexity is left out. Of an
@@ -143,10 +148,13 @@ def _measured(
         stages.count(adapter_dir)
         return _without_base(adapter_dir, error)
     processes.leave()
-    if run.settings.data is None and run.settings.measuring.perplexity:
-        before = record.read(adapter_dir).measures.perplexity
+    name = "classification" if getattr(run.task, "has_labels", False) else "perplexity"
+    if run.settings.data is None and getattr(run.settings.measuring, name):
+        before = getattr(record.read(adapter_dir).measures, name)
         kept = "; the one that was measured before stands" if before else ""
-        return f"Perplexity was left out: no text{kept}. Next: --text FILE, --dataset ID, or a CONFIG"
+        return (
+            f"{name.capitalize()} was left out: no text{kept}. Next: --text FILE, --dataset ID, or a CONFIG"
+        )
     return None
 
 
@@ -187,7 +195,7 @@ def _verify(
     from hubkit import processes, verifying
 
     asked = {*told.conditions(), *(["batch_sizes"] if told.batch_sizes else [])}
-    if clash := asked - {"perplexity", "throughput"}:
+    if clash := asked - {"perplexity", "classification", "throughput"}:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(clash))
         raise SettingsError(
             f"--verify measures under the recorded conditions, and {flags} asks for others",
@@ -198,6 +206,7 @@ def _verify(
         lambda: _described(adapter_dir, config, overrides, told),
         common.speaker(quiet),
         perplexity=told.perplexity is not False,
+        classification=told.classification is not False,
         throughput=told.throughput is not False,
         watched=common.watched() and not quiet,
     )

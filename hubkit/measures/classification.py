@@ -14,10 +14,8 @@ Intervals are percentiles of a bootstrap over documents (`intervals`). Several p
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -54,15 +52,7 @@ class Labelled:
     @property
     def labels_sha256(self) -> str:
         """The digest of the labels by name."""
-        return labels_digest([self.classes[label] for label in self.labels])
-
-
-def labels_digest(names: Sequence[str]) -> str:
-    """SHA-256 over labels by name, in order, each as one line of JSON."""
-    whole = hashlib.sha256()
-    for name in names:
-        whole.update(json.dumps(name).encode() + b"\n")
-    return whole.hexdigest()
+        return class_scores.labels_sha256(self.classes, self.labels)
 
 
 def wanted(subject: Subject) -> bool:

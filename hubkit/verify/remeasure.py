@@ -11,6 +11,9 @@ Rules of tolerance, each shown beside the number:
   nats there, which averages out over many, and this is three of the standard errors. exp carries that over
   to a relative difference of the perplexity; per word or byte it grows with the tokens of one. The text, its
   tokens and the conditions: equal.
+- Answers of a classifier: equal in float32, but for one in 10,000 documents; one in 100, and at least one, in
+  16 bits or on a quantized base, where two classes that are nearly as likely may change places. What accuracy
+  and F1 may differ by follows from that; the mean loss as that of a token.
 - Intervals are drawn under one seed, so their ends may differ as the perplexity does.
 - Throughput: medians and quartiles may differ by both interquartile ranges together, or by the 10 % below
   which a run is not called noisy, whichever is more; latencies likewise, and p95 by twice the tail of now
@@ -25,8 +28,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from hubkit.record import (
     Environment,
@@ -39,8 +40,19 @@ from hubkit.record import (
     Size,
     Throughput,
 )
+from hubkit.verify import reclassified
+from hubkit.verify.numbers import DIFFERS as DIFFERS
+from hubkit.verify.numbers import HOLDS as HOLDS
+from hubkit.verify.numbers import UNCOMPARED as UNCOMPARED
+from hubkit.verify.numbers import UNMEASURED as UNMEASURED
+from hubkit.verify.numbers import Number as Number
+from hubkit.verify.numbers import equal as equal
+from hubkit.verify.numbers import holds as holds
+from hubkit.verify.numbers import incomparable
+from hubkit.verify.numbers import names as names
+from hubkit.verify.numbers import table as table
+from hubkit.verify.numbers import within as within
 
-HOLDS, DIFFERS, UNCOMPARED, UNMEASURED = "holds", "differs", "not comparable", "not measured"
 MEAN_NLL = {"float32": 1e-4, "float64": 1e-4}  # nats per token, by dtype
 COARSE_NLL = 1e-3  # of 16 bits, and of quantized weights
 ROUNDING = 0.1  # nats: three times what the loss of one token is rounded by there
@@ -54,20 +66,6 @@ _EQUAL = (
     "definition", "tokens_scored", "tokens_total", "documents", "documents_kept", "context", "stride",
     "dtype", "words", "bytes", "dataset_sha256", "tokens_sha256", "mask_probability", "mask_seed",
 )  # fmt: skip
-
-Verdict = Literal["holds", "differs", "not comparable", "not measured"]
-
-
-@dataclass(frozen=True)
-class Number:
-    """A recorded number, what was measured now, and whether the two agree."""
-
-    name: str  # "perplexity.value"
-    recorded: Any
-    measured: Any
-    tolerance: str  # in words; empty where nothing was compared
-    verdict: str
-    why: str = ""
 
 
 def compare(recorded: Measures, now: Measures, *, quantized: bool, loaded: str = "") -> list[Number]:
@@ -85,24 +83,14 @@ def compare(recorded: Measures, now: Measures, *, quantized: bool, loaded: str =
         was, found = getattr(recorded, name), getattr(now, name)
         if was and found:
             numbers += _perplexity(name, was, found, quantized)
+    if recorded.classification and now.classification:
+        dtypes = (recorded.classification.dtype, now.classification.dtype)
+        nats = mean_nll_tolerance(dtypes, quantized, now.classification.documents)
+        exact = nats <= max(MEAN_NLL.values())
+        numbers += reclassified.compare(recorded.classification, now.classification, nats, exact)
     if recorded.throughput and now.throughput:
         numbers += _throughput(recorded.throughput, now.throughput)
     return [number for number in numbers if number.recorded is not None]
-
-
-def equal(name: str, recorded: Any, measured: Any, why: str = "") -> Number:
-    """A number that must be the same."""
-    if recorded is not None and measured is None:
-        return Number(name, recorded, None, "equal", DIFFERS, why or "there is no such number now")
-    return Number(name, recorded, measured, "equal", HOLDS if recorded == measured else DIFFERS, why)
-
-
-def within(name: str, recorded: float | None, measured: float | None, tolerance: float, words: str) -> Number:
-    """A number that may differ by `tolerance`."""
-    if recorded is None or measured is None:
-        return equal(name, recorded, measured)
-    near = abs(recorded - measured) <= tolerance
-    return Number(name, recorded, measured, words, HOLDS if near else DIFFERS)
 
 
 def _parameters(recorded: Parameters, now: Parameters, loaded: str) -> Iterator[Number]:
@@ -124,14 +112,14 @@ def _size(recorded: Size, now: Size, other: str, loaded: str) -> Iterator[Number
             continue
         was, found = getattr(recorded, name), getattr(now, name)
         in_memory = loaded and name in ("base_memory_bytes", "merged_bytes", "merged_dtype")
-        yield (_incomparable if in_memory else equal)(f"size.{name}", was, found, loaded if in_memory else "")
+        yield (incomparable if in_memory else equal)(f"size.{name}", was, found, loaded if in_memory else "")
     kinds = (recorded.load_peak_kind, now.load_peak_kind)
     yield _memory("size.load_peak_bytes", recorded.load_peak_bytes, now.load_peak_bytes, kinds, other)
 
 
 def _environment(measures: Measures) -> Environment | None:
     """The machine that a record's measures were taken on."""
-    taken = (measures.throughput, measures.perplexity, measures.pseudo_perplexity)
+    taken = (measures.throughput, measures.on_text)
     return next((one.environment for one in taken if one and one.environment), None)
 
 
@@ -151,7 +139,7 @@ def _memory(
     elif kinds[0] != kinds[1]:
         other = f"recorded of another kind: {kinds[0]}"
     if recorded is None or measured is None or other:
-        return _incomparable(name, recorded, measured, other)
+        return incomparable(name, recorded, measured, other)
     of_device = "device" in (kinds[0] or "")
     words = f"{MEMORY:.0%} either way" if of_device else f"at most {MEMORY:.0%} below, or more"
     low, high = measured * (1 - MEMORY), measured * (1 + MEMORY) if of_device else math.inf
@@ -224,12 +212,10 @@ def _throughput(recorded: Throughput, now: Throughput) -> Iterator[Number]:
         yield _memory(f"{prefix}peak_memory_bytes", part.peak_memory_bytes, peak, kinds, other)
     if recorded.out_of_memory_at:
         limit = recorded.out_of_memory_at, now.out_of_memory_at
-        yield _incomparable(
-            "throughput.out_of_memory_at", *limit, "the largest batch is not looked for again"
-        )
+        yield incomparable("throughput.out_of_memory_at", *limit, "the largest batch is not looked for again")
     if recorded.energy:
         joules = now.energy.joules if now.energy else None
-        yield _incomparable(
+        yield incomparable(
             "throughput.energy.joules", recorded.energy.joules, joules, "energy is not compared"
         )
 
@@ -264,7 +250,7 @@ def _rate(name: str, recorded: Rate, now: Rate | None, other: str) -> Iterator[N
         was, found = getattr(recorded, field), getattr(now, field)
         words = f"{allowed:.3g} {recorded.unit}"
         yield (
-            _incomparable(f"{name}.{field}", was, found, other)
+            incomparable(f"{name}.{field}", was, found, other)
             if other
             else within(f"{name}.{field}", was, found, allowed, words)
         )
@@ -281,14 +267,10 @@ def _latencies(name: str, recorded: Rate, now: Rate, share: float, other: str) -
         ("p95_seconds", recorded.p95_seconds, now.p95_seconds, more),
     ):
         if other and was is not None:
-            yield _incomparable(f"{name}.{field}", was, found, other)
+            yield incomparable(f"{name}.{field}", was, found, other)
         elif was is not None:
             allowed = share * max(half or 0.0, half_now or 0.0) + tail
             yield within(f"{name}.{field}", was, found, allowed, f"{allowed:.3g} s")
-
-
-def _incomparable(name: str, recorded: Any, measured: Any, why: str) -> Number:
-    return Number(name, recorded, measured, "", UNCOMPARED, why)
 
 
 def other_machine(recorded: Environment | None, now: Environment | None) -> str:
@@ -313,39 +295,3 @@ def busy_machine(recorded: Environment | None, now: Environment | None) -> str:
         if machine and load is not None and load > BUSY * (machine.cpu_count or 1):
             return f"busy machine {when}: load average {load:g} on {machine.cpu_count} cores"
     return ""
-
-
-def holds(numbers: list[Number]) -> bool:
-    """Whether no number differs."""
-    return all(number.verdict != DIFFERS for number in numbers)
-
-
-def names(numbers: list[Number]) -> dict[str, list[str]]:
-    """The names of the numbers of each verdict."""
-    found: dict[str, list[str]] = {}
-    for number in numbers:
-        found.setdefault(number.verdict, []).append(number.name)
-    return found
-
-
-def table(numbers: list[Number]) -> list[str]:
-    """One line a number: verdict, name, recorded, measured, tolerance."""
-    rows = [
-        (n.verdict, n.name, _shown(n.recorded), _shown(n.measured), n.why or n.tolerance) for n in numbers
-    ]
-    rows.insert(0, ("", "", "recorded", "now", "may differ by"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return ["  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows]
-
-
-def _shown(value: Any) -> str:
-    """A value in few characters."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.7g}"
-    if isinstance(value, bool) or not isinstance(value, int | dict | str):
-        return str(value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_shown(below)}" for key, below in value.items())[:40]
-    return f"{value:,}" if isinstance(value, int) else value[:12] if len(value) == 64 else value

@@ -1,0 +1,90 @@
+"""A classifier measured again: what may differ by rounding, and what must not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from hubkit import class_scores, recorded
+from hubkit.record import Classification, Dataset, Interval, Measures, Record
+from hubkit.verify import remeasure
+
+MATRIX = [[60, 10], [5, 125]]
+
+
+def taken(matrix: list[list[int]], **more: Any) -> Classification:
+    found = class_scores.of(matrix)
+    given: dict[str, Any] = {
+        "adapter_sha256": "a" * 64,
+        "accuracy": found.accuracy,
+        "macro_f1": found.macro_f1,
+        "weighted_f1": found.weighted_f1,
+        "majority_accuracy": found.majority_accuracy,
+        "loss": 0.21,
+        "documents": found.documents,
+        "context": 64,
+        "batch_size": 32,
+        "dtype": "float32",
+        "device": "cpu",
+        "dataset_sha256": "b" * 64,
+        "labels_sha256": "c" * 64,
+        "dataset_name": "moods",
+        "classes": class_scores.classes(matrix, ["no", "yes"]),
+        "confusion": matrix,
+        "accuracy_interval": Interval(low=0.88, high=0.96, resamples=500),
+    }
+    return Classification(**given | more)
+
+
+def wrong(was: Classification, now: Classification, quantized: bool = False) -> set[str]:
+    held = remeasure.compare(Measures(classification=was), Measures(classification=now), quantized=quantized)
+    assert len(held) > 15
+    return set(remeasure.names(held).get(remeasure.DIFFERS, []))
+
+
+def test_the_same_holds() -> None:
+    assert wrong(taken(MATRIX), taken(MATRIX)) == set()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("accuracy", 0.93),
+        ("macro_f1", 0.92),
+        ("loss", 0.2102),
+        ("documents", 199),
+        ("labels_sha256", "d" * 64),
+        ("truncated", 3),
+        ("majority_accuracy", 0.6),
+    ],
+)
+def test_each_number_that_was_changed_is_found(field: str, value: Any) -> None:
+    edited = msgspec.structs.replace(taken(MATRIX), **{field: value})
+    assert wrong(edited, taken(MATRIX)) == {f"classification.{field}"}
+
+
+def test_one_answer_may_be_another_in_16_bits_alone() -> None:
+    other = [[61, 9], [5, 125]]
+    assert "classification.accuracy" in wrong(taken(MATRIX), taken(other))
+    was, now = (taken(matrix, dtype="bfloat16") for matrix in (MATRIX, other))
+    assert wrong(was, now) == set()
+    assert wrong(was, taken([[70, 0], [5, 125]], dtype="bfloat16")) >= {"classification.accuracy"}
+
+
+def test_the_conditions_are_those_of_the_record() -> None:
+    text = Dataset(name="moods", id="ada/moods", eval_split="test", eval_documents=500)
+    of_hub = taken(MATRIX, dataset_id="ada/moods", split="test", dataset_name="ada/moods")
+    known = Record(dataset=text, measures=Measures(classification=of_hub))
+    told = recorded.measuring(known)
+    assert told == {
+        "context": 64,
+        "batch_size": 32,
+        "resamples": 500,
+        "max_eval_documents": 200,
+        "precision": "float32",
+    }
+    plain = recorded.data(known)
+    assert plain
+    assert (plain["id"], plain["eval_split"]) == ("ada/moods", "test")
