@@ -40,6 +40,27 @@ class Environment(Part):
     load_average: float | None = None  # one-minute load when the work began
 
 
+class RankRange(Part):
+    """Ranks over some modules."""
+
+    low: int
+    median: int
+    high: int
+
+
+class UpdateRanks(Part):
+    """Numerical ranks of what HiRA adds to its base's weights, W * (B A), and of B A.
+
+    Counted are singular values above max(rows, columns) times float32's epsilon times the largest.
+    """
+
+    modules: int  # looked at, spread evenly over the model
+    modules_total: int  # that are adapted
+    factors: RankRange  # of B A
+    update: RankRange  # of W * (B A)
+    full: RankRange  # the most that a matrix of that shape can have
+
+
 class Parameters(Part):
     """Parameter counts. 4-bit weights count as the parameters they stand for; tied weights count once."""
 
@@ -60,6 +81,7 @@ class Parameters(Part):
         float | None, Meta(description="Share of exact zeros in the prunable tensors of the saved file.")
     ] = None
     sparsity_by_module: dict[str, float] = {}
+    update_ranks: UpdateRanks | None = None  # of HiRA
     rank_by_module: Annotated[
         dict[str, int], Meta(description="Of LoRA, as the saved file has it; absent where all have one rank.")
     ] = {}

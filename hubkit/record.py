@@ -31,10 +31,12 @@ from hubkit.measured import Measures as Measures
 from hubkit.measured import Parameters as Parameters
 from hubkit.measured import Part, TextDigest
 from hubkit.measured import Perplexity as Perplexity
+from hubkit.measured import RankRange as RankRange
 from hubkit.measured import Rate as Rate
 from hubkit.measured import Rates as Rates
 from hubkit.measured import Size as Size
 from hubkit.measured import Throughput as Throughput
+from hubkit.measured import UpdateRanks as UpdateRanks
 from hubkit.measured import UsageRun as UsageRun
 from hubkit.trained import LogPoint as LogPoint
 from hubkit.trained import Ranks as Ranks
@@ -117,15 +119,36 @@ class Dataset(Part):
     eval_split: str | None = None  # a split's name, or "held out" for documents set apart by hubkit
     hold_out: HoldOut | None = None
     text_column: str | None = None
+    columns: Annotated[
+        dict[str, str], Meta(description="Other columns that were read, by their names in the settings.")
+    ] = {}
+    labels: Annotated[list[str], Meta(description="Their names; label n is the n-th.")] = []
+    label_map: Annotated[
+        dict[str, str], Meta(description="From the values of the column of labels to names.")
+    ] = {}
+    train_label_documents: Annotated[list[int], Meta(description="Of each label, in order.")] = []
+    eval_label_documents: list[int] = []
+    system: Annotated[str | None, Meta(description="Set before conversations without their own.")] = None
+    chat_template_sha256: Annotated[
+        TextDigest | None, Meta(description="Of one that was given; else the tokenizer's own was used.")
+    ] = None
+    streamed: bool = False  # read once, one document at a time; held out by a digest of each
     train_sha256: TextDigest | None = None
     eval_sha256: TextDigest | None = None
     train_documents: int | None = None
     eval_documents: int | None = None
     train_words: int | None = None
     eval_words: int | None = None
-    train_tokens: int | None = None  # in packed blocks, special tokens included
+    train_tokens: int | None = None  # in blocks, special tokens included
     duplicate_documents_dropped: int | None = None
     duplicate_paragraphs_dropped: int | None = None
+    contradictory_duplicates: int | None = None  # dropped, though their label was another than the first's
+    rows_left_out: int | None = None  # without text, label or answer; streamed: and beyond the evaluation's
+    answer_tokens: Annotated[
+        int | None, Meta(description="Of `train_tokens`, those of answers: what the loss counted.")
+    ] = None
+    conversations_cut: int | None = None  # longer than a block
+    conversations_left_out: int | None = None  # no answer begins within a block
     overlap: Overlap | None = None
 
 

@@ -222,3 +222,26 @@ def test_settings_name_the_key_of_a_method(tmp_path: Path) -> None:
     plain = {"base_model": "a/b", "task": "causal-lm", "method": {"name": "hira", "quant": "nf4"}}
     with pytest.raises(SettingsError, match="did you mean 'quant_type'"):
         runs.prepare(*from_plain(plain))
+
+
+def test_the_rank_of_what_hira_adds_is_counted(tiny_llama: Path, tmp_path: Path) -> None:
+    from hubkit.measures.update_ranks import update_ranks
+
+    begun = begin(tiny_llama, tmp_path, name="hira")
+    fresh = update_ranks(begun.model)
+    assert fresh is not None
+    assert (fresh.factors.high, fresh.update.high) == (0, 0)  # B is zero
+    begun.train()
+    taken = update_ranks(begun.model)
+    assert taken is not None
+    assert (taken.modules, taken.modules_total) == (4, 4)
+    directly = []
+    for layer in begun.layers().values():
+        both = (layer.hira_B["default"] @ layer.hira_A["default"]).detach()
+        assert int(torch.linalg.matrix_rank(both)) == 4
+        directly.append(int(torch.linalg.matrix_rank(held(layer) * both)))
+    assert (taken.factors.low, taken.factors.high) == (4, 4)
+    assert (taken.update.low, taken.update.high) == (min(directly), max(directly))
+    assert taken.update.low > 4 * 4
+    assert (taken.full.low, taken.full.high) == (32, 64)
+    assert update_ranks(begin(tiny_llama, tmp_path, name="lora").model) is None

@@ -66,6 +66,7 @@ def main(facts: Facts) -> list[Row]:
     rows: list[tuple[str, str | None]] = [
         ("PEFT type", text.code(facts.adapter.peft_type)),
         *_ranks(config),
+        ("Rank of the update, W ∘ BA", _update_rank(facts)),
         ("Alpha", _alpha(config)),
         *_dropouts(config),
         ("Adapted modules", _adapted(facts)),
@@ -206,6 +207,19 @@ def _ranks(config: dict[str, Any]) -> list[tuple[str, str | None]]:
     label = "Rank (r)" if _peft_type(config) in RANKED else names.get(_peft_type(config), "r")
     found = _positive(config.get("r"))
     return [(label, text.count(found) if found else None)]
+
+
+def _update_rank(facts: Facts) -> str | None:
+    """The measured rank of what HiRA adds, which its weights and the base's make together."""
+    taken = facts.parameters.update_ranks
+    if taken is None:
+        return None
+    low, high = taken.update.low, taken.update.high
+    found = text.count(low) if low == high else f"{text.count(low)} to {text.count(high)}"
+    most = taken.full.high if taken.full.low == taken.full.high else None
+    out_of = f" of at most {text.count(most)}" if most else ""
+    looked = f"{text.count(taken.modules)} of {text.plural(taken.modules_total, 'module')}"
+    return f"{found}{out_of} (measured on {looked}; BA has {text.count(taken.factors.high)} at most)"
 
 
 def _alpha(config: dict[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ from hubkit.measures.sparsity import count_zeros
 from hubkit.measures.sparsity import ranks as count_ranks
 from hubkit.measures.subject import Subject as Subject
 from hubkit.measures.text_scores import TextScores, check_settings, wanted
+from hubkit.measures.update_ranks import update_ranks
 from hubkit.models import counting, limits, loading, placing
 from hubkit.record import BaseModel, Measures, Parameters
 
@@ -86,12 +87,18 @@ def _load_base(subject: Subject, dtype: str) -> loading.Loaded:
 
 
 def parameters(model: Any, adapter: Adapter) -> Parameters:
-    """Counts of the loaded model, and the zeros of the saved file."""
+    """Counts of the loaded model, the zeros of the saved file, and the ranks of what HiRA adds."""
     counted = counting.count(model, adapter)
     nonzero, sparsity, by_module = count_zeros(adapter)
     sparse = {"sparsity": sparsity, "sparsity_by_module": by_module} if sparsity else {}
     ranks = count_ranks(adapter)
-    return msgspec.structs.replace(counted, adapter_nonzero=nonzero, rank_by_module=ranks, **sparse)
+    return msgspec.structs.replace(
+        counted,
+        adapter_nonzero=nonzero,
+        rank_by_module=ranks,
+        update_ranks=update_ranks(model),
+        **sparse,
+    )
 
 
 def _check_lengths(model: Any, subject: Subject) -> None:
