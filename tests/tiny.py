@@ -5,6 +5,7 @@ The models are drawn at random with a wide spread, so that their predictions dif
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ from hubkit import runs
 from hubkit.settings import from_plain
 
 LLAMA_ID, BERT_ID = "tiny-org/tiny-llama", "tiny-org/tiny-bert"
-TARGETS = {"causal-lm": ["q_proj", "v_proj"], "masked-lm": ["query", "value"]}
+TARGETS = {
+    "causal-lm": ["q_proj", "v_proj"],
+    "masked-lm": ["query", "value"],
+    "text-classification": ["query", "value"],  # on the tiny BERT; on the tiny Llama, name the others
+}
+LABELS = ("dark", "light", "neither")
 WORDS = (
     "the a of and in with river mountain light paper garden window small old quiet bright wind stone road"
     " bird house walks sings keeps finds carries opens under over beside before after slowly never often"
@@ -28,6 +34,17 @@ def text(documents: int = 40, seed: int = 0) -> list[str]:
         return " ".join(draw.choices(WORDS, k=draw.randint(6, 12))).capitalize() + "."
 
     return [" ".join(sentence() for _ in range(4)) for _ in range(documents)]
+
+
+def labelled(documents: int = 40, seed: int = 0) -> list[tuple[str, str]]:
+    """Made-up texts of 3 to 30 words, each with one of LABELS; the words tell it, half of them "dark"."""
+    draw = random.Random(seed)
+    rows = []
+    for _ in range(documents):
+        label = draw.choice(("dark", *LABELS))
+        at = LABELS.index(label) * 10
+        rows.append((" ".join(draw.choices(WORDS[at : at + 10], k=draw.randint(3, 30))), label))
+    return rows
 
 
 def llama(directory: Path, *, tied: bool = True) -> Path:
@@ -91,14 +108,12 @@ def bert(directory: Path, *, head: bool = True) -> Path:
 
 def run(task: str, base: Path, directory: Path, **changes: Any) -> runs.Run:
     """A short run in `directory` on the tiny base; `changes` are dotted keys with `__` for the dot."""
-    file = directory / "text.txt"
-    if not file.exists():
-        file.write_text("\n\n".join(text()), encoding="utf-8")
+    dataset = _dataset(task, directory)
     plain: dict[str, Any] = {
         "base_model": {"id": LLAMA_ID if task == "causal-lm" else BERT_ID, "path": str(base)},
         "task": task,
         "method": {"name": "lora", "r": 4, "target_modules": TARGETS[task]},
-        "dataset": {"files": [str(file)], "name": "made-up English", "eval_fraction": 0.2},
+        "dataset": {**dataset, "name": "made-up English", "eval_fraction": 0.2},
         "output_dir": str(directory / "run"),
         "training": {
             "max_steps": 4,
@@ -123,6 +138,19 @@ def run(task: str, base: Path, directory: Path, **changes: Any) -> runs.Run:
             place = place[name]
         place[last] = place[last] | value if isinstance(value, dict) and last in place else value
     return runs.prepare(*from_plain(plain))
+
+
+def _dataset(task: str, directory: Path) -> dict[str, Any]:
+    """Where the text of a run lies, written there where it is not."""
+    if task == "text-classification":
+        file = directory / "labelled.jsonl"
+        lines = [json.dumps({"text": text, "label": label}) for text, label in labelled()]
+        whole, more = "\n".join(lines), {"label_column": "label"}
+    else:
+        file, whole, more = directory / "text.txt", "\n\n".join(text()), {}
+    if not file.exists():
+        file.write_text(whole, encoding="utf-8")
+    return {"files": [str(file)], **more}
 
 
 def quiet(line: str) -> None:

@@ -24,7 +24,6 @@ HEADS = (
     "sequence_summary",
 )  # fmt: skip
 ALWAYS_SAVED = ("classifier", "score")  # PEFT trains and saves modules of these names by itself
-PAD_TO = 8  # a batch is as long as its longest text, up to the next multiple
 
 Weights = Literal["balanced"] | list[float] | dict[str, float]
 
@@ -65,7 +64,7 @@ def collator(tokenizer: Any, parameters: Parameters) -> Any:
 
     def collate(blocks: list[dict[str, Any]]) -> dict[str, Any]:
         rows = [block["input_ids"] for block in blocks]
-        longest = -(-max(map(len, rows)) // PAD_TO) * PAD_TO
+        longest = max(map(len, rows))
         ids = torch.full((len(rows), longest), tokenizer.pad_token_id)
         mask = torch.zeros_like(ids)
         for row, tokens in enumerate(rows):

@@ -18,6 +18,13 @@ class Steady(Trainer):
         with unmoved():
             return dict(super().evaluate(*given, **named))
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """The order that the documents ask for, where they ask for one."""
+        order = getattr(self.train_dataset, "order", None)
+        if order is None:
+            return super()._get_train_sampler(train_dataset)
+        return order(self.args.train_batch_size, self.args.seed)
+
     def pending(self) -> tuple[float, int]:
         """The losses of this process summed since the last log, exactly, and the step of that log."""
         return float(self._tr_loss), self._globalstep_last_logged
