@@ -104,12 +104,20 @@ def data(known: Record) -> dict[str, Any] | None:
     if text is None or not text.id or text.eval_split == freshness.SAMPLE:
         return None
     plain: dict[str, Any] = {"id": text.id, "config": text.config, "revision": text.revision}
-    plain["text_column"] = text.text_column
+    plain |= columns(text)
     if held := text.hold_out:
         plain |= {"split": text.train_split, "eval_fraction": held.fraction, "deduplicate": held.deduplicate}
         plain |= {"max_documents": held.max_documents, "max_eval_documents": held.max_eval_documents}
     else:
         plain |= {"eval_split": text.eval_split, "max_eval_documents": text.eval_documents}
+    return {key: value for key, value in plain.items() if value is not None}
+
+
+def columns(text: Dataset) -> dict[str, Any]:
+    """What tells how the rows of a text are read, as parts of `dataset` in settings."""
+    plain: dict[str, Any] = {"text_column": text.text_column, **text.columns, "system": text.system}
+    plain["labels"] = text.label_map or text.labels or None
+    plain["streaming"] = text.streamed or None
     return {key: value for key, value in plain.items() if value is not None}
 
 
@@ -154,6 +162,11 @@ def local_texts(known: Record, files: list[str]) -> list[dict[str, Any]]:
             "documents": held.documents,
             "max_documents": held.max_documents,
             "max_eval_documents": held.max_eval_documents,
+            **columns(text),
         }
         ways.append({key: value for key, value in way.items() if value is not None})
-    return [*ways, *({"eval_files": files, "documents": unit} for unit in ("paragraph", "line", "file"))]
+    read = columns(text) if text and text.columns else {}
+    return [
+        *ways,
+        *({"eval_files": files, "documents": unit, **read} for unit in ("paragraph", "line", "file")),
+    ]

@@ -14,7 +14,7 @@ import msgspec
 from hubkit import adapter, base_model, files, freshness, methods, record, recorded, tasks
 from hubkit.errors import SettingsError
 from hubkit.record import Record
-from hubkit.settings import Settings, from_plain
+from hubkit.settings import Data, Settings, from_plain
 from hubkit.yaml_source import Source
 
 
@@ -46,7 +46,23 @@ def prepare(settings: Settings, source: Source) -> Run:
         wrong = f"{settings.base.id!r} is no model id of the Hub"
         way = "give the id to cite as base_model.id, and the directory as base_model.path"
         raise source.error(["base_model", "id"], f"base_model: {wrong}; {way}")
-    return Run(settings, *tasks.parse(settings.task, source), *methods.parse(settings.method, source))
+    run = Run(settings, *tasks.parse(settings.task, source), *methods.parse(settings.method, source))
+    if run.settings.data:
+        _check_kind(run, run.settings.data, source)
+    return run
+
+
+def _check_kind(run: Run, data: Data, source: Source) -> None:
+    """The task must be able to learn from such text. Raises SettingsError."""
+    can = {"labelled": ("text-classification",), "chat": ("causal-lm",)}.get(data.kind)
+    if can and run.task.NAME not in can:
+        column = next(name for name in COLUMNS if getattr(data, name))
+        raise source.error(
+            ["dataset", column], f"dataset.{column} is for the task {can[0]}, and this one is {run.task.NAME}"
+        )
+
+
+COLUMNS = ("label_column", "messages_column", "prompt_column")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +155,22 @@ def of_adapter(directory: Path, told: Told, overrides: list[str]) -> Run:
     if known.method:
         plain["method"] = {"name": known.method.name, **known.method.parameters}
     where = directory / record.RECORD_NAME
-    run = prepare(*from_plain(plain, [*overrides_of(told), *overrides], where if where.is_file() else None))
+    given = [*overrides_of(told), *_columns(known, told, directory, plain), *overrides]
+    run = prepare(*from_plain(plain, given, where if where.is_file() else None))
     known_bits = known.base_model.quantization if known.base_model else None
     return replace(run, quantization=known_bits) if known_bits and not known.method else run
+
+
+def _columns(known: Record, told: Told, directory: Path, plain: dict[str, Any]) -> list[str]:
+    """How the rows of a text are read, of one that flags name too, as overrides."""
+    text = known.dataset
+    if text is None or not (plain["dataset"] or told.files or told.dataset is not None):
+        return []
+    read = recorded.columns(text) if text.columns else {}
+    template = directory / "chat_template.jinja"
+    if text.chat_template_sha256 and template.is_file():
+        read["chat_template"] = str(template)
+    return [f"dataset.{name}={json.dumps(value)}" for name, value in read.items() if name != "streaming"]
 
 
 def _measuring(known: Record, told: Told) -> dict[str, Any]:
@@ -193,7 +222,7 @@ def training_sha256(run: Run, train_sha256: str | None, processes: int = 1) -> s
     for harmless in ("save_steps", "log_steps", "threads"):
         shape.pop(harmless, None)
     method = [run.method.NAME, _whole(run.method_parameters)]
-    return _sha256([_base_digest(run), _task(run), method, shape, train_sha256])
+    return _sha256([_base_digest(run), _task(run), method, shape, train_sha256, *_template(run)])
 
 
 def measuring_sha256(
@@ -207,7 +236,13 @@ def measuring_sha256(
     base[1] = base[1] or (known.base_model.revision if known.base_model else None)
     settings = _whole(run.settings.measuring)
     settings["context"] = settings["context"] or run.settings.training.block_size
-    return _sha256([adapter_sha256, eval_sha256, base, bits, _task(run), settings])
+    return _sha256([adapter_sha256, eval_sha256, base, bits, _task(run), settings, *_template(run)])
+
+
+def _template(run: Run) -> list[str]:
+    """The digest of a chat template that the settings name; nothing where they name none."""
+    named = run.settings.data.chat_template if run.settings.data else None
+    return [files.sha256(Path(named))] if named and Path(named).is_file() else []
 
 
 def _task(run: Run) -> Any:

@@ -70,7 +70,7 @@ def train(
             task=run.task.NAME,
             method=_method(run),
             base_model=_cited(outcome.base, run),
-            dataset=msgspec.structs.replace(text.facts, train_tokens=outcome.train_tokens),
+            dataset=msgspec.structs.replace(text.facts, **outcome.text),
             training=msgspec.structs.replace(
                 outcome.facts, adapter_sha256=adapter.read(outcome.adapter_dir).sha256()
             ),

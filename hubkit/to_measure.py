@@ -160,7 +160,7 @@ def _read_as(way: dict[str, Any], data: Data, seed: int) -> Corpus | None:
     from hubkit.models import corpus
 
     try:
-        return corpus.load(Data(text_column=data.text_column, **way), seed, only_evaluation=True)
+        return corpus.load(Data(**{"text_column": data.text_column, **way}), seed, only_evaluation=True)
     except DataError:
         return None
 

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubkit.errors import DataError
-from hubkit.models import corpus
+from hubkit.models import corpus, parting
+from hubkit.models.overlap import overlap
+from hubkit.models.parting import Dropped
 from hubkit.settings import Data
 
 TEXTS = ["one fish", "two fish", "red fish", "blue fish"]
@@ -114,47 +116,47 @@ def test_evaluation_files_stay_apart(tmp_path: Path) -> None:
 def test_duplicates_are_dropped_by_document_and_by_paragraph() -> None:
     long = "a paragraph of eight words or more counts"
     texts = [f"start\n\n{long}", "Note:", f"Note:\n\n{long}", "Note:", long.replace(" ", "  ")]
-    assert corpus.deduplicate(texts, "none") == (texts, (0, 0))
+    assert parting.deduplicate(texts, "none") == (texts, Dropped())
     kept = [texts[0], "Note:", texts[2], texts[4]]
-    assert corpus.deduplicate(texts, "documents") == (kept, (1, 0))
-    assert corpus.deduplicate(texts, "paragraphs") == ([texts[0], "Note:", "Note:"], (1, 2))
+    assert parting.deduplicate(texts, "documents") == (kept, Dropped(1))
+    assert parting.deduplicate(texts, "paragraphs") == ([texts[0], "Note:", "Note:"], Dropped(1, 2))
 
 
 @given(documents)
 def test_deduplication_is_idempotent_and_keeps_order(texts: list[str]) -> None:
     for unit in ("documents", "paragraphs"):
-        kept, (dropped, _) = corpus.deduplicate(texts, unit)
-        assert corpus.deduplicate(kept, unit)[0] == kept
-        assert dropped == len(texts) - len(set(texts))
+        kept, dropped = parting.deduplicate(texts, unit)
+        assert parting.deduplicate(kept, unit)[0] == kept
+        assert dropped.documents == len(texts) - len(set(texts))
 
 
 @given(st.lists(st.text(), min_size=2, max_size=40, unique=True), st.floats(0.01, 0.99), st.integers(0, 99))
 def test_held_out_documents_are_disjoint_whole_and_repeatable(
     texts: list[str], fraction: float, seed: int
 ) -> None:
-    train, held = corpus.hold_out(texts, fraction, seed)
+    train, held = parting.hold_out(texts, fraction, seed)
     assert set(train) & set(held) == set()
     assert [text for text in texts if text in set(train)] == train
     assert [text for text in texts if text in set(held)] == held
     assert len(train) + len(held) == len(texts)
     assert len(held) == min(max(1, round(fraction * len(texts))), len(texts) - 1)
-    assert corpus.hold_out(texts, fraction, seed) == (train, held)
+    assert parting.hold_out(texts, fraction, seed) == (train, held)
 
 
 def test_another_seed_holds_out_other_documents() -> None:
     texts = [str(n) for n in range(100)]
-    assert corpus.hold_out(texts, 0.1, 0)[1] != corpus.hold_out(texts, 0.1, 1)[1]
+    assert parting.hold_out(texts, 0.1, 0)[1] != parting.hold_out(texts, 0.1, 1)[1]
 
 
 def test_the_overlap_is_counted_exactly() -> None:
     train = ["The cat sat on the mat, it purred.", "unrelated"]
     held = ["the CAT sat on a mat", "it purred", "sat on the"]
-    found = corpus.overlap(train, held, words=3)
+    found = overlap(train, held, words=3)
     # The text has "the cat sat", "cat sat on" and "sat on the"; it lacks "sat on a" and "on a mat".
     assert found is not None
     assert (found.evaluation_ngrams, found.shared_ngrams, found.fraction) == (5, 3, 0.6)
-    assert corpus.overlap(train, ["too short"], words=3) is None
-    assert corpus.overlap(held, held) is None
+    assert overlap(train, ["too short"], words=3) is None
+    assert overlap(held, held) is None
 
 
 def test_the_facts_tell_what_was_done(tmp_path: Path) -> None:
@@ -175,49 +177,6 @@ def test_the_facts_tell_what_was_done(tmp_path: Path) -> None:
 @given(st.lists(st.text(max_size=5), max_size=5), st.lists(st.text(max_size=5), max_size=5))
 def test_only_equal_documents_have_equal_digests(one: list[str], other: list[str]) -> None:
     assert (corpus.digest(one) == corpus.digest(other)) == (one == other)
-
-
-class Letters:
-    """A tokenizer that gives each character its code point; special tokens are below 10."""
-
-    eos_token_id: int | None = 1
-    cls_token_id, sep_token_id = 2, 3
-
-    def __call__(self, texts: list[str], **options: Any) -> dict[str, list[list[int]]]:
-        assert options == {"add_special_tokens": False, "return_attention_mask": False}
-        return {"input_ids": [[10 + ord(letter) for letter in text] for text in texts]}
-
-
-@given(documents, st.integers(8, 40))
-def test_causal_blocks_are_the_text_with_separators_and_no_padding(texts: list[str], size: int) -> None:
-    stream = [token for text in texts for token in [*(10 + ord(letter) for letter in text), 1]]
-    if len(stream) < size:
-        with pytest.raises(DataError, match="does not fill one block"):
-            corpus.blocks(Letters(), texts, size, masked=False)
-        return
-    blocks = corpus.blocks(Letters(), texts, size, masked=False)
-    assert {len(block) for block in blocks} == {size}
-    packed = [token for block in blocks for token in block]
-    assert packed == stream[: len(packed)]
-    assert len(stream) - len(packed) < size
-
-
-@given(documents.filter(lambda texts: len("".join(texts)) > 60), st.integers(8, 40))
-def test_masked_blocks_stand_between_cls_and_sep(texts: list[str], size: int) -> None:
-    stream = [token for text in texts for token in [*(10 + ord(letter) for letter in text), 3]]
-    blocks = corpus.blocks(Letters(), texts, size, masked=True)
-    assert {(len(block), block[0], block[-1]) for block in blocks} == {(size, 2, 3)}
-    packed = [token for block in blocks for token in block[1:-1]]
-    assert packed == stream[: len(packed)]
-    assert len(stream) - len(packed) < size - 2
-
-
-def test_without_an_end_of_text_token_documents_just_follow() -> None:
-    letters = Letters()
-    letters.eos_token_id = None
-    assert corpus.blocks(letters, ["abcd", "efgh"], 8, masked=False) == [
-        [10 + ord(letter) for letter in "abcdefgh"]
-    ]
 
 
 def test_a_dataset_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hubkit.settings import Section
 from hubkit.tasks.quoting import quoted
+from hubkit.tasks.segments import segments
 
 NAME = "causal-lm"
 TITLE = "causal language modeling"
@@ -31,11 +32,13 @@ def example(text: str) -> str:
 
 
 def collator(tokenizer: Any, parameters: Parameters) -> Any:
-    """Labels are the inputs; the model shifts them by one itself."""
+    """Labels are the inputs, or those that the blocks bring; the model shifts them by one itself."""
     import torch
 
     def collate(blocks: list[dict[str, Any]]) -> dict[str, Any]:
         ids = torch.tensor([block["input_ids"] for block in blocks])
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids.clone()}
+        labels = torch.tensor([block.get("labels", block["input_ids"]) for block in blocks])
+        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+        return batch | segments(blocks)
 
     return collate

@@ -7,6 +7,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from hubkit.models import chat
+from hubkit.models.prepared import Prepared
+
 
 class Blocks:
     """A dataset of blocks. `draw` is where a collator's draws for a block come from: seed, epoch and block.
@@ -30,6 +33,68 @@ class Blocks:
     def __getitem__(self, index: int) -> dict[str, Any]:
         draw = random.Random(f"{self.seed} {self.epoch} {index}").getrandbits(63)
         return {"input_ids": self.blocks[index], "draw": draw}
+
+    @property
+    def said(self) -> str:
+        """How many of what there are, in words."""
+        return f"{len(self):,} blocks"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record says of them, as fields of its Dataset."""
+        return {"train_tokens": self.tokens}
+
+
+class Packed(Blocks):
+    """Blocks that lie on disk, with the documents that their tokens are of and, of conversations, labels."""
+
+    def __init__(self, prepared: Prepared, seed: int) -> None:
+        super().__init__([], seed)
+        self.prepared = prepared
+
+    def __len__(self) -> int:
+        return self.prepared.made.blocks
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens all of them have together, without what fills up blocks of conversations."""
+        return self.prepared.made.tokens
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        found = self.prepared
+        ids, segments = found.ids[index].tolist(), found.segments[index].tolist()
+        draw = random.Random(f"{self.seed} {self.epoch} {index}").getrandbits(63)
+        item = {"input_ids": ids, "draw": draw, "segments": segments}
+        if found.counted is not None:
+            counts = found.counted[index].tolist()
+            item["labels"] = [
+                token if own else chat.NOT_COUNTED for token, own in zip(ids, counts, strict=True)
+            ]
+        return item
+
+    @property
+    def said(self) -> str:
+        """How many of what there are, in words."""
+        made = self.prepared.made
+        told = f"{made.blocks:,} blocks of {made.size} tokens"
+        if made.answer_tokens is None:
+            return told
+        cut = f", {made.conversations_cut:,} conversations cut" if made.conversations_cut else ""
+        out = (
+            f", {made.conversations_left_out:,} too long and left out" if made.conversations_left_out else ""
+        )
+        return f"{told} ({made.answer_tokens:,} of {made.tokens:,} are of answers{cut}{out})"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the record says of them, as fields of its Dataset."""
+        made = self.prepared.made
+        return {
+            "train_tokens": made.tokens,
+            "answer_tokens": made.answer_tokens,
+            "conversations_cut": made.conversations_cut,
+            "conversations_left_out": made.conversations_left_out,
+        }
 
 
 class Epochs(TrainerCallback):

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from hubkit import processes
-from hubkit.models import corpus, limits, loading
+from hubkit.models import limits, loading, prepared
 from hubkit.record import Training as TrainingFacts
 from hubkit.settings import Base
 from hubkit.training import (
@@ -29,7 +29,7 @@ from hubkit.training import (
     starts,
     trainer,
 )
-from hubkit.training.blocks import Blocks
+from hubkit.training.blocks import Blocks, Packed
 from hubkit.training.checkpoints import Clock
 from hubkit.training.facts import facts
 from hubkit.training.job import Job
@@ -42,7 +42,7 @@ class Outcome:
     adapter_dir: Path
     facts: TrainingFacts
     base: Any  # record.BaseModel
-    train_tokens: int
+    text: dict[str, Any]  # what became of the text, as fields of record.Dataset
 
 
 def fit(
@@ -92,7 +92,7 @@ def fit(
             told.ranks = saving.save(model, loaded, adapter_dir, start, drops_ranks=drops)
     except (OSError, SafetensorError) as error:
         raise running.failure(f"cannot save the adapter to {adapter_dir}", error) from error
-    return Outcome(adapter_dir, told, loaded.facts, train.tokens)
+    return Outcome(adapter_dir, told, loaded.facts, train.facts)
 
 
 def finish(job: Job) -> None:
@@ -113,7 +113,9 @@ def _blocks(tokenizer: Any, job: Job) -> tuple[Blocks, Blocks | None]:
         return labelled.blocks(tokenizer, job)
     size, masked = job.training.block_size, job.task.PERPLEXITY == "masked"
 
-    def packed(documents: list[str]) -> Blocks:
-        return Blocks(corpus.blocks(tokenizer, documents, size, masked), job.training.seed)
+    def packed(evaluation: bool) -> Packed:
+        found = prepared.prepare(tokenizer, job.text, size, masked=masked, evaluation=evaluation)
+        return Packed(found, job.training.seed)
 
-    return packed(job.text.train), packed(job.text.evaluation) if job.training.eval_steps else None
+    with processes.main_first():  # it makes the blocks for the others
+        return packed(evaluation=False), packed(evaluation=True) if job.training.eval_steps else None

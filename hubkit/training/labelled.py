@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hubkit.models.whole import whole
 from hubkit.training.blocks import Blocks
+from hubkit.training.by_length import ByLength
 from hubkit.training.job import Job
 
 
@@ -20,6 +21,10 @@ class Labelled(Blocks):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         return {**super().__getitem__(index), "label": self.labels[index]}
+
+    def order(self, batch_size: int, seed: int) -> ByLength:
+        """The order in which they are trained on."""
+        return ByLength([len(tokens) for tokens in self.blocks], batch_size, seed)
 
 
 def is_wanted(job: Job) -> bool:
@@ -39,8 +44,8 @@ def blocks(tokenizer: Any, job: Job) -> tuple[Labelled, Labelled | None]:
     """The documents to train on and, where it is wanted, to evaluate on while training. Raises DataError."""
     text, size, seed = job.text, job.training.block_size, job.training.seed
 
-    def documents(texts: list[str], labels: tuple[int, ...]) -> Labelled:
-        sequences, cut = whole(tokenizer, texts, size)
+    def documents(texts: Sequence[str], labels: tuple[int, ...]) -> Labelled:
+        sequences, cut = whole(tokenizer, list(texts), size)
         return Labelled(sequences, labels, seed, cut)
 
     held = documents(text.evaluation, text.evaluation_labels) if job.training.eval_steps else None
@@ -65,7 +70,7 @@ def loss(job: Job) -> Callable[..., Any] | None:
 def said(train: Blocks, size: int) -> str:
     """What is trained on, in words."""
     if not isinstance(train, Labelled):
-        return f"{len(train):,} blocks of {size} tokens"
+        return train.said
     cut = f", {train.cut:,} of them cut" if train.cut else ""
     return f"{len(train):,} documents of at most {size} tokens{cut}"
 
