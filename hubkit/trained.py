@@ -18,6 +18,29 @@ class LogPoint(Part):
     learning_rate: float | None = None
 
 
+class FoundHistory(Part):
+    """What a trainer_state.json beside an adapter says of its training. hubkit did not measure it."""
+
+    adapter_sha256: AdapterDigest
+    source: str  # name of the file
+    source_sha256: str  # of its bytes
+    steps: int  # optimizer steps
+    planned_steps: int | None = None
+    epochs: float | None = None
+    batch_size: int | None = None  # sequences per device and step
+    final_train_loss: float | None = None
+    final_eval_loss: float | None = None
+    points: int = 0  # lines with a loss in the file; `history` can hold fewer
+    history: list[LogPoint] = []
+
+
+class Origin(Part):
+    """Where an adapter that was not trained here was loaded from."""
+
+    repo_id: str  # of the Hub
+    commit: str
+
+
 class Ranks(Part):
     """What pruning by whole ranks left of a LoRA."""
 
@@ -53,6 +76,9 @@ class Training(Part):
     precision: str  # "float32", "bfloat16"
     seconds: float
     started: str  # date, UTC
+    kernels: str | None = None  # how losses were found: "plain", "head at labelled positions, oneDNN"
+    gradient_checkpointing: bool = False
+    documents: str | None = None  # of packed blocks: "packed", or "apart": they did not see each other
     adapter_sha256: AdapterDigest | None = None  # as it was saved
     processes: int | None = None  # that shared each step, where there were several
     resumed: int = 0  # how many times it went on from a checkpoint

@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from hubkit.settings import Section
 from hubkit.tasks.quoting import quoted
+from hubkit.tasks.segments import segments
 
 NAME = "masked-lm"
 TITLE = "masked language modeling"
@@ -56,6 +57,7 @@ def collator(tokenizer: Any, parameters: Parameters) -> Any:
             mask.generator.manual_seed(block["draw"])
             rows.append(mask.torch_mask_tokens(torch.tensor([block["input_ids"]])))
         inputs, labels = (torch.cat(part) for part in zip(*rows, strict=True))
-        return {"input_ids": inputs, "attention_mask": torch.ones_like(inputs), "labels": labels}
+        batch = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs), "labels": labels}
+        return batch | segments(blocks)
 
     return collate

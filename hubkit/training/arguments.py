@@ -15,11 +15,14 @@ from hubkit.yaml_source import nearest
 
 
 def arguments(t: Training, folder: Path, blocks: int) -> TrainingArguments:
-    """The Trainer's arguments for training on so many blocks, with checkpoints in `folder`."""
+    """The Trainer's arguments for training on so many blocks, with checkpoints in `folder`.
+
+    Gradient checkpointing is no matter of the Trainer's: training.losses sees to it.
+    """
     told = TrainingArguments(
         output_dir=str(folder),
-        per_device_train_batch_size=t.batch_size,
-        per_device_eval_batch_size=t.batch_size,
+        per_device_train_batch_size=int(t.batch_size),
+        per_device_eval_batch_size=int(t.batch_size),
         gradient_accumulation_steps=t.gradient_accumulation,
         num_train_epochs=t.epochs,
         learning_rate=t.learning_rate,
@@ -29,7 +32,6 @@ def arguments(t: Training, folder: Path, blocks: int) -> TrainingArguments:
         max_grad_norm=t.max_grad_norm,
         optim=t.optimizer,
         seed=t.seed,
-        gradient_checkpointing=t.gradient_checkpointing,
         logging_steps=t.log_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,

@@ -24,7 +24,7 @@ from transformers.utils import ADAPTER_SAFE_WEIGHTS_NAME
 from hubkit import files, processes
 from hubkit.errors import TrainingError
 from hubkit.measures.memory import Peak
-from hubkit.training import legs
+from hubkit.training import choices, legs
 from hubkit.training.legs import Legs
 from hubkit.training.steady import Steady
 
@@ -192,7 +192,8 @@ def _check_ours(folder: Path) -> None:
 
 def _is_stamp(path: Path) -> bool:
     """The stamp and what is kept beside it, or what a stop left of them."""
-    return path.name in (STAMP, START) or path.name.startswith((f".{STAMP}.", f".{START}."))
+    ours = (STAMP, START, choices.NAME)
+    return path.name in ours or path.name.startswith(tuple(f".{name}." for name in ours))
 
 
 def _all(folder: Path) -> list[Path]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from transformers import Trainer
-
 from hubkit import processes
 from hubkit.measures.environment import environment
 from hubkit.models import loading
@@ -12,9 +10,10 @@ from hubkit.record import Training as TrainingFacts
 from hubkit.training import arguments, labelled
 from hubkit.training.job import Job
 from hubkit.training.legs import Legs
+from hubkit.training.quick import Quick
 
 
-def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFacts:
+def facts(job: Job, trainer: Quick, precision: str, legs: Legs) -> TrainingFacts:
     """The facts of a training: its settings as they were used, its history and its cost."""
     t, state = job.training, trainer.state
     history = [
@@ -35,7 +34,7 @@ def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFac
         epochs=round(state.epoch or 0, 4),
         steps=state.global_step,
         batch_size=trainer.args.per_device_train_batch_size,
-        gradient_accumulation=t.gradient_accumulation,
+        gradient_accumulation=trainer.args.gradient_accumulation_steps,
         effective_batch_size=arguments.effective_batch(trainer.args),
         block_size=t.block_size,
         tokens_seen=state.num_input_tokens_seen or sequences * t.block_size,
@@ -49,6 +48,9 @@ def facts(job: Job, trainer: Trainer, precision: str, legs: Legs) -> TrainingFac
         precision=precision,
         seconds=round(legs.seconds, 1),
         started=legs.started,
+        kernels=trainer.losses.name if trainer.losses else None,
+        gradient_checkpointing=bool(trainer.choices and trainer.choices.gradient_checkpointing),
+        documents=None if labelled.is_wanted(job) else t.documents,
         processes=processes.count() if processes.count() > 1 else None,
         resumed=legs.resumed,
         peak_memory_bytes=legs.peak_memory_bytes,

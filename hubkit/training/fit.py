@@ -21,6 +21,7 @@ from hubkit.training import (
     adapting,
     arguments,
     checkpoints,
+    choices,
     heads,
     labelled,
     running,
@@ -78,7 +79,7 @@ def fit(
     clock = Clock(checkpoint)
     made = trainer.make(model, loaded.tokenizer, train, held, clock, job)
     arguments.check_available(made)
-    processes.main_tells(lambda: _mark(job, start))
+    processes.main_tells(lambda: _mark(job, start, made.choices))
     on = labelled.said(train, job.training.block_size)
     say(f"going on from {checkpoint}" if checkpoint else f"training {job.method.TITLE} on {on}")
     if whole := heads.said(loaded, job):
@@ -100,9 +101,11 @@ def finish(job: Job) -> None:
     checkpoints.drop(job.checkpoints)
 
 
-def _mark(job: Job, start: starts.Start | None) -> None:
-    """Say whose checkpoints the folder will hold, and keep there what the adapter took out of the base."""
+def _mark(job: Job, start: starts.Start | None, found: choices.Choices | None) -> None:
+    """Say whose checkpoints the folder will hold, and keep there what the beginning found and took."""
     checkpoints.stamp(job.checkpoints, job.settings_sha256)
+    if found:
+        choices.write(job.checkpoints, found)
     if start:
         starts.keep(start, job.checkpoints)
 
