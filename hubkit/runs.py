@@ -219,7 +219,7 @@ def training_sha256(run: Run, train_sha256: str | None, processes: int = 1) -> s
     shape = _whole(run.settings.training)
     if processes > 1:
         shape["processes"] = processes
-    for harmless in ("save_steps", "log_steps", "threads"):
+    for harmless in ("save_steps", "log_steps", "threads", "report_to"):
         shape.pop(harmless, None)
     method = [run.method.NAME, _whole(run.method_parameters)]
     return _sha256([_base_digest(run), _task(run), method, shape, train_sha256, *_template(run)])

@@ -72,6 +72,7 @@ class Training(Section, frozen=True):
     eval_steps: Positive | None = None  # evaluate during training every so many steps
     save_steps: Positive = 100
     threads: Positive | None = None
+    report_to: list[Literal["tensorboard", "trackio"]] = []  # their logs go to <output_dir>/logs
 
     def __post_init__(self) -> None:
         """Refuse what transformers would leave out in silence."""

@@ -16,6 +16,7 @@ from hubkit import __version__, adapter, files, freshness, processes, record, ru
 from hubkit.card.facts import gather, merge_authors
 from hubkit.errors import MeasureError, SettingsError
 from hubkit.extras import require_train
+from hubkit.found import with_history
 from hubkit.record import Measures, Method, Record, Size
 from hubkit.runs import Run
 
@@ -59,6 +60,7 @@ def train(
         output_dir=run.output_dir,
         settings_sha256=shaped_by,
         watched=watched,
+        say=say,
     )
     outcome = fit.fit(run.settings.base, job, say, fresh=fresh, must_resume=must_resume)
     processes.leave()
@@ -89,7 +91,9 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
     """
     found = adapter.read(run.adapter_dir)
     adapter.check_measurable(found)
-    known = freshness.fresh(record.read(run.adapter_dir), found.sha256())
+    sha256 = found.sha256()
+    known = freshness.fresh(record.read(run.adapter_dir), sha256)
+    known = with_history(known, run.adapter_dir, sha256)
     to_measure.check_subject(run, found, known)
     require_train(watched)
     run = to_measure.on_known_base(run, known) if known.training else run
@@ -177,7 +181,8 @@ def count(directory: Path) -> Path:
     What was counted with the base stays. Returns the directory.
     """
     found, known = adapter.read(directory), record.read(directory)
-    fresh = freshness.fresh(known, found.sha256())
+    sha256 = found.sha256()
+    fresh = with_history(freshness.fresh(known, sha256), directory, sha256)
     counted = counts(found)
     kept = msgspec.structs.replace(
         fresh.measures,

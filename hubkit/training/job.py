@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,7 @@ class Job:
     output_dir: Path
     settings_sha256: str
     watched: bool = False
+    say: Callable[[str], None] = print  # to the person who runs it
 
     @property
     def checkpoints(self) -> Path:
