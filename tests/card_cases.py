@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 
+from hubkit import class_scores
 from hubkit.adapter import read
 from hubkit.measured import Energy, Interval, Rates
 from hubkit.record import (
     Author,
     BaseModel,
+    Classification,
     Dataset,
     Environment,
     LogPoint,
@@ -795,7 +797,138 @@ def _png(digest: str) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in chunks)
 
 
+CONFUSION = [[341, 28, 9], [33, 290, 21], [4, 17, 257]]
+SENTENCES = Dataset(
+    name="Rated sentences of film reviews",
+    source="local",
+    license="MIT",
+    train_split="all but the held-out sentences",
+    eval_split="held out",
+    train_sha256="ab12" * 16,
+    eval_sha256="ef56" * 16,
+    train_documents=9_000,
+    eval_documents=1_000,
+    train_words=171_204,
+    eval_words=19_118,
+)
+
+
+def text_classifier(directory: Path) -> Path:
+    """A classifier of three labels with all that is measured of it."""
+    config = {
+        **LORA_CONFIG,
+        "base_model_name_or_path": "google-bert/bert-base-uncased",
+        "task_type": "SEQ_CLS",
+        "target_modules": ["query", "value"],
+        "modules_to_save": ["classifier", "score", "pooler"],
+    }
+    tensors = lora_tensors("bert.encoder.layer", 2, ["query", "value"], 96, 8)
+    tensors |= {
+        "base_model.model.bert.pooler.dense.weight": ("F32", [96, 96]),
+        "base_model.model.bert.pooler.dense.bias": ("F32", [96]),
+        "base_model.model.classifier.weight": ("F32", [3, 96]),
+        "base_model.model.classifier.bias": ("F32", [3]),
+    }
+    write_adapter(directory, config, tensors)
+    labels, found = ["negative", "neutral", "positive"], class_scores.of(CONFUSION)
+    measured = Classification(
+        adapter_sha256=SHA,
+        accuracy=found.accuracy,
+        macro_f1=found.macro_f1,
+        weighted_f1=found.weighted_f1,
+        majority_accuracy=found.majority_accuracy,
+        loss=0.3218,
+        documents=found.documents,
+        classes=class_scores.classes(CONFUSION, labels),
+        confusion=CONFUSION,
+        accuracy_interval=Interval(low=0.868, high=0.907, resamples=2_000),
+        macro_f1_interval=Interval(low=0.8684, high=0.908, resamples=2_000),
+        truncated=12,
+        tokens=24_611,
+        context=64,
+        batch_size=32,
+        dtype="float32",
+        device="cpu",
+        dataset_sha256="ef56" * 16,
+        labels_sha256="ba98" * 16,
+        dataset_name=SENTENCES.name,
+        split="held out",
+        kernels="oneDNN",
+        peak_memory_bytes=812_302_336,
+        memory_kind="peak resident memory of the process",
+        seconds=4.2,
+        date="2026-11-24",
+        environment=ENVIRONMENT,
+    )
+    base = BaseModel(
+        id="google-bert/bert-base-uncased",
+        architecture="BertForSequenceClassification",
+        model_type="bert",
+        dtype="float32",
+        head_newly_initialized=True,
+    )
+    return _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL,
+            repo_id="ada/bert-film-reviews",
+            task="text-classification",
+            base_model=base,
+            dataset=SENTENCES,
+            training=msgspec.structs.replace(
+                TRAINING, block_size=64, labels=labels, class_weights=[0.9, 1.0, 1.2], truncated_documents=77
+            ),
+            measures=Measures(classification=measured),
+            author=Author(license="apache-2.0", language=["en"], example="I would see it again."),
+        ),
+    )
+
+
+def chat(directory: Path) -> Path:
+    """A model that was trained on conversations, measured by its answers."""
+    size, tokens = 31_744, 7_820
+    nll, base_nll = (tokens * math.log(value) for value in (4.2117, 6.9034))
+    answers = msgspec.structs.replace(
+        PERPLEXITY,
+        definition="answers",
+        value=4.2117,
+        base_value=6.9034,
+        nll_sum=nll,
+        base_nll_sum=base_nll,
+        tokens_scored=tokens,
+        tokens_total=15_902,
+        tokens_cut=0,
+        documents=96,
+        documents_kept="apart",
+        context=512,
+        stride=512,
+        bytes=size,
+        byte_perplexity=math.exp(nll / size),
+        bits_per_byte=nll / size / math.log(2),
+        dataset_sha256="fe65" * 16,
+        dataset_name="Questions about Python",
+        interval=Interval(low=4.0512, high=4.3798, resamples=2_000),
+        base_interval=Interval(low=6.5921, high=7.2233, resamples=2_000),
+        change_interval=Interval(low=-0.4071, high=-0.3723, resamples=2_000),
+    )
+    conversations = msgspec.structs.replace(
+        DATASET, name="Questions about Python", note=None, eval_sha256="fe65" * 16, overlap=None
+    )
+    write_adapter(directory, LORA_CONFIG, lora_tensors("model.layers", 2, ["q_proj", "v_proj"], 288, 8))
+    return _recorded(
+        directory,
+        msgspec.structs.replace(
+            CAUSAL,
+            repo_id="ada/smollm2-python-chat",
+            dataset=conversations,
+            measures=msgspec.structs.replace(MEASURES, perplexity=answers, throughput=None),
+        ),
+    )
+
+
 CASES = {
+    "text-classifier": text_classifier,
+    "chat": chat,
     "causal-lora": causal_lora,
     "causal-measured": measured_causal,
     "masked-measured": measured_masked,

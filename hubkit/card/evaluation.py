@@ -5,7 +5,7 @@ from __future__ import annotations
 from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.tables import Row, known
-from hubkit.record import Dataset
+from hubkit.record import Classification, Dataset, Perplexity
 
 
 def data_title(facts: Facts) -> str:
@@ -14,8 +14,8 @@ def data_title(facts: Facts) -> str:
 
 
 def _described(facts: Facts) -> Dataset | None:
-    """The text to describe: what was trained on, else what perplexity was measured on."""
-    return facts.trained_on or (facts.record.dataset if facts.record.measures.perplexity else None)
+    """The text to describe: what was trained on, else what was measured on."""
+    return facts.trained_on or (facts.record.dataset if facts.record.measures.on_text else None)
 
 
 def dataset_name(repo_id: str | None, name: str) -> str:
@@ -28,6 +28,19 @@ def dataset_name(repo_id: str | None, name: str) -> str:
 def split_name(dataset: str, split: str | None) -> str:
     """The split of a dataset; nothing where it is one file, which both are called by."""
     return text.phrase(split) if split and split != dataset else ""
+
+
+def text_measured(measured: Perplexity | Classification) -> str:
+    """What was scored, so that a reader can find the very same."""
+    revision = f"revision {text.code(measured.dataset_revision[:12])}" if measured.dataset_revision else ""
+    parts = (
+        dataset_name(measured.dataset_id, measured.dataset_name),
+        text.code(measured.dataset_config) if measured.dataset_config else "",
+        split_name(measured.dataset_name, measured.split),
+        revision,
+        text.digest(measured.dataset_sha256),
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def data(facts: Facts) -> list[Row]:

@@ -85,8 +85,8 @@ class Facts:
 
     @property
     def overlap(self) -> Overlap | None:
-        """How much of the text that perplexity was measured on stands in the training text."""
-        dataset, measured = self.trained_on, self.record.measures.perplexity
+        """How much of the text that was measured on stands in the training text."""
+        dataset, measured = self.trained_on, self.record.measures.on_text
         same = dataset and measured and measured.dataset_sha256 == dataset.eval_sha256
         return dataset.overlap if dataset and same else None
 

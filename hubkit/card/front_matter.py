@@ -7,21 +7,26 @@ that any YAML parser could take for something else (`no`, `1e3`, `2024-01-01`) i
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from hubkit.card.facts import Facts
 from hubkit.card.text import CONTROL, plain
 from hubkit.hub_rules import is_repo_id
-from hubkit.record import Perplexity
+from hubkit.record import Classification, Perplexity
 
-METRIC_NAMES = {"causal": "Perplexity", "masked": "Perplexity at masked positions"}
+METRIC_NAMES = {
+    "causal": "Perplexity",
+    "masked": "Perplexity at masked positions",
+    "answers": "Perplexity of the answers",
+}
 
 
 def metadata(facts: Facts) -> dict[str, Any]:
     """The metadata in the order it is written. What is not known has no key."""
     author, dataset = facts.author, facts.trained_on
-    measured = facts.record.measures.perplexity
+    measured, classified = facts.record.measures.perplexity, facts.record.measures.classification
     found: dict[str, Any] = {
         "base_model": facts.base_id,
         "base_model_relation": "adapter" if facts.base_id else None,
@@ -32,9 +37,9 @@ def metadata(facts: Facts) -> dict[str, Any]:
         "license_link": plain(author.license_link or "") if author.license == "other" else None,
         "language": list(author.language),
         "datasets": [dataset.id] if dataset and is_repo_id(dataset.id) else [],
-        "metrics": ["perplexity"] if measured else [],
+        "metrics": (["perplexity"] if measured else []) + (["accuracy", "f1"] if classified else []),
         "tags": tags(facts),
-        "model-index": _model_index(facts, measured) if measured else [],
+        "model-index": _model_index(facts, [one for one in (measured, classified) if one]),
     }
     return {key: value for key, value in found.items() if value}
 
@@ -53,7 +58,14 @@ def model_name(facts: Facts) -> str:
     return (facts.repo_id or facts.directory_name).rpartition("/")[2]
 
 
-def _model_index(facts: Facts, measured: Perplexity) -> list[dict[str, Any]]:
+def _model_index(facts: Facts, taken: Sequence[Perplexity | Classification]) -> list[dict[str, Any]]:
+    """The results, one for each measure on a text; nothing where there is none."""
+    task = {"type": facts.task.PIPELINE_TAG, "name": facts.task.TITLE} if facts.task else {"type": "other"}
+    found = [{"task": task, "dataset": _text(one), "metrics": _metrics(one)} for one in taken]
+    return [{"name": model_name(facts), "results": found}] if found else []
+
+
+def _text(measured: Perplexity | Classification) -> dict[str, str]:
     name = plain(measured.dataset_name) or "evaluation text"
     described = {
         "type": measured.dataset_id if is_repo_id(measured.dataset_id) else slug(name),
@@ -62,24 +74,16 @@ def _model_index(facts: Facts, measured: Perplexity) -> list[dict[str, Any]]:
         "split": measured.split if measured.split != measured.dataset_name else None,
         "revision": measured.dataset_revision,
     }
-    task = {"type": facts.task.PIPELINE_TAG, "name": facts.task.TITLE} if facts.task else {"type": "other"}
-    metric = {
-        "type": "perplexity",
-        "name": METRIC_NAMES[measured.definition],
-        "value": round(measured.value, 4),
-    }
-    return [
-        {
-            "name": model_name(facts),
-            "results": [
-                {
-                    "task": task,
-                    "dataset": {key: value for key, value in described.items() if value},
-                    "metrics": [metric],
-                }
-            ],
-        }
-    ]
+    return {key: value for key, value in described.items() if value}
+
+
+def _metrics(measured: Perplexity | Classification) -> list[dict[str, Any]]:
+    """Types as the Hub's list of metrics has them (https://huggingface.co/metrics)."""
+    if isinstance(measured, Perplexity):
+        named = [("perplexity", METRIC_NAMES[measured.definition], measured.value)]
+    else:
+        named = [("accuracy", "Accuracy", measured.accuracy), ("f1", "Macro F1", measured.macro_f1)]
+    return [{"type": kind, "name": name, "value": round(value, 4)} for kind, name, value in named]
 
 
 def slug(name: str) -> str:

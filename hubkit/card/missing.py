@@ -18,14 +18,14 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
     """
     author, record, measures = facts.author, facts.record, facts.record.measures
     measure = measuring(facts)
-    on_text = measure if record.dataset and record.dataset.id else f"{measure} --text FILE"
+    quality, on_text = _quality(facts, measure)
     perplexity, base = measures.perplexity, record.base_model
     looked_for = (
         (not author.license, "license", "--license ID, such as --license apache-2.0"),
         (facts.repo_id is None, "repo id, for the snippets", "--repo-id USER/NAME"),
         (facts.base_id is None, "base model's Hub id", "--base-model USER/NAME"),
         (facts.task is None, "task, and with it how to load the model", "--task NAME or --base-config FILE"),
-        (perplexity is None and not author.evaluation, "perplexity", on_text),
+        (measures.on_text is None and not author.evaluation, quality, on_text),
         (
             perplexity is not None and perplexity.base_value is None and not perplexity.base_left_out,
             "perplexity of the base alone",
@@ -63,6 +63,15 @@ def missing(facts: Facts) -> list[tuple[str, str]]:
         for is_missing, what, how in looked_for
         if is_missing and (measurable or not how.startswith(measure))
     ]
+
+
+def _quality(facts: Facts, measure: str) -> tuple[str, str]:
+    """What an adapter of its task is measured by, and the command that does it."""
+    on_hub = facts.record.dataset and facts.record.dataset.id
+    if getattr(facts.task, "has_labels", False):
+        more = "" if on_hub else " --text FILE --set dataset.label_column=NAME"
+        return "accuracy and F1", measure + more
+    return "perplexity", measure if on_hub else f"{measure} --text FILE"
 
 
 def _by(flag: str, words: str) -> str:

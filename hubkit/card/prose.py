@@ -7,9 +7,11 @@ from hubkit.card.evaluation import dataset_name, split_name
 from hubkit.card.facts import Facts
 from hubkit.card.passage import paragraph
 from hubkit.card.tables import license_name
-from hubkit.record import Perplexity
+from hubkit.record import Classification, Perplexity
 
 SMALL_SAMPLE = 10_000  # predictions below which a perplexity is called one of a small sample
+SMALL_TEXT = 1_000  # documents below which an accuracy is called one of a small sample
+KINDS = {"masked": "masked-token perplexity", "answers": "perplexity of the answers, given the prompts,"}
 # Beginnings of a method's name that are spoken with a vowel first.
 _VOWELS = ("A", "E", "I", "O", "a", "rs", "X-", "HRA")
 
@@ -47,11 +49,11 @@ def _what_it_is(facts: Facts) -> str:
 
 
 def _what_came_of_it(facts: Facts) -> str:
-    measured = facts.record.measures.perplexity
+    measured, classified = facts.record.measures.perplexity, facts.record.measures.classification
     if measured is None:
-        return ""
+        return _told_apart(facts, classified) if classified else ""
     where = _where_measured(facts, measured)
-    kind = "masked-token perplexity" if measured.definition == "masked" else "perplexity"
+    kind = KINDS.get(measured.definition, "perplexity")
     found = f"On {where}, its {kind} is {text.perplexity(measured.value)}"
     if measured.base_value is None or measured.change is None:
         return f"{found}."
@@ -59,8 +61,17 @@ def _what_came_of_it(facts: Facts) -> str:
     return f"{found}, against {text.perplexity(measured.base_value)} for the base model alone ({change})."
 
 
-def _where_measured(facts: Facts, measured: Perplexity) -> str:
-    """The text that perplexity was measured on; short where the sentence before has named the dataset."""
+def _told_apart(facts: Facts, measured: Classification) -> str:
+    """How well a classifier tells labels, against always answering the most frequent one."""
+    return (
+        f"On {_where_measured(facts, measured)}, its accuracy is {text.score(measured.accuracy)} (macro F1"
+        f" {text.score(measured.macro_f1)}), against {text.score(measured.majority_accuracy)} for always"
+        " answering the most frequent class."
+    )
+
+
+def _where_measured(facts: Facts, measured: Perplexity | Classification) -> str:
+    """The text that was measured on; short where the sentence before has named the dataset."""
     dataset, split = facts.record.dataset, split_name(measured.dataset_name, measured.split)
     same = dataset and (dataset.id, dataset.name) == (measured.dataset_id, measured.dataset_name)
     if not same or facts.record.training is None:
@@ -89,6 +100,17 @@ def perplexity_definition(measured: Perplexity) -> str:
             " all others stand (Salazar et al. 2020). It depends on the tokenizer, and is neither a causal"
             " model's perplexity nor that at masked positions."
         )
+    if measured.definition == "answers":
+        cut = ""
+        if measured.tokens_cut:
+            cut = f" {text.plural(measured.tokens_cut, 'token')} of answers beyond the context are left out."
+        return (
+            "of the answers, given the prompts: exp of the mean negative log-likelihood, in nats, of the"
+            " tokens that the chat template gives to answers, the token that ends a turn included. Each"
+            " conversation is scored by itself, each of these tokens predicted from all before it there."
+            f"{cut} It depends on tokenizer and template, and cannot be compared with the perplexity of plain"
+            f" text.{_per_answer(measured)}"
+        )
     first = " of each document" if measured.documents_kept == "apart" else ""
     return (
         "exp of the mean negative log-likelihood of the next token, in nats, over all scored tokens; the"
@@ -96,6 +118,13 @@ def perplexity_definition(measured: Perplexity) -> str:
         " tokenizer has no other. It depends on the tokenizer: compare it only with numbers of the same"
         f" tokenizer, text, context and stride.{_per_byte(measured)}"
     )
+
+
+def _per_answer(measured: Perplexity) -> str:
+    """Over which bytes."""
+    if measured.bits_per_byte is None:
+        return ""
+    return " Bits per byte are of the same whole loss, over the bytes of the answers' text."
 
 
 def _per_byte(measured: Perplexity) -> str:
@@ -217,8 +246,11 @@ def _epochs(epochs: float) -> str:
 
 def _limits_of_measures(facts: Facts) -> list[str]:
     measured, overlap = facts.record.measures.perplexity, facts.overlap
+    classified = facts.record.measures.classification
     found = []
-    if measured:
+    if classified:
+        found += _limits_of_classification(facts, classified)
+    elif measured:
         how = "Its perplexity was measured" if facts.author.evaluation else "It was evaluated by perplexity"
         found.append(
             f"{how} on {text.phrase(measured.dataset_name)} alone ({_amount_scored(measured)}). That says"
@@ -235,16 +267,35 @@ def _limits_of_measures(facts: Facts) -> list[str]:
         found.append(
             f"{text.percent(overlap.fraction)} of the evaluation text's"
             f" {overlap.ngram_words}-word sequences also stand in the training text, so"
-            " perplexity here may be lower than it would be on text that shares none."
+            f" {'accuracy here may be higher' if classified else 'perplexity here may be lower'} than it"
+            " would be on text that shares none."
         )
     if weights := base_weights(facts):
         found.append(weights)
     return found
 
 
+def _limits_of_classification(facts: Facts, measured: Classification) -> list[str]:
+    how = "Its accuracy was measured" if facts.author.evaluation else "It was evaluated by accuracy and F1"
+    found = [
+        f"{how} on {text.phrase(measured.dataset_name)} alone"
+        f" ({text.plural(measured.documents, 'document')}). That says nothing about other text, nor about"
+        " labels that it does not know: it gives one of its own to any text."
+    ]
+    if measured.documents < SMALL_TEXT:
+        found.append(
+            f"Fewer than {text.count(SMALL_TEXT)} documents are a small sample: its accuracy would be another"
+            " on other text of the same kind."
+        )
+    return found
+
+
 def _amount_scored(measured: Perplexity) -> str:
     """`10,157 tokens of 134 documents`."""
     kind = "masked token" if measured.definition == "masked" else "token"
+    if measured.definition == "answers":
+        of_all = text.plural(measured.documents, "conversation")
+        return f"{text.plural(measured.tokens_scored, 'token')} of the answers in {of_all}"
     return f"{text.plural(measured.tokens_scored, kind)} of {text.plural(measured.documents, 'document')}"
 
 

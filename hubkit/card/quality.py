@@ -22,7 +22,8 @@ def values(facts: Facts) -> Columns:
     measures = facts.record.measures
     rows: list[tuple[str, str, str, str]] = []
     if measures.perplexity:
-        rows += _rows(measures.perplexity, "Perplexity")
+        label = "Perplexity of the answers" if measures.perplexity.definition == "answers" else "Perplexity"
+        rows += _rows(measures.perplexity, label)
         rows += _more_rows(measures.perplexity)
     if measures.pseudo_perplexity:
         rows += _rows(measures.pseudo_perplexity, "Pseudo-perplexity")
@@ -60,7 +61,7 @@ def _between(interval: Interval | None, written: Callable[[float], str]) -> str:
 
 def _more_rows(measured: Perplexity) -> list[tuple[str, str, str, str]]:
     """The mean loss, and the same in bits per byte of the text."""
-    unit = "masked position" if measured.definition == "masked" else "token"
+    unit = {"masked": "masked position", "answers": "token of an answer"}.get(measured.definition, "token")
     value, base = measured.value, measured.base_value
     found = [(f"Loss, nats per {unit}", _nats(base), _nats(value), "")]
     if measured.bits_per_byte is not None:
@@ -80,7 +81,8 @@ def note(facts: Facts) -> str | None:
     measures = facts.record.measures
     for measured in (measures.perplexity, measures.pseudo_perplexity):
         if measured and (interval := measured.interval or measured.base_interval):
-            over = text.plural(measured.documents, "document")
+            kind = "conversation" if measured.definition == "answers" else "document"
+            over = text.plural(measured.documents, kind)
             drawn = f"{text.plural(interval.resamples, 'resample')}, seed {interval.seed}"
             few = " With so few documents they are too narrow." if measured.documents < FEW else ""
             pseudo = measures.pseudo_perplexity
@@ -88,7 +90,7 @@ def note(facts: Facts) -> str | None:
                 few += f" Pseudo-perplexity's is over those of its {text.count(pseudo.tokens_scored)} tokens."
             return (
                 f"The intervals are percentiles of a bootstrap over {over} ({drawn}): how far the value moves"
-                f" with the choice of documents.{few}"
+                f" with the choice of {kind}s.{few}"
             )
     return None
 
@@ -99,16 +101,20 @@ def conditions(facts: Facts, measured: Perplexity | None) -> list[Row]:
         return []
     return known(
         [
-            ("Text", _text(measured)),
-            ("Documents", f"{text.count(measured.documents)}, {_documents_kept(measured)}"),
+            ("Text", evaluation.text_measured(measured)),
+            (
+                "Conversations" if measured.definition == "answers" else "Documents",
+                f"{text.count(measured.documents)}, {_documents_kept(measured)}",
+            ),
             ("Words and bytes of the text", _words_and_bytes(measured)),
+            ("Bytes of the answers", _bytes_of_answers(measured)),
             ("Word perplexity", _per(measured, measured.word_perplexity, measured.words)),
             ("Byte perplexity", _per(measured, measured.byte_perplexity, measured.bytes)),
-            ("Tokens scored", f"{text.count(measured.tokens_scored)} of {text.count(measured.tokens_total)}"),
+            ("Tokens scored", _scored(measured)),
             ("Context", f"{text.count(measured.context)} tokens at most"),
             ("Stride", _stride(measured)),
             ("Mask", _mask(measured)),
-            ("Batch", text.plural(measured.batch_size, "window")),
+            ("Batch", text.plural(measured.batch_size, _window(measured))),
             (
                 "Computed in",
                 results.computed_in(facts, measured.dtype, measured.device, measured.environment),
@@ -123,17 +129,12 @@ def conditions(facts: Facts, measured: Perplexity | None) -> list[Row]:
     )
 
 
-def _text(measured: Perplexity) -> str:
-    """What was scored, so that a reader can find the very same."""
-    revision = f"revision {text.code(measured.dataset_revision[:12])}" if measured.dataset_revision else ""
-    parts = (
-        evaluation.dataset_name(measured.dataset_id, measured.dataset_name),
-        text.code(measured.dataset_config) if measured.dataset_config else "",
-        evaluation.split_name(measured.dataset_name, measured.split),
-        revision,
-        text.digest(measured.dataset_sha256),
-    )
-    return ", ".join(part for part in parts if part)
+def _scored(measured: Perplexity) -> str:
+    some = f"{text.count(measured.tokens_scored)} of {text.count(measured.tokens_total)}"
+    if measured.definition != "answers":
+        return some
+    cut = f"; {text.count(measured.tokens_cut)} beyond the context are not" if measured.tokens_cut else ""
+    return f"{some}, those of the answers{cut}"
 
 
 def _documents_kept(measured: Perplexity) -> str:
@@ -143,9 +144,17 @@ def _documents_kept(measured: Perplexity) -> str:
 
 
 def _words_and_bytes(measured: Perplexity) -> str | None:
-    if measured.words is None or measured.bytes is None:
+    if measured.words is None or measured.bytes is None or measured.definition == "answers":
         return None
     return f"{text.plural(measured.words, 'word')}, {text.plural(measured.bytes, 'byte')} of UTF-8"
+
+
+def _window(measured: Perplexity) -> str:
+    return "conversation" if measured.definition == "answers" else "window"
+
+
+def _bytes_of_answers(measured: Perplexity) -> str | None:
+    return text.count(measured.bytes) if measured.bytes and measured.definition == "answers" else None
 
 
 def _per(measured: Perplexity, value: float | None, units: int | None) -> str | None:
@@ -158,6 +167,8 @@ def _per(measured: Perplexity, value: float | None, units: int | None) -> str | 
 
 
 def _stride(measured: Perplexity) -> str | None:
+    if measured.definition == "answers":
+        return None  # a conversation is one window
     if measured.definition == "pseudo":
         return None  # each token is scored by a window of its own
     if measured.definition == "masked":

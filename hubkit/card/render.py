@@ -16,6 +16,7 @@ import msgspec
 
 import hubkit
 from hubkit.card import (
+    classified,
     configuration,
     evaluation,
     figures,
@@ -181,6 +182,7 @@ def _evaluation(facts: Facts) -> dict[str, Any]:
     pseudo = facts.record.measures.pseudo_perplexity
     return {
         "data": evaluation.data(facts),
+        **_classified(facts),
         "data_title": evaluation.data_title(facts),
         "data_sides": sides_rows,
         "data_sides_head": sides_head,
@@ -197,6 +199,25 @@ def _evaluation(facts: Facts) -> dict[str, Any]:
 
 
 def _speed(facts: Facts) -> dict[str, Any]:
+def _classified(facts: Facts) -> dict[str, Any]:
+    """What a template may use of accuracy and F1."""
+    rows, head = classified.values(facts)
+    class_rows, class_head = classified.classes(facts)
+    confusion_rows, confusion_head = classified.confusion(facts)
+    return {
+        "classification": rows,
+        "classification_head": head,
+        "classification_note": classified.note(facts),
+        "classification_conditions": classified.conditions(facts),
+        "classes": class_rows,
+        "classes_head": class_head,
+        "classes_title": classified.classes_title(facts),
+        "confusion": confusion_rows,
+        "confusion_head": confusion_head,
+        "confusion_title": classified.confusion_title(facts),
+    }
+
+
     """What a template may use of the throughput."""
     rows, head = speeds.values(facts)
     sweep_rows, sweep_head = speeds.sweep(facts)

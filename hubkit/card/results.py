@@ -7,7 +7,7 @@ from typing import Any
 from hubkit.card import pruned, text
 from hubkit.card.facts import MANY_LABELS, Facts
 from hubkit.card.tables import Row, known
-from hubkit.measured import Perplexity, Throughput
+from hubkit.measured import Classification, Perplexity, Throughput
 from hubkit.record import Environment, LogPoint, Training
 
 HISTORY_POINTS = 12
@@ -92,7 +92,7 @@ def training_more(facts: Facts) -> list[Row]:
     )
 
 
-def memory(taken: Training | Throughput | Perplexity) -> str | None:
+def memory(taken: Training | Throughput | Perplexity | Classification) -> str | None:
     """The highest memory, and of what it is."""
     if not taken.peak_memory_bytes:
         return None
@@ -200,4 +200,5 @@ def _environment(environment: Environment) -> list[Row]:
             ("Hardware", hardware(environment)),
             ("Threads used by torch", str(environment.threads) if environment.threads else None),
         ]
+        ("classification", measures.classification),
     )

@@ -12,7 +12,9 @@ from hubkit.card.configuration import ranks_in_short
 from hubkit.card.facts import MANY_LABELS, Facts
 from hubkit.card.text import Row as Row
 from hubkit.card.text import known as known
-from hubkit.record import Parameters, Perplexity, Throughput
+from hubkit.record import Classification, Parameters, Perplexity, Throughput
+
+PLACES = {"masked": " at masked positions", "answers": " of the answers, given the prompts"}
 
 
 def base_link(facts: Facts) -> str | None:
@@ -41,6 +43,7 @@ def at_a_glance(facts: Facts) -> list[Row]:
             ("Base weights", quantization(facts)),
             ("Trained on", name),
             ("Perplexity", _perplexity_in_short(measures.perplexity) if measures.perplexity else None),
+            ("Accuracy", _accuracy_in_short(measures.classification) if measures.classification else None),
             ("Pseudo-perplexity", _perplexity_in_short(pseudo) if pseudo else None),
             ("Trainable parameters", _trainable(facts)),
             ("Adapter parameters", None if parameters.trainable else text.count(parameters.adapter)),
@@ -117,11 +120,18 @@ def _address(link: str) -> str:
 
 def _perplexity_in_short(measured: Perplexity) -> str:
     value = f"**{text.perplexity(measured.value)}**"
-    where = " at masked positions" if measured.definition == "masked" else ""
+    where = PLACES.get(measured.definition, "")
     if measured.base_value is None or measured.change is None:
         return value + where
     change = text.percent(measured.change, signed=True)
     return f"{value}{where}, base alone {text.perplexity(measured.base_value)} ({change})"
+
+
+def _accuracy_in_short(measured: Classification) -> str:
+    return (
+        f"**{text.score(measured.accuracy)}**, macro F1 {text.score(measured.macro_f1)} (always the most"
+        f" frequent class: accuracy {text.score(measured.majority_accuracy)})"
+    )
 
 
 def _trainable(facts: Facts) -> str | None:

@@ -53,6 +53,11 @@ def perplexity(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
+def score(share: float) -> str:
+    """An accuracy or an F1, to four decimals."""
+    return f"{share:.4f}"
+
+
 def percent(fraction: float, signed: bool = False) -> str:
     """A share as a percentage: 12.3%, 0.40%, 0.0012%; 100% and 0% only where it is all or nothing."""
     value = 100 * fraction

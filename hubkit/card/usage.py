@@ -154,13 +154,13 @@ def dtype(facts: Facts) -> str | None:
         return measures.throughput.dtype
     if base and base.dtype:
         return base.dtype
-    return measures.perplexity.dtype if measures.perplexity else None
+    return measures.on_text.dtype if measures.on_text else None
 
 
 def device(facts: Facts) -> str | None:
     """The device to load the base on, where it was measured on another than the processor."""
     measures = facts.record.measures
-    taken = measures.throughput or measures.perplexity
+    taken = measures.throughput or measures.on_text
     return taken.device if taken and taken.device != "cpu" else None
 
 

@@ -134,7 +134,7 @@ def _certain(facts: Facts, told: Collection[str], present: str | None) -> set[st
     """The keys of the front matter in which the author's value gives way, besides those of the base."""
     certain = {key for key in words.LICENSE_KEYS if key in told}
     measures = facts.record.measures
-    if facts.record.training or measures.perplexity or measures.throughput:
+    if facts.record.training or measures.on_text or measures.throughput:
         certain.add("pipeline_tag")  # it was trained or measured on that task
     elif tasks.cannot_be(facts.adapter.config.get("task_type"), words.pipeline_tag(present)):
         certain.add("pipeline_tag")

@@ -198,4 +198,4 @@ def another_task(subject: Subject) -> Iterator[Fault]:
 def _was_done(record: Record) -> bool:
     """Whether the adapter was trained or measured on the record's task, and not only described by it."""
     measures = record.measures
-    return bool(record.training or measures.perplexity or measures.throughput)
+    return bool(record.training or measures.on_text or measures.throughput)
