@@ -18,7 +18,7 @@ setup: $(READY) ## Set up .venv with everything, as CI has it
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes, once)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,plots,dev]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,plots,ray,dev]'
 	@touch $@
 
 quickstart: $(READY) ## Train, measure, write the card and push to a local Hub: a real model, about 5 minutes
@@ -55,7 +55,7 @@ bench: $(PEERS) ## Measure hubkit beside its peers (under 20 minutes; `make benc
 
 $(PEERS): $(READY)
 	@echo "Adding the peers to $(VENV)"
-	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,plots,dev,bench]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[train,local,plots,ray,dev,bench]'
 	@touch $@
 
 startup: $(READY) ## Measure start-up and card latency

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "measure": ("hubkit.cli.measure", "Measure an adapter and write its record."),
     "card": ("hubkit.cli.card", "Write the model card of an adapter directory."),
     "audit": ("hubkit.cli.audit", "Find what is false, missing or broken on model cards."),
+    "sweep": ("hubkit.cli.sweep", "Train, measure and compare a matrix of runs."),
     "compare": ("hubkit.cli.compare", "Set several adapters side by side."),
     "publish": ("hubkit.cli.publish", "Push adapter and card to the Hub, in one commit."),
     "serve": ("hubkit.cli.serve", "Serve a local Hub from a directory."),
