@@ -11,6 +11,7 @@ token is of, from 0 in each block; for conversations `counted`, uint8, 1 where a
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def best_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
     """
     blocks: list[list[int]] = []
     rooms: list[int] = []  # that some block has left, in order
-    of_room: dict[int, list[int]] = {}
+    of_room: dict[int, deque[int]] = {}
     for item in sorted(range(len(lengths)), key=lambda at: (-lengths[at], at)):
         place = bisect.bisect_left(rooms, lengths[item])
         if place == len(rooms):
@@ -189,13 +190,13 @@ def best_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
             blocks.append([])
         else:
             room = rooms[place]
-            block = of_room[room].pop()
+            block = of_room[room].popleft()
             if not of_room[room]:
                 del of_room[room], rooms[place]
         blocks[block].append(item)
         if left := room - lengths[item]:
             if left not in of_room:
                 bisect.insort(rooms, left)
-                of_room[left] = []
+                of_room[left] = deque()
             of_room[left].append(block)
     return blocks

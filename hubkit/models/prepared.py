@@ -12,9 +12,10 @@ import json
 import shutil
 import tempfile
 import time
+import weakref
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,6 @@ class Prepared:
     ids: Any
     segments: Any
     counted: Any = None  # of conversations
-    folder: Any = field(default=None, repr=False)  # one that is removed with this object
 
 
 def prepare(
@@ -95,9 +95,14 @@ def _key(*parts: Any) -> str:
 
 def _passing(make: Callable[[Path], Made]) -> Prepared:
     """Blocks that are gone with the object that holds them."""
-    scratch = tempfile.TemporaryDirectory(prefix="hubkit-tokens-", ignore_cleanup_errors=True)
-    made = make(Path(scratch.name))
-    return _opened(Path(scratch.name), made, scratch)
+    scratch = Path(tempfile.mkdtemp(prefix="hubkit-tokens-"))
+    try:
+        found = _opened(scratch, make(scratch))
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    weakref.finalize(found, shutil.rmtree, scratch, ignore_errors=True)
+    return found
 
 
 def _kept(root: Path, key: str, make: Callable[[Path], Made]) -> Prepared:
@@ -121,7 +126,7 @@ def _kept(root: Path, key: str, make: Callable[[Path], Made]) -> Prepared:
     return _opened(target, made)
 
 
-def _opened(where: Path, made: Made, scratch: Any = None) -> Prepared:
+def _opened(where: Path, made: Made) -> Prepared:
     import numpy
 
     shape = (made.blocks, made.size)
@@ -130,7 +135,7 @@ def _opened(where: Path, made: Made, scratch: Any = None) -> Prepared:
         for name, kind in TYPES.items()
         if (where / name).is_file()
     }
-    return Prepared(made, arrays["ids"], arrays["segments"], arrays.get("counted"), scratch)
+    return Prepared(made, arrays["ids"], arrays["segments"], arrays.get("counted"))
 
 
 def _parts(where: Path) -> Sequence[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ class Spool(Sequence[str]):
     def __init__(self, folder: Path | None = None) -> None:
         self._text = tempfile.TemporaryFile(dir=folder, buffering=BUFFER)  # noqa: SIM115 - lives as long
         self._ends = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        for file in (self._text, self._ends):
+            weakref.finalize(self, file.close)
         self._pending = array("q")
         self._size = self._count = 0
 
