@@ -10,6 +10,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,66 @@ def test_what_one_process_fails_with_all_end_with(tmp_path: Path) -> None:
     assert other["gave"] == [False]
 
 
+def test_what_the_main_process_finds_all_are_told(tmp_path: Path) -> None:
+    def work() -> list[Any]:
+        asked: list[int] = []
+        found = processes.main_tells(lambda: asked.append(processes.index()) or tmp_path.name)
+        return [found, asked, processes.highest(7 * processes.index())]
+
+    main, other = (one["gave"] for one in together(2, tmp_path, work))
+    assert main == [tmp_path.name, [0], 7]
+    assert other == [tmp_path.name, [], 7]
+
+
+def test_one_that_fails_in_training_asks_nobody(tmp_path: Path) -> None:
+    """The others wait for its gradients, and would not hear it."""
+
+    def work() -> list[Any]:
+        with suppress(ValueError), processes.apart():
+            if processes.index() == 1:
+                raise ValueError
+            return []
+        began = time.monotonic()
+        says = processes.fail("out of memory", None, 2)
+        return [says, processes.named("out of memory"), time.monotonic() - began < 30]
+
+    processes.FIRST_WORDS, before = 0.0, processes.FIRST_WORDS
+    try:
+        main, other = together(2, tmp_path, work)
+    finally:
+        processes.FIRST_WORDS = before
+    assert main["gave"] == []
+    assert other["gave"] == [True, "process 1 of 2: out of memory", True]
+
+
+def test_an_error_of_the_connection_tells_nothing_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = RuntimeError("[/pytorch/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1")
+    assert not processes.is_lost_peer(lost)  # there is nobody else
+    for name, value in (("LOCAL_RANK", "0"), ("RANK", "0"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    assert processes.is_lost_peer(lost)
+    assert not processes.is_lost_peer(RuntimeError("shapes do not fit"))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ddp", "MULTI_GPU"),
+        ("fsdp", "FSDP"),
+        ("deepspeed_zero2", "DEEPSPEED"),
+        ("deepspeed_zero3", "DEEPSPEED"),
+    ],
+)
+def test_accelerate_reads_the_examples_as_they_are_meant(name: str, kind: str) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    path = Path(__file__).parent.parent / "examples" / "accelerate" / f"{name}.yaml"
+    read = load_config_from_file(str(path))
+    assert (read.distributed_type.value, read.num_processes, read.use_cpu) == (kind, 2, False)
+    assert f"accelerate launch --config_file examples/accelerate/{name}.yaml" in path.read_text()
+    assert "# Ran: no." in path.read_text()
+
+
 def test_a_process_that_dies_is_noticed_at_once(tmp_path: Path) -> None:
     def work() -> None:
         processes.agree()
@@ -267,7 +328,7 @@ def test_the_first_process_of_a_machine_fills_the_cache(tmp_path: Path) -> None:
     assert [one["gave"] for one in together(3, tmp_path, work)] == [False, True, True]
 
 
-@pytest.mark.parametrize("command", ["run-and-publish", "publish", "train", "card"])
+@pytest.mark.parametrize("command", ["run-and-publish", "publish", "card"])
 def test_other_commands_run_in_one_process(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
