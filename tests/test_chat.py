@@ -1,4 +1,4 @@
-"""Conversations: read from ragged rows, rendered by a template, and of the tokens just the answers counted."""
+"""Conversations: read from ragged rows, rendered by a template, and just the tokens of answers counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from hubkit.settings_data import Data
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
-    "{{ m['content'] + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    "{{ m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 MARKED = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}{% if m['role'] == 'assistant' %}"
