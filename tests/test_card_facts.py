@@ -135,7 +135,8 @@ def test_kinds(
 def test_every_paper_that_is_cited_is_known() -> None:
     cited = {paper for kind in kinds.PEFT_KINDS.values() for paper in kind.papers}
     pruned = {"gradual-pruning", "proximal", "group-lasso"}
-    assert cited | pruned | {"lora", "qlora", "hira", "dora", "rslora", "pissa"} == set(BIBTEX)
+    begun = {"pissa", "olora", "loftq"}
+    assert cited | pruned | {"lora", "qlora", "hira", "dora", "rslora"} | begun == set(BIBTEX)
     for entry in BIBTEX.values():
         assert entry.count("{") == entry.count("}")
         assert all(f" {field} " in entry for field in ("title", "author", "year"))

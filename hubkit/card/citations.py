@@ -326,4 +326,19 @@ BIBTEX: dict[str, str] = {
         "Meng, Fanxu and Wang, Zhaohui and Zhang, Muhan",
         "{PiSSA}: Principal Singular Values and Singular Vectors Adaptation of Large Language Models",
     ),
+    "olora": _arxiv(
+        "buyukakyuz2024olora",
+        "2406.01775",
+        2024,
+        r"B{\"u}y{\"u}kaky{\"u}z, Kerim",
+        "{OLoRA}: Orthonormal Low-Rank Adaptation of Large Language Models",
+    ),
+    "loftq": _arxiv(
+        "li2023loftq",
+        "2310.08659",
+        2023,
+        "Li, Yixiao and Yu, Yifan and Liang, Chen and He, Pengcheng and Karampatziakis, Nikos and"
+        " Chen, Weizhu and Zhao, Tuo",
+        "{LoftQ}: {LoRA}-Fine-Tuning-Aware Quantization for Large Language Models",
+    ),
 }

@@ -74,7 +74,7 @@ def main(facts: Facts) -> list[Row]:
     ]
     really = {**config, "modules_to_save": _saved_whole(facts)}
     rows += [(label, _setting(really.get(key))) for key, label in MAIN]
-    rows += [("Mixed adapters", _adapters(config.get("adapters")))]
+    rows += [("Start of A and B", _start(facts)), ("Mixed adapters", _adapters(config.get("adapters")))]
     rows += [("Base weights", quantization(facts)), ("Saved in", _dtypes(facts.parameters.adapter_by_dtype))]
     rows += [(label, _setting(config.get(key))) for key, label in LAST]
     return known(rows)
@@ -207,6 +207,19 @@ def _ranks(config: dict[str, Any]) -> list[tuple[str, str | None]]:
     label = "Rank (r)" if _peft_type(config) in RANKED else names.get(_peft_type(config), "r")
     found = _positive(config.get("r"))
     return [(label, text.count(found) if found else None)]
+
+
+def _start(facts: Facts) -> str | None:
+    """What the matrices began with, which the configuration of a saved adapter does not always tell."""
+    method = facts.record.method
+    start = str(method.parameters.get("init", "default")) if method else "default"
+    if start.startswith(("pissa", "olora")):
+        name = "PiSSA" if start.startswith("pissa") else "OLoRA"
+        steps = start.removeprefix("pissa_niter_")
+        fast = f" (randomized, {text.phrase(steps)} iterations)" if steps.isdecimal() else ""
+        said = "taken out of the base's weights for training; saved as the difference, for the base as it is"
+        return f"{name}{fast}, {said}, with twice the rank that was trained"
+    return {"gaussian": "Gaussian, B zero", "loftq": "LoftQ, one step"}.get(start)
 
 
 def _update_rank(facts: Facts) -> str | None:

@@ -168,7 +168,8 @@ def gather(
     four_bit = bool((quantization or {}).get("load_in_4bit"))
     method = given.method or Method(name="")
     pruning = str(method.parameters.get("pruning", "magnitude"))
-    kind = kinds.of(adapter.config, method.name, four_bit, pruning)
+    start = str(method.parameters.get("init", "default"))
+    kind = kinds.of(adapter.config, method.name, four_bit, pruning, start)
     weights_bytes = os.stat(adapter.weights).st_size
     repo_id = _checked_repo_id(repo_id or given.repo_id)
     said = merge_authors(given.author, author)

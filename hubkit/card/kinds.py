@@ -208,10 +208,16 @@ PEFT_KINDS: dict[str, Kind] = {
 _METHOD_PEFT_TYPE = {"lora": "LORA", "sparse-lora": "LORA", "qlora": "LORA", "hira": "HIRA"}
 
 
-def of(config: dict[str, Any], method: str | None, quantized: bool, pruning: str = "magnitude") -> Kind:
+def of(
+    config: dict[str, Any],
+    method: str | None,
+    quantized: bool,
+    pruning: str = "magnitude",
+    start: str = "default",
+) -> Kind:
     """The kind of an adapter: `method` is the record's, `quantized` says whether its base is in 4 bits.
 
-    `pruning` is Sparse LoRA's parameter of that name.
+    `pruning` is Sparse LoRA's parameter of that name, `start` the parameter `init` of the others.
     """
     peft_type = str(config["peft_type"]).upper()
     name = method if method and _METHOD_PEFT_TYPE.get(method) == peft_type else None
@@ -223,8 +229,21 @@ def of(config: dict[str, Any], method: str | None, quantized: bool, pruning: str
         return PEFT_KINDS.get(peft_type) or Kind(peft_type, file_is_trainable=False)
     module = methods.METHODS[name]
     papers = module.PAPERS + (module.PAPERS_BY_PRUNING.get(pruning, ()) if name == "sparse-lora" else ())
-    kind = Kind(module.TITLE, tuple(module.TAGS), tuple(papers), module.SUMMARY)
-    return _with_variants(kind, config) if peft_type == "LORA" else kind
+    tags = (*module.TAGS, *(BITS_TAGS if name == "hira" and quantized else ()))
+    kind = Kind(module.TITLE, tags, tuple(papers), module.SUMMARY)
+    if peft_type != "LORA":
+        return kind
+    kind = _with_variants(kind, config)
+    return replace(kind, papers=kind.papers + _papers_of_start(config, start))
+
+
+BITS_TAGS = ("4-bit", "bitsandbytes")  # of a base that is held so
+
+
+def _papers_of_start(config: dict[str, Any], start: str) -> tuple[str, ...]:
+    """The paper of what A and B began with, by the record or, without one, by the configuration."""
+    said = start if start != "default" else str(config.get("init_lora_weights") or "").lower()
+    return tuple(name for name in ("pissa", "olora", "loftq") if said.startswith(name))
 
 
 # LoRA's variants by the key that switches them on; what changes only how training began or was regularized
@@ -240,14 +259,12 @@ _VARIANTS = (
 def _with_variants(kind: Kind, config: dict[str, Any]) -> Kind:
     """LoRA's variants that the configuration switches on: DoRA, rank-stabilized scaling."""
     found = [variant for variant in _VARIANTS if config.get(variant[1])]
-    start = str(config.get("init_lora_weights") or "").lower()
-    papers = ("pissa",) if start.startswith("pissa") else ()
     if not found:
-        return replace(kind, papers=kind.papers + papers)
+        return kind
     titles = " and ".join(title for title, *_ in found)
     return Kind(
         f"{kind.title} with {titles}" if kind.title != "LoRA" else titles,
         kind.tags + tuple(tag for variant in found for tag in variant[2]),
-        kind.papers + tuple(paper for variant in found for paper in variant[3]) + papers,
+        kind.papers + tuple(paper for variant in found for paper in variant[3]),
         kind.summary if kind.title != "LoRA" else None,
     )
