@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndByte
 from hubkit import adapter, record, stages
 from hubkit.errors import Interrupted, SettingsError, TrainingError
 from hubkit.training import saving, trainer
-from hubkit.training.blocks import Blocks
+from hubkit.training.blocks import Blocks, Packed
 
 TASKS = ["causal-lm", "masked-lm"]
 METHODS = ["lora", "sparse-lora", "qlora", "hira"]
@@ -41,11 +41,11 @@ def trained_logits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     seen: list[Any] = []
     save = saving.save
 
-    def spy(model: Any, *rest: Any) -> None:
+    def spy(model: Any, *rest: Any, **more: Any) -> Any:
         model.eval()
         with torch.no_grad():
             seen.append(model(input_ids=IDS).logits)
-        save(model, *rest)
+        return save(model, *rest, **more)
 
     monkeypatch.setattr(saving, "save", spy)
     return seen
@@ -135,7 +135,7 @@ def test_qlora_trains_on_4bit_weights(
     seen: dict[str, Any] = {}
     save = saving.save
     monkeypatch.setattr(
-        saving, "save", lambda model, *rest: (seen.update(model.named_parameters()), save(model, *rest))
+        saving, "save", lambda model, *a, **k: (seen.update(model.named_parameters()), save(model, *a, **k))
     )
     run = tiny.run(task, base, tmp_path, method={"name": "qlora"}, training__max_steps=1)
     known = record.read(stages.train(run, tiny.quiet))
@@ -198,9 +198,9 @@ def test_every_epoch_sees_every_block_once_and_hides_other_tokens(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, int]] = []
-    get = Blocks.__getitem__
+    get = Packed.__getitem__
     monkeypatch.setattr(
-        Blocks, "__getitem__", lambda self, at: (seen.append((self.epoch, at)), get(self, at))[1]
+        Packed, "__getitem__", lambda self, at: (seen.append((self.epoch, at)), get(self, at))[1]
     )
     training = {"max_steps": None, "epochs": 2, "batch_size": 4}
     run = tiny.run("masked-lm", tiny_bert, tmp_path, dataset__max_documents=10, training=training)

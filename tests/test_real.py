@@ -86,10 +86,10 @@ def test_a_method_on_a_real_model(
     seen: list[Any] = []
     save = saving.save
 
-    def spy(model: Any, *rest: Any) -> None:
+    def spy(model: Any, *rest: Any, **more: Any) -> Any:
         with torch.no_grad():
             seen.append(model.eval()(input_ids=IDS).logits)
-        save(model, *rest)
+        return save(model, *rest, **more)
 
     monkeypatch.setattr(saving, "save", spy)
     run = prepared(task, method, tmp_path)

@@ -88,9 +88,10 @@ def fit(
     told = facts(job, made, precision, clock.legs())
     adapter_dir = job.output_dir / "adapter"
     try:
+        state = saving.gathered(made)
         if processes.is_main():
             drops = sparsity.drops_ranks(job)
-            told.ranks = saving.save(model, loaded, adapter_dir, start, drops_ranks=drops)
+            told.ranks = saving.save(model, loaded, adapter_dir, start, drops_ranks=drops, state=state)
     except (OSError, SafetensorError) as error:
         raise running.failure(f"cannot save the adapter to {adapter_dir}", error) from error
     return Outcome(adapter_dir, told, loaded.facts, train.facts)

@@ -16,6 +16,17 @@ from hubkit.training import dropped, starts
 SCRATCH = ".adapter-"
 
 
+def gathered(trainer: Any) -> dict[str, Any] | None:
+    """The weights of a model that FSDP or DeepSpeed spreads over processes; None where each has them whole.
+
+    Called by all processes; the main one gets them.
+    """
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        return None
+    state: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    return state
+
+
 def save(
     model: Any,
     loaded: loading.Loaded,
@@ -23,18 +34,20 @@ def save(
     start: starts.Start | None = None,
     *,
     drops_ranks: bool = False,
+    state: dict[str, Any] | None = None,
 ) -> Ranks | None:
     """Save beside, then move each file into place. PEFT's own card is left out; a README.md there stays.
 
     An adapter that began with a `start` taken out of the base is saved for the base as it is published. One
-    whose training dropped ranks is saved without them; returned is how many it kept.
+    whose training dropped ranks is saved without them; returned is how many it kept. `state` is for a model
+    whose weights are spread over processes.
     """
     ranks = None
     adapter_dir.parent.mkdir(parents=True, exist_ok=True)
     for left in adapter_dir.parent.glob(f"{SCRATCH}*"):  # by a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=SCRATCH) as scratch:
-        model.save_pretrained(scratch, save_embedding_layers=False)
+        model.save_pretrained(scratch, save_embedding_layers=False, state_dict=state)
         if start:
             starts.converted(Path(scratch), start)
         if drops_ranks:
