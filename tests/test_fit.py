@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndByte
 from hubkit import adapter, record, stages
 from hubkit.errors import Interrupted, SettingsError, TrainingError
 from hubkit.training import saving, trainer
-from hubkit.training.blocks import Blocks, Packed
+from hubkit.training.blocks import Blocks, Epochs, Packed
 
 TASKS = ["causal-lm", "masked-lm"]
 METHODS = ["lora", "sparse-lora", "qlora", "hira"]
@@ -202,6 +202,9 @@ def test_every_epoch_sees_every_block_once_and_hides_other_tokens(
     monkeypatch.setattr(
         Packed, "__getitem__", lambda self, at: (seen.append((self.epoch, at)), get(self, at))[1]
     )
+    monkeypatch.setattr(
+        Epochs, "on_train_begin", lambda *given, **named: seen.clear()
+    )  # what was tried before
     training = {"max_steps": None, "epochs": 2, "batch_size": 4}
     run = tiny.run("masked-lm", tiny_bert, tmp_path, dataset__max_documents=10, training=training)
     facts = record.read(stages.train(run, tiny.quiet)).training
