@@ -50,6 +50,8 @@ def train(
         return run.adapter_dir
     if not fresh:
         _check_replaceable(run, shaped_by)
+    for line in text.said():
+        say(line)
     job = Job(
         training=run.settings.training,
         task=run.task,

@@ -92,6 +92,8 @@ def fit(
         if processes.is_main():
             drops = sparsity.drops_ranks(job)
             told.ranks = saving.save(model, loaded, adapter_dir, start, drops_ranks=drops, state=state)
+            if job.text.chat_template:
+                saving.save_tokenizer(loaded.tokenizer, adapter_dir)
     except (OSError, SafetensorError) as error:
         raise running.failure(f"cannot save the adapter to {adapter_dir}", error) from error
     return Outcome(adapter_dir, told, loaded.facts, train.facts)

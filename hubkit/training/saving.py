@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hubkit import adapter as adapters
+from hubkit import files
 from hubkit.models import loading
 from hubkit.record import Ranks
 from hubkit.training import dropped, starts
@@ -75,3 +76,13 @@ def save(
 
 def _is_there(model: Any, name: str) -> bool:
     return any(path.endswith(name) for path, _ in model.named_modules())
+
+
+def save_tokenizer(tokenizer: Any, adapter_dir: Path) -> None:
+    """Save the tokenizer beside an adapter: one that was given a chat template is no longer the base's."""
+    with tempfile.TemporaryDirectory(dir=adapter_dir.parent, prefix=SCRATCH) as scratch:
+        tokenizer.save_pretrained(scratch)
+        for path in Path(scratch).iterdir():
+            if path.name in files.TOKENIZER_FILES:
+                path.chmod(0o644)
+                path.replace(adapter_dir / path.name)
