@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 
 import tiny
 
+from hubkit import adapter, record
+
 KILLED = -signal.SIGKILL
 MOMENTS = (  # what ends it; which time that this moment comes
     ("between steps", 1),
@@ -58,6 +60,15 @@ def train(run_of: Callable[[], Any], moment: tuple[str, int] | None = None) -> i
 def run_of(task: str, base: Path, directory: Path, changes: dict[str, Any]) -> Callable[[], Any]:
     """What makes the settings of a short run, in whatever process."""
     return functools.partial(tiny.run, task, base, directory, **changes)
+
+
+def ended(directory: Path) -> tuple[bytes, bytes, list[Any]]:
+    """What training left: the adapter's bytes, its configuration's, and all losses."""
+    facts = record.read(directory).training
+    assert facts is not None
+    files = (directory / name for name in (adapter.WEIGHTS_NAME, adapter.CONFIG_NAME))
+    weights, config = (path.read_bytes() for path in files)
+    return weights, config, facts.history
 
 
 def _train(run_of: Callable[[], Any], moment: tuple[str, int] | None) -> None:
@@ -111,7 +122,7 @@ def _one_file_less(path: Path, *rest: Any) -> None:
 def _bombs() -> dict[str, Callable[[int], None]]:
     import torch
 
-    from hubkit import adapter, files, record
+    from hubkit import files
     from hubkit.training import checkpoints, fit, guard, legs, saving
 
     def optimizer(what: Any, path: Any, *rest: Any) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 import killed
 import pytest
 import tiny
+from killed import ended
 
-from hubkit import adapter, record, stages
+from hubkit import record, stages
 
 pytestmark = pytest.mark.soak
 METHODS: dict[str, dict[str, Any]] = {
@@ -34,15 +35,6 @@ def changes(task: str, method: str, directory: Path, name: str) -> dict[str, Any
 def base_of(task: str, request: pytest.FixtureRequest) -> Path:
     path: Path = request.getfixturevalue("tiny_llama" if task == "causal-lm" else "tiny_bert")
     return path
-
-
-def ended(directory: Path) -> tuple[bytes, bytes, list[Any]]:
-    """What training left: the adapter's bytes, its configuration's, and all losses."""
-    facts = record.read(directory).training
-    assert facts is not None
-    files = (directory / name for name in (adapter.WEIGHTS_NAME, adapter.CONFIG_NAME))
-    weights, config = (path.read_bytes() for path in files)
-    return weights, config, facts.history
 
 
 @pytest.mark.parametrize("method", METHODS)
