@@ -61,7 +61,10 @@ def is_trained(record: Record, adapter_sha256: str) -> bool:
 def fresh(record: Record, adapter_sha256: str) -> Record:
     """The record without what it says of another adapter than the one with this digest."""
     measures, _ = fresh_measures(record.measures, adapter_sha256)
-    kept = msgspec.structs.replace(record, measures=measures)
+    found = record.found_history
+    if found is not None and found.adapter_sha256 != adapter_sha256:
+        found = None
+    kept = msgspec.structs.replace(record, measures=measures, found_history=found)
     if record.training is None or is_trained(record, adapter_sha256):
         return kept
     dataset = only_evaluated(record.dataset) if record.dataset else None

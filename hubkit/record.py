@@ -38,7 +38,9 @@ from hubkit.measured import Size as Size
 from hubkit.measured import Throughput as Throughput
 from hubkit.measured import UpdateRanks as UpdateRanks
 from hubkit.measured import UsageRun as UsageRun
+from hubkit.trained import FoundHistory as FoundHistory
 from hubkit.trained import LogPoint as LogPoint
+from hubkit.trained import Origin as Origin
 from hubkit.trained import Ranks as Ranks
 from hubkit.trained import Training as Training
 
@@ -232,6 +234,8 @@ class Record(Part):
     base_model: BaseModel | None = None
     dataset: Dataset | None = None
     training: Training | None = None
+    origin: Origin | None = None
+    found_history: FoundHistory | None = None  # where `training` is not known
     measures: Measures = msgspec.field(default_factory=Measures)
     measuring_sha256: Annotated[
         str | None,

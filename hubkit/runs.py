@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -11,10 +12,21 @@ from typing import Any
 
 import msgspec
 
-from hubkit import adapter, base_model, files, freshness, methods, record, recorded, tasks
+from hubkit import (
+    adapter,
+    base_model,
+    files,
+    freshness,
+    from_hub,
+    methods,
+    processes,
+    record,
+    recorded,
+    tasks,
+)
 from hubkit.errors import SettingsError
 from hubkit.record import Record
-from hubkit.settings import Data, Settings, from_plain
+from hubkit.settings import Data, HubAdapter, Settings, from_plain
 from hubkit.yaml_source import Source
 
 
@@ -37,7 +49,10 @@ class Run:
     @property
     def adapter_dir(self) -> Path:
         """The adapter that the settings name, or the one that training writes."""
-        return Path(self.settings.adapter) if self.settings.adapter else self.output_dir / "adapter"
+        given = self.settings.adapter
+        if isinstance(given, HubAdapter):
+            given = given.path
+        return Path(given) if given else self.output_dir / "adapter"
 
 
 def prepare(settings: Settings, source: Source) -> Run:
@@ -63,6 +78,23 @@ def _check_kind(run: Run, data: Data, source: Source) -> None:
 
 
 COLUMNS = ("label_column", "messages_column", "prompt_column")
+
+
+def loaded(run: Run, say: Callable[[str], None]) -> Run:
+    """The same with its adapter in a directory: one of the Hub is fetched. Raises HubError, AdapterError."""
+    given = run.settings.adapter
+    if given is None:
+        return run
+    if isinstance(given, HubAdapter):
+        wanted: from_hub.Named | None = from_hub.Named(given.id, given.revision)
+        into = run.adapter_dir
+    else:
+        wanted, into = from_hub.named(given), run.output_dir / "adapter"
+    if wanted is None:
+        return run
+    with processes.main_first():
+        directory = from_hub.at_hand(wanted, into, say)
+    return replace(run, settings=msgspec.structs.replace(run.settings, adapter=str(directory)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from hubkit import yaml_source
+from hubkit import hub_rules, yaml_source
 from hubkit.errors import SettingsError
 from hubkit.record import Author
 from hubkit.settings_data import Data as Data
@@ -47,6 +47,19 @@ class Base(Section, frozen=True):
             raise ValueError("max_memory is for device_map: auto")
 
 
+class HubAdapter(Section, frozen=True):
+    """An adapter of the Hub."""
+
+    id: str
+    revision: str | None = None  # branch, tag or commit
+    path: str | None = None  # directory that it is laid into; default: <output_dir>/adapter
+
+    def __post_init__(self) -> None:
+        """Refuse what is no id."""
+        if not hub_rules.is_repo_id(self.id, namespace=True):
+            raise ValueError(f"{self.id[:99]!r} is no id of the Hub; write it as user/name")
+
+
 class Training(Section, frozen=True):
     """How to train."""
 
@@ -54,7 +67,9 @@ class Training(Section, frozen=True):
     max_steps: Positive | None = None  # ends training where `epochs` would end it later
     batch_size: Positive | Literal["auto"] = 16  # auto: the largest part of effective_batch that fits memory
     gradient_accumulation: Positive = 1
-    effective_batch: Positive = 16  # with batch_size auto: sequences of one optimizer step, over all processes
+    effective_batch: Positive = (
+        16  # with batch_size auto: sequences of one optimizer step, over all processes
+    )
     memory_limit: MemoryLimit | None = None  # of this process, "8GiB", or of what is free, "50%"; default 80%
     learning_rate: Annotated[float, Meta(gt=0)] = 3e-4
     weight_decay: Annotated[float, Meta(ge=0)] = 0.0
@@ -66,7 +81,9 @@ class Training(Section, frozen=True):
     block_size: Annotated[int, Meta(ge=8)] = 128  # tokens per packed sequence
     precision: Precision = "auto"  # auto: bfloat16 where the machine computes it natively, else float32
     gradient_checkpointing: bool | Literal["auto"] = False  # auto: when a step would not fit memory_limit
-    kernels: Literal["auto", "plain"] = "auto"  # auto: the head where there are labels alone; oneDNN's products
+    kernels: Literal["auto", "plain"] = (
+        "auto"  # auto: the head where there are labels alone; oneDNN's products
+    )
     documents: Literal["packed", "apart"] = "packed"  # apart: those of a block do not see each other
     log_steps: Positive = 10
     eval_steps: Positive | None = None  # evaluate during training every so many steps
@@ -154,7 +171,7 @@ class Settings(Section, frozen=True):
     task: str | dict[str, Any]
     method: str | dict[str, Any] = DEFAULT_METHOD
     dataset: str | Data | None = None
-    adapter: str | None = None  # load this adapter instead of training one
+    adapter: str | HubAdapter | None = None  # loaded in place of training: a directory, owner/name[@revision]
     output_dir: str = "runs/hubkit"
     training: Training = Training()
     measuring: Measuring = Measuring()

@@ -154,8 +154,7 @@ def _drop_empty_folder(directory: Path) -> None:
 
 
 def _loss(facts: Facts) -> Figure | None:
-    run = facts.record.training
-    history = run.history if run else []
+    history = results.log(facts)
     training = _points(history, lambda point: point.loss)
     evaluation_loss = _points(history, lambda point: point.eval_loss)
     if max(len(training), len(evaluation_loss)) < 2:
@@ -166,6 +165,8 @@ def _loss(facts: Facts) -> Figure | None:
         if points
     ]
     alt = f"Loss over {text.count(max(training + evaluation_loss)[0])} optimizer steps: {'; '.join(said)}."
+    if facts.record.training is None and facts.record.found_history:
+        alt = f"From {facts.record.found_history.source}: {alt}"
     return Figure("loss", alt, [training, evaluation_loss], drawing.losses(training, evaluation_loss))
 
 

@@ -123,6 +123,7 @@ def context(facts: Facts, metadata: dict[str, Any] | None = None) -> dict[str, A
         **_evaluation(facts),
         "base_weights": prose.base_weights(facts),
         "parameters": tables.parameters(facts),
+        "found_training": results.found_training(facts),
         "pruned": pruned_rows,
         "pruned_head": pruned_head,
         "four_bit": facts.four_bit,
@@ -181,8 +182,8 @@ def _evaluation(facts: Facts) -> dict[str, Any]:
     perplexity_rows, perplexity_head = quality.values(facts)
     pseudo = facts.record.measures.pseudo_perplexity
     return {
-        "data": evaluation.data(facts),
         **_classified(facts),
+        "data": evaluation.data(facts),
         "data_title": evaluation.data_title(facts),
         "data_sides": sides_rows,
         "data_sides_head": sides_head,
@@ -198,7 +199,6 @@ def _evaluation(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _speed(facts: Facts) -> dict[str, Any]:
 def _classified(facts: Facts) -> dict[str, Any]:
     """What a template may use of accuracy and F1."""
     rows, head = classified.values(facts)
@@ -218,6 +218,7 @@ def _classified(facts: Facts) -> dict[str, Any]:
     }
 
 
+def _speed(facts: Facts) -> dict[str, Any]:
     """What a template may use of the throughput."""
     rows, head = speeds.values(facts)
     sweep_rows, sweep_head = speeds.sweep(facts)

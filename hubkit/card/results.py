@@ -100,11 +100,35 @@ def memory(taken: Training | Throughput | Perplexity | Classification) -> str | 
     return text.size(taken.peak_memory_bytes) + kind
 
 
+def log(facts: Facts) -> list[LogPoint]:
+    """The history of losses: hubkit's own, or else the one that was found beside the adapter."""
+    run, found = facts.record.training, facts.record.found_history
+    return run.history if run else found.history if found else []
+
+
+def found_training(facts: Facts) -> list[Row]:
+    """What was found beside an adapter that hubkit did not train."""
+    found = facts.record.found_history
+    if found is None or facts.record.training:
+        return []
+    planned = found.planned_steps
+    of = f" of {text.count(planned)}" if planned and planned != found.steps else ""
+    batch = text.plural(found.batch_size, "sequence") if found.batch_size else None
+    return known(
+        [
+            ("Optimizer steps", f"{text.count(found.steps)}{of}"),
+            ("Epochs", text.number(round(found.epochs, 4)) if found.epochs is not None else None),
+            ("Batch per device", batch),
+            ("Last training loss", loss(found.final_train_loss) or None),
+            ("Last evaluation loss", loss(found.final_eval_loss) or None),
+        ]
+    )
+
+
 def history(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
     """A few points of the loss history, and the head of their table."""
-    run = facts.record.training
     by_step: dict[int, LogPoint] = {}
-    for point in run.history if run else []:
+    for point in log(facts):
         if had := by_step.get(point.step):
             point = LogPoint(
                 step=point.step,
@@ -176,6 +200,7 @@ def environments(facts: Facts) -> list[tuple[str, list[Row]]]:
         ("training", run),
         ("perplexity", measures.perplexity),
         ("pseudo-perplexity", measures.pseudo_perplexity),
+        ("classification", measures.classification),
         ("throughput", measures.throughput),
     ):
         rows = _environment(holder.environment) if holder and holder.environment else []
@@ -200,5 +225,4 @@ def _environment(environment: Environment) -> list[Row]:
             ("Hardware", hardware(environment)),
             ("Threads used by torch", str(environment.threads) if environment.threads else None),
         ]
-        ("classification", measures.classification),
     )

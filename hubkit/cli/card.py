@@ -23,7 +23,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("card")
-@common.adapter_option
+@common.hub_adapter_option
+@common.into_option
 @click.option("--repo-id", "--hub-model-id", help="Repo that the snippets name: user/name.")
 @click.option(
     "--base-config", type=_FILE, help="The base model's config.json, where its weights are not at hand."
@@ -118,7 +119,7 @@ def command(
     known = record.read(adapter_dir)
     _say_edited(adapter_dir, quiet)
     fragments.refuse_twice(adapter_dir, given)
-    told = _with_options(known, **given)
+    told = _with_options(card_options.with_found(adapter_dir, known), **given)
     told = card_options.with_comparison(adapter_dir, told, compared, no_compare, quiet)
     base = card_base.named(base_config, base_path, base_from_hub, told, adapter_dir)
     facts = card_base.gathered(adapter_dir, told, base)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit import adapter
+from hubkit import adapter, found
 from hubkit.card import comparison, drawing, figures
 from hubkit.card.facts import Facts
 from hubkit.cli import common
@@ -21,6 +21,13 @@ def refuse_both(keep: Sequence[str], force: bool) -> None:
         raise CardError("--keep and --force contradict each other", "leave out one of them")
 
 
+def with_found(directory: Path, known: Record) -> Record:
+    """The record with the history of a training that lies beside an adapter which hubkit did not train."""
+    if known.training or not (directory / found.NAME).is_file():
+        return known
+    return found.with_history(known, directory, adapter.read(directory).sha256())
+
+
 def with_comparison(
     directory: Path, told: Record, compared: Sequence[Path], no_compare: bool, quiet: bool
 ) -> Record:
@@ -31,14 +38,14 @@ def with_comparison(
         return msgspec.structs.replace(told, comparison=None)
     if not compared:
         return told
-    told, found = comparison.told(told, compared, adapter.read(directory).sha256())
-    left_out(found, quiet)
+    told, others = comparison.told(told, compared, adapter.read(directory).sha256())
+    left_out(others, quiet)
     return told
 
 
-def left_out(found: comparison.Read, quiet: bool) -> None:
+def left_out(others: comparison.Read, quiet: bool) -> None:
     """Say which numbers are of other weights, and left out for that."""
-    for directory, names in found.left_out.items():
+    for directory, names in others.left_out.items():
         common.hint(
             f"Left out of {directory}, of other weights or another configuration than these:"
             f" {', '.join(names)}. Next: hubkit measure --adapter {directory}",

@@ -29,6 +29,7 @@ def option(function: Callable[..., None]) -> Callable[..., None]:
         **given: Any,
     ) -> None:
         given["base_path"] = base_path
+        given["adapter_dir"] = common.at_hand(given["adapter_dir"], given.pop("into"), given["quiet"])
         if verify_usage:
             _check(given)
             _write_and_run(function, given, base_path, trust_remote_code, time_limit)

@@ -21,6 +21,19 @@ adapter_option = click.option(
     required=True,
     help="Adapter directory (adapter_config.json, adapter_model.safetensors).",
 )
+hub_adapter_option = click.option(
+    "--adapter",
+    "adapter_dir",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Adapter directory (adapter_config.json, adapter_model.safetensors), or owner/name[@revision] of the"
+    " Hub.",
+)
+into_option = click.option(
+    "--into",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for an adapter of the Hub (default: runs/OWNER/NAME).",
+)
 config_argument = click.argument("config", type=click.Path(path_type=Path, dir_okay=False))
 set_option = click.option(
     "--set",
@@ -113,12 +126,27 @@ def speaker(quiet: bool) -> Callable[[str], None]:
     return lambda line: hint(line, silent)
 
 
-def prepared(config: Path, overrides: tuple[str, ...], adapter_dir: str | None) -> Any:
+def prepared(
+    config: Path, overrides: tuple[str, ...], adapter_dir: str | None, quiet: bool = False
+) -> Any:
     """The run that a settings file and its overrides describe."""
     from hubkit import runs, settings
 
     given = [*overrides, *([f"adapter={json.dumps(adapter_dir)}"] if adapter_dir else [])]
-    return runs.prepare(*settings.load(config, given))
+    return runs.loaded(runs.prepare(*settings.load(config, given)), speaker(quiet))
+
+
+def at_hand(adapter_dir: Path, into: Path | None, quiet: bool) -> Path:
+    """The directory of an adapter; one of the Hub is fetched into one."""
+    from hubkit import from_hub
+
+    wanted = from_hub.named(adapter_dir.as_posix())
+    if wanted is None:
+        if into is not None:
+            raise click.UsageError(f"--into is for an adapter of the Hub, and {adapter_dir} is none")
+        return adapter_dir
+    with processes.main_first():
+        return from_hub.at_hand(wanted, into, speaker(quiet))
 
 
 def figures(directory: Path) -> None:

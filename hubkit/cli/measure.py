@@ -28,7 +28,8 @@ def _sizes(_context: click.Context, _option: click.Parameter, text: str) -> tupl
 
 
 @click.command("measure")
-@common.adapter_option
+@common.hub_adapter_option
+@common.into_option
 @click.argument("config", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @common.set_option
 @click.option("--base-model", help="Hub id of the base model, where the adapter does not name it.")
@@ -92,6 +93,7 @@ def _sizes(_context: click.Context, _option: click.Parameter, text: str) -> tupl
 @common.quiet_option
 def command(
     adapter_dir: Path,
+    into: Path | None,
     config: Path | None,
     overrides: tuple[str, ...],
     again: bool,
@@ -108,6 +110,7 @@ def command(
     """
     from hubkit import runs
 
+    adapter_dir = common.at_hand(adapter_dir, into, quiet)
     told = runs.Told(**given)
     if verifies:
         _verify(adapter_dir, config, overrides, told, as_json, quiet)

@@ -51,7 +51,7 @@ def command(
 
     if verify_usage is not None:
         overrides = (*overrides, f"verifying.usage={str(verify_usage).lower()}")
-    run = common.prepared(config, overrides, adapter_dir)
+    run = common.prepared(config, overrides, adapter_dir, quiet)
     options = push_options({**push, "force": force}, run.settings.hub, quiet)
     say = common.speaker(quiet)
     outcome = pipeline.run_and_publish(run, options, localhub.start, say, fresh=fresh, force=force)

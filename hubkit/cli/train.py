@@ -23,7 +23,7 @@ def command(config: Path, overrides: tuple[str, ...], resume: bool, fresh: bool,
     """
     from hubkit import processes, stages
 
-    run = common.prepared(config, overrides, None)
+    run = common.prepared(config, overrides, None, quiet)
     say, watched = common.speaker(quiet), common.watched() and not quiet
     directory = stages.train(run, say, fresh=fresh, must_resume=resume, watched=watched)
     processes.leave()
