@@ -23,6 +23,7 @@ from hubkit.runs import Run
 if TYPE_CHECKING:
     from hubkit.measures.subject import Subject
     from hubkit.models.corpus import Corpus
+    from hubkit.training.job import Job
 
 Say = Callable[[str], None]
 
@@ -36,7 +37,6 @@ def train(
     require_train(watched)
     from hubkit.models import corpus
     from hubkit.training import checkpoints, fit
-    from hubkit.training.job import Job
 
     share(say, "every step")
     with processes.main_first():
@@ -50,20 +50,7 @@ def train(
         return run.adapter_dir
     if not fresh:
         _check_replaceable(run, shaped_by)
-    for line in text.said():
-        say(line)
-    job = Job(
-        training=run.settings.training,
-        task=run.task,
-        task_parameters=run.task_parameters,
-        method=run.method,
-        method_parameters=run.method_parameters,
-        text=text,
-        output_dir=run.output_dir,
-        settings_sha256=shaped_by,
-        watched=watched,
-        say=say,
-    )
+    job = _job(run, text, shaped_by, say, watched=watched)
     outcome = fit.fit(run.settings.base, job, say, fresh=fresh, must_resume=must_resume)
     processes.leave()
     record.write(
@@ -84,6 +71,26 @@ def train(
     )
     fit.finish(job)
     return outcome.adapter_dir
+
+
+def _job(run: Run, text: Corpus, shaped_by: str, say: Say, *, watched: bool) -> Job:
+    """What is to be trained, after saying what became of the text."""
+    from hubkit.training.job import Job
+
+    for line in text.said():
+        say(line)
+    return Job(
+        training=run.settings.training,
+        task=run.task,
+        task_parameters=run.task_parameters,
+        method=run.method,
+        method_parameters=run.method_parameters,
+        text=text,
+        output_dir=run.output_dir,
+        settings_sha256=shaped_by,
+        watched=watched,
+        say=say,
+    )
 
 
 def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -> Path:
