@@ -70,7 +70,7 @@ def _scoring(measured: Perplexity, text: Dataset | None) -> dict[str, Any]:
         conditions["resamples"] = measured.interval.resamples
     if text and measured.documents < (text.eval_documents or 0):
         conditions["max_eval_documents"] = measured.documents
-    if measured.definition == "causal":
+    if measured.definition in ("causal", "answers"):
         return conditions | ({"stride": measured.stride} if measured.stride < measured.context else {})
     return conditions | {"mask_seed": measured.mask_seed}
 

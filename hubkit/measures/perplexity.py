@@ -1,8 +1,9 @@
 """Perplexity: exp of the mean negative log-likelihood per predicted token, in nats.
 
 Causal perplexity counts every token of the text; masked perplexity counts the tokens that are hidden under a
-seed, pseudo-perplexity each token hidden in turn. The three are not comparable. See `windows` and `pseudo`
-for how the text is cut, `tokenising` for its tokens, `intervals` for the intervals.
+seed, pseudo-perplexity each token hidden in turn, that of answers the answers of conversations alone. None of
+them is comparable with another. See `windows`, `pseudo` and `answers` for how the text is cut, `tokenising`
+for its tokens, `intervals` for the intervals.
 
 The mean is over all predictions of the text together, never over texts. Because tokens differ between
 tokenizers, causal perplexity is also given for units that do not: `word_perplexity` is exp(nll / words),
@@ -28,7 +29,7 @@ from typing import Any, Literal
 
 from hubkit import processes
 from hubkit.errors import MeasureError
-from hubkit.measures import pseudo, tokenising, windows
+from hubkit.measures import answers, pseudo, tokenising, windows
 from hubkit.measures.environment import environment
 from hubkit.measures.intervals import intervals
 from hubkit.measures.scoring import Score
@@ -53,7 +54,8 @@ class Tokens:
     conditions: dict[str, Any]
     environment: Environment
     begun: float  # seconds, of a clock that only runs forward
-    definition: Literal["causal", "masked", "pseudo"]
+    definition: Literal["causal", "masked", "pseudo", "answers"]
+    kept: Literal["apart", "packed"]  # how documents were kept
     streams: list[tokenising.Stream]
     special: tuple[int, ...]  # ids that are handed to the model beside those of the text
     rows: pseudo.Rows | None = None  # pseudo only, in place of windows
@@ -70,20 +72,15 @@ def tokens(tokenizer: Any, subject: Subject) -> Tokens:
         raise MeasureError(
             f"measuring.stride ({stride}) exceeds the context ({context})", "lower measuring.stride"
         )
-    streams = tokenising.streams(tokenizer, documents, settings.documents)
-    conditions: dict[str, Any] = {}
-    special: tuple[int, ...]
-    if subject.task.PERPLEXITY == "masked":
-        probability, seed = subject.task_parameters.mask_probability, settings.mask_seed
-        cut = windows.masked_windows(streams, tokenizer, context, probability, seed)
-        conditions = {"mask_probability": probability, "mask_seed": seed}
-        stride = context - 2
-        special = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
+    kept, definition = settings.documents, subject.task.PERPLEXITY
+    if subject.text.kind == "chat":
+        answers.check(definition, settings.stride)
+        found = answers.cut(tokenizer, documents, subject.text.chat_template, context)
+        kept, definition = "apart", "answers"
+        streams, cut, conditions, special = found.made()
     else:
-        prefix = windows.prefix_token(tokenizer)
-        cut = [w for stream in streams for w in windows.causal_windows(stream, prefix, context, stride)]
-        conditions = text_units(documents, settings.documents)
-        special = (prefix,)
+        streams, cut, conditions, special = _windows(tokenizer, subject, documents, context, stride)
+        stride = stride if definition == "causal" else context - 2
     return Tokens(
         windows=cut,
         total=sum(len(stream.ids) for stream in streams),
@@ -94,10 +91,29 @@ def tokens(tokenizer: Any, subject: Subject) -> Tokens:
         conditions=conditions,
         environment=environment(loading.device()),
         begun=time.monotonic(),
-        definition=subject.task.PERPLEXITY,
+        definition=definition,
+        kept=kept,
         streams=streams,
         special=special,
     )
+
+
+Made = tuple[list[tokenising.Stream], list[windows.Window], dict[str, Any], tuple[int, ...]]
+
+
+def _windows(tokenizer: Any, subject: Subject, documents: list[str], context: int, stride: int) -> Made:
+    """The streams of running text, its windows, its conditions, and the tokens that are added to it."""
+    settings = subject.settings
+    streams = tokenising.streams(tokenizer, documents, settings.documents)
+    if subject.task.PERPLEXITY == "masked":
+        probability, seed = subject.task_parameters.mask_probability, settings.mask_seed
+        cut = windows.masked_windows(streams, tokenizer, context, probability, seed)
+        conditions: dict[str, Any] = {"mask_probability": probability, "mask_seed": seed}
+        special = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id)
+        return streams, cut, conditions, special
+    prefix = windows.prefix_token(tokenizer)
+    cut = [w for stream in streams for w in windows.causal_windows(stream, prefix, context, stride)]
+    return streams, cut, dict(text_units(documents, settings.documents)), (prefix,)
 
 
 def pseudo_tokens(text: Tokens, tokenizer: Any, subject: Subject) -> Tokens:
@@ -198,7 +214,7 @@ def perplexity(
         tokens_total=text.total,
         tokens_sha256=text.sha256,
         documents=len(text.documents),
-        documents_kept=settings.documents,
+        documents_kept=text.kept,
         context=text.context,
         stride=text.stride,
         batch_size=settings.batch_size,
@@ -229,6 +245,8 @@ def _by_unit(nll: float, units: dict[str, Any]) -> dict[str, Any]:
         return {}
     found = {"bits_per_byte": nll / units["bytes"] / math.log(2)}
     for unit in ("word", "byte"):
+        if f"{unit}s" not in units:
+            continue
         mean = nll / units[f"{unit}s"]
         if mean <= OVERFLOWS:
             found[f"{unit}_perplexity"] = math.exp(mean)
