@@ -111,7 +111,7 @@ def run(task: str, base: Path, directory: Path, **changes: Any) -> runs.Run:
     dataset = _dataset(task, directory)
     plain: dict[str, Any] = {
         "base_model": {"id": LLAMA_ID if task == "causal-lm" else BERT_ID, "path": str(base)},
-        "task": task,
+        "task": {"name": task},
         "method": {"name": "lora", "r": 4, "target_modules": TARGETS[task]},
         "dataset": {**dataset, "name": "made-up English", "eval_fraction": 0.2},
         "output_dir": str(directory / "run"),
