@@ -3,6 +3,8 @@
 A perplexity is comparable with another only where both were taken on the very same tokens in the same way.
 Bits per byte are comparable over other tokenizers too, where they were taken on the very same text in the
 same way: the text's bytes are what is counted.
+Accuracy and F1 are where they were taken on the same text with the same labels; beside a perplexity they say
+nothing.
 The base may be held in other weights (that is QLoRA's point), but the same base in the same weights must have
 the same value. Speeds stand side by side only where they were taken under the same conditions.
 """
@@ -15,7 +17,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from hubkit.record import Compared, Perplexity, Rate, Throughput
+from hubkit.record import Classification, Compared, Perplexity, Rate, Throughput
 
 # Of one base in one kind of weights: how far apart its own values may lie, as by another machine or batch.
 BASE_TOLERANCE = 0.005
@@ -35,6 +37,13 @@ CONDITIONS: tuple[tuple[str, str], ...] = (
 )
 # Of those, what must be the same for bits per byte: all but what the tokenizer makes of the text.
 OF_THE_TOKENIZER = ("tokens_total", "tokens_scored")
+OF_CLASSES: tuple[tuple[str, str], ...] = (
+    ("dataset_sha256", "the text"),
+    ("labels_sha256", "the labelling"),
+    ("documents", "the documents"),
+    ("context", "the context"),
+    ("dtype", "the dtype"),
+)
 BYTES: tuple[tuple[str, str], ...] = (
     *((field, called) for field, called in CONDITIONS if field not in OF_THE_TOKENIZER),
     ("bytes", "the bytes of the text"),
@@ -43,17 +52,23 @@ RATES = ("prefill", "decode", "samples", "tokens")
 
 
 def reasons(adapters: Sequence[Compared], labels: Sequence[str] | None = None) -> list[str]:
-    """Why the perplexities of these adapters cannot be compared, a line each; none where they can.
+    """Why the qualities of these adapters cannot be compared, a line each; none where they can.
 
-    Those that have no perplexity are passed over. `labels` name the adapters.
+    Those without perplexity or accuracy are passed over. `labels` name the adapters.
     """
-    held = _held(adapters, labels)
+    held, classified = _held(adapters, labels), _classified(adapters, labels)
+    if held and classified:
+        return _tasks(held, classified)
+    if classified:
+        return _differences(classified, OF_CLASSES)
     return _differences(held, CONDITIONS) or [*_tokenizers(held), *_bases(held)]
 
 
 def reasons_by_byte(adapters: Sequence[Compared], labels: Sequence[str] | None = None) -> list[str]:
     """Why the bits per byte of these adapters cannot be compared, a line each; none where they can."""
-    held = _held(adapters, labels)
+    held, classified = _held(adapters, labels), _classified(adapters, labels)
+    if held and classified:
+        return _tasks(held, classified)
     without = [label for label, _, measured in held if measured.bits_per_byte is None]
     if without or not held:
         return [f"no bits per byte in {', '.join(without)}"] if without else ["no adapter has bits per byte"]
@@ -70,7 +85,30 @@ def by(adapters: Sequence[Compared], labels: Sequence[str] | None = None) -> Mea
     return None if reasons_by_byte(adapters, labels) else "bits_per_byte"
 
 
+def called(adapters: Sequence[Compared]) -> str:
+    """What is compared, in a word."""
+    found = [bool(one.classification) for one in adapters if one.classification or one.perplexity]
+    return "perplexities" if not any(found) else "accuracies" if all(found) else "measures"
+
+
 Held = list[tuple[str, Compared, Perplexity]]
+Classified = list[tuple[str, Compared, Classification]]
+
+
+def _classified(adapters: Sequence[Compared], labels: Sequence[str] | None) -> Classified:
+    """The adapters that have an accuracy, with their labels."""
+    named = labels or [adapter.name for adapter in adapters]
+    return [
+        (label, adapter, adapter.classification)
+        for label, adapter in zip(named, adapters, strict=True)
+        if adapter.classification
+    ]
+
+
+def _tasks(held: Held, classified: Classified) -> list[str]:
+    """That some were measured by perplexity, and others by accuracy."""
+    told = [(label, "perplexity") for label, *_ in held] + [(label, "accuracy") for label, *_ in classified]
+    return [f"the tasks differ: {_groups(told)}"]
 
 
 def _held(adapters: Sequence[Compared], labels: Sequence[str] | None) -> Held:
@@ -83,7 +121,7 @@ def _held(adapters: Sequence[Compared], labels: Sequence[str] | None) -> Held:
     ]
 
 
-def _differences(held: Held, conditions: Sequence[tuple[str, str]]) -> list[str]:
+def _differences(held: Held | Classified, conditions: Sequence[tuple[str, str]]) -> list[str]:
     return [
         f"{called} differs: {values}"
         for field, called in conditions
@@ -91,12 +129,14 @@ def _differences(held: Held, conditions: Sequence[tuple[str, str]]) -> list[str]
     ]
 
 
-def _shown(field: str, measured: Perplexity) -> str:
+def _shown(field: str, measured: Perplexity | Classification) -> str:
     """The value of a condition, as a reason names it."""
     value = getattr(measured, field)
     if field == "dataset_sha256":
         split = f", {measured.split}" if measured.split and measured.split != measured.dataset_name else ""
         return f"{measured.dataset_name}{split} (sha256:{value[:12]})"
+    if field == "labels_sha256":
+        return f"sha256:{value[:12]}"
     if value is None:
         return "not known"
     return f"{value:,}" if type(value) is int and field != "mask_seed" else str(value)
@@ -263,6 +303,7 @@ def plain(adapter: Compared, label: str) -> dict[str, Any]:
         "bytes": measured and measured.bytes,
         **{f"perplexity_{name}": measured and getattr(measured, name) for name, _ in CONDITIONS},
         "perplexity_dataset": measured and measured.dataset_name,
+        **_of_classes(adapter.classification),
         **rates,
         **({f"speed_{k}": v for k, v in speed_conditions(speed).items()} if speed else {}),
         "training_steps": adapter.training_steps,
@@ -288,6 +329,19 @@ def _intervals(measured: Perplexity | None) -> dict[str, float]:
         for end in ("low", "high")
         if measured and (interval := getattr(measured, field))
     }
+
+
+def _of_classes(measured: Classification | None) -> dict[str, Any]:
+    """Accuracy and F1 with what they depend on."""
+    if measured is None:
+        return {}
+    own = ("accuracy", "macro_f1", "weighted_f1", "majority_accuracy")
+    found: dict[str, Any] = {name: getattr(measured, name) for name in own}
+    for name in own[:2]:
+        if interval := getattr(measured, f"{name}_interval"):
+            found |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    conditions = ("loss", "dataset_name", *(name for name, _ in OF_CLASSES))
+    return found | {f"classification_{name}": getattr(measured, name) for name in conditions}
 
 
 def to_csv(rows: Sequence[dict[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubkit.measured import AdapterDigest, Part, Perplexity, TextDigest, Throughput
+from hubkit.measured import AdapterDigest, Classification, Part, Perplexity, TextDigest, Throughput
 
 
 class Compared(Part):
@@ -20,6 +20,7 @@ class Compared(Part):
     total: int | None = None  # base and adapter
     sparsity: float | None = None
     perplexity: Perplexity | None = None
+    classification: Classification | None = None
     throughput: Throughput | None = None
     train_sha256: TextDigest | None = None
     training_steps: int | None = None

@@ -6,9 +6,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from card_cases import PERPLEXITY
 
-from hubkit import class_scores, recorded
-from hubkit.record import Classification, Dataset, Interval, Measures, Record
+from hubkit import class_scores, compare, recorded
+from hubkit.card import side_by_side
+from hubkit.card.comparison import Side
+from hubkit.record import Classification, Compared, Dataset, Interval, Measures, Record
 from hubkit.verify import remeasure
 
 MATRIX = [[60, 10], [5, 125]]
@@ -88,3 +91,31 @@ def test_the_conditions_are_those_of_the_record() -> None:
     plain = recorded.data(known)
     assert plain
     assert (plain["id"], plain["eval_split"]) == ("ada/moods", "test")
+
+
+def side(name: str, **more: Any) -> Compared:
+    given: dict[str, Any] = {"adapter_sha256": "a" * 64, "adapter_weights_bytes": 9, "method": "LoRA"}
+    return Compared(name=name, **given | more)
+
+
+def test_classifiers_stand_side_by_side_on_one_text_alone() -> None:
+    good, bad = taken(MATRIX), taken([[50, 20], [5, 125]])
+    sides = [side("good", classification=good), side("bad", classification=bad)]
+    assert compare.reasons(sides) == []
+    assert compare.by(sides) == "perplexity"
+    shown = side_by_side.markdown([Side(one.name, one) for one in sides])
+    assert "**0.9250**" in shown
+    assert "0.8750" in shown
+    assert "200 documents of moods" in shown
+    row = compare.plain(sides[0], "good")
+    assert (row["accuracy"], row["accuracy_low"], row["classification_documents"]) == (0.925, 0.88, 200)
+    relabelled = side("other", classification=msgspec.structs.replace(bad, labels_sha256="e" * 64))
+    assert compare.reasons([sides[0], relabelled])[0].startswith("the labelling differs")
+    assert compare.by([sides[0], relabelled]) is None
+
+
+def test_tasks_are_not_mixed() -> None:
+    sides = [side("talks", perplexity=PERPLEXITY), side("sorts", classification=taken(MATRIX))]
+    assert compare.reasons(sides) == ["the tasks differ: perplexity in talks; accuracy in sorts"]
+    assert compare.by(sides) is None
+    assert compare.called(sides) == "measures"

@@ -33,6 +33,8 @@ def rows(found: Read, groups: Sequence[Group], without_perplexity: bool) -> list
 
 
 def _is_quality(name: str) -> bool:
+    if name.startswith(("accuracy", "macro_f1", "weighted_f1", "majority_accuracy", "classification_")):
+        return True
     return "perplexity" in name or name.removesuffix("_mean").removesuffix("_sd") in BY_BYTE
 
 

@@ -70,6 +70,9 @@ def numbers(facts: Facts) -> Compared:
     perplexity = measures.perplexity and msgspec.structs.replace(
         measures.perplexity, environment=None, nll_sum=None, base_nll_sum=None
     )
+    classification = measures.classification and msgspec.structs.replace(
+        measures.classification, environment=None, confusion=[]
+    )
     return Compared(
         name=facts.repo_id or _directory_name(facts.adapter.directory),
         adapter_sha256=facts.sha256,
@@ -83,6 +86,7 @@ def numbers(facts: Facts) -> Compared:
         total=facts.parameters.total,
         sparsity=facts.parameters.sparsity,
         perplexity=perplexity,
+        classification=classification,
         throughput=measures.throughput,
         train_sha256=dataset.train_sha256 if run and dataset else None,
         training_steps=run.steps if run else None,
@@ -123,12 +127,13 @@ def told(known: Record, directories: Sequence[Path], own: str) -> tuple[Record, 
 
 
 def check(facts: Facts) -> None:
-    """Raises CardError where a comparison can be by perplexity no more than by bits per byte."""
+    """Raises CardError where the measures of these adapters cannot be compared."""
     compared = sides(facts)
     why = reasons(compared)
     if why and by(compared) is None:
+        called = compare.called([side.numbers for side in compared])
         raise CardError(
-            f"these perplexities cannot be compared: {'. '.join(why)}",
+            f"these {called} cannot be compared: {'. '.join(why)}",
             "measure the adapters alike: hubkit measure --adapter DIR",
         )
 

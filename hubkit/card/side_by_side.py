@@ -9,7 +9,7 @@ from hubkit.card import comparison, prose, results, text
 from hubkit.card.comparison import Side
 from hubkit.card.facts import Facts
 from hubkit.compare import Measure
-from hubkit.record import Perplexity, Rate, Throughput
+from hubkit.record import Classification, Perplexity, Rate, Throughput
 
 HEADS = {"prefill": "Prompt", "decode": "Generation", "samples": "Sequences", "tokens": "Tokens"}
 
@@ -28,7 +28,8 @@ def section(facts: Facts) -> str:
     if measure:
         return shown_as
     listed = "\n".join(f"- {text.phrase(reason)}" for reason in comparison.reasons(compared))
-    return f"{shown_as}\n\nPerplexities are left out, because they cannot be compared:\n\n{listed}"
+    what = compare.called([side.numbers for side in compared]).capitalize()
+    return f"{shown_as}\n\n{what} are left out, because they cannot be compared:\n\n{listed}"
 
 
 def markdown(compared: Sequence[Side], by: Measure | None = "perplexity", *, over_seeds: bool = False) -> str:
@@ -39,6 +40,7 @@ def markdown(compared: Sequence[Side], by: Measure | None = "perplexity", *, ove
     parts = [
         text.table(*_first(compared, by)),
         _perplexity_note(compared, by) if by else "",
+        _accuracy_note(compared) if by else "",
         text.table(*_second(compared)),
         _speed_note(compared),
         _training_note(compared, over_seeds),
@@ -66,6 +68,7 @@ def _first(compared: Sequence[Side], by: Measure | None) -> tuple[list[tuple[str
         ("Rank", [_count(adapter.rank) for adapter in adapters]),
     ]
     if by:
+        columns += _accuracies([adapter.classification for adapter in adapters])
         columns += _qualities([adapter.perplexity for adapter in adapters], by)
         columns.append(("Change", [_percent(compare.change(adapter, by), True) for adapter in adapters]))
     columns += [
@@ -102,6 +105,28 @@ def _qualities(measured: list[Perplexity | None], by: Measure) -> list[Column]:
     ]
 
 
+def _accuracies(measured: list[Classification | None]) -> list[Column]:
+    """Accuracy with its interval, and macro F1; the best of each is bold."""
+    if not any(measured):
+        return []
+    intervals = [one.accuracy_interval if one else None for one in measured]
+    confidence = next((one.confidence for one in intervals if one), 0.95)
+    ends = [f"{text.score(i.low)} to {text.score(i.high)}" if i else "" for i in intervals]
+    return [
+        ("Accuracy", _highest([one.accuracy if one else None for one in measured])),
+        (f"{text.percent_short(confidence)} interval", ends),
+        ("Macro F1", _highest([one.macro_f1 if one else None for one in measured])),
+    ]
+
+
+def _highest(values: list[float | None]) -> list[str]:
+    written = ["" if value is None else text.score(value) for value in values]
+    at = compare.best([None if value is None else -value for value in values])
+    if at is not None and written.count(written[at]) == 1:  # a difference that can be seen
+        written[at] = f"**{written[at]}**"
+    return written
+
+
 def _count(number: int | None) -> str:
     return "" if number is None else text.count(number)
 
@@ -128,6 +153,22 @@ def _perplexity_note(compared: Sequence[Side], by: Measure) -> str:
     return (
         f"{whose} {text.plural(one.tokens_scored, unit)}{small} of {_how(one, mask)}. The"
         f" change is that against the base alone, in the weights that the adapter was measured on."
+    )
+
+
+def _accuracy_note(compared: Sequence[Side]) -> str:
+    """On what all of them were measured."""
+    held = [side.numbers.classification for side in compared if side.numbers.classification]
+    if not held:
+        return ""
+    one = held[0]
+    split = f", {text.phrase(one.split)}" if one.split and one.split != one.dataset_name else ""
+    name = text.dataset_link(one.dataset_id) if one.dataset_id else text.phrase(one.dataset_name)
+    return (
+        f"Accuracy and F1 are of the same {text.plural(one.documents, 'document')} of {name}{split}"
+        f" ({text.digest(one.dataset_sha256)}), cut to {text.plural(one.context, 'token')},"
+        f" {text.phrase(one.dtype)}. Always answering the most frequent class has an accuracy of"
+        f" {text.score(one.majority_accuracy)}."
     )
 
 

@@ -52,8 +52,9 @@ def command(
     """Set adapters side by side: size, perplexity, speed and what training took, from their records.
 
     Perplexities are only set side by side where they were measured on the same tokens in the same way; where
-    only the tokenizers differ, bits per byte of the same text stand in their place. Where neither can be
-    compared, the command says in what they differ and ends with exit code 2.
+    only the tokenizers differ, bits per byte of the same text stand in their place. Accuracies are, where
+    they were measured on the same text and labels. Where nothing can be compared, as of adapters for other
+    tasks, the command says in what they differ and ends with exit code 2.
     """
     if plot and plot.suffix.lower() != ".png":
         raise SettingsError(f"--plot draws a PNG, and {plot} does not end in .png", "name it so")
@@ -84,7 +85,7 @@ def _by(found: Read, quiet: bool) -> compare.Measure:
         for reason in compare.reasons(found.adapters, found.labels):
             common.hint(f"  {reason}")
         raise MeasureError(
-            "these perplexities cannot be compared, for the reasons above",
+            f"these {compare.called(found.adapters)} cannot be compared, for the reasons above",
             "measure them alike, or leave them out: --without-perplexity",
         )
     if by == "bits_per_byte":
