@@ -32,6 +32,7 @@ from hubkit.settings_data import Data, Kind
 
 HELD_OUT = "held out"
 STREAMED_EVALUATION = 1_000  # documents to evaluate on where text is streamed, unless settings say another
+MANY_LABELS = 20  # of more, not each is told
 COMPARED = 100_000  # streamed training documents above which no overlap is counted: it takes too long
 
 
@@ -57,7 +58,11 @@ class Corpus:
         facts, lines = self.facts, []
         if self.label_names and facts.train_label_documents:
             told = zip(self.label_names, facts.train_label_documents, strict=True)
-            lines.append("documents of each label: " + ", ".join(f"{name} {n:,}" for name, n in told))
+            each = ", ".join(f"{name} {n:,}" for name, n in told)
+            if len(self.label_names) > MANY_LABELS:
+                least, most = min(facts.train_label_documents), max(facts.train_label_documents)
+                each = f"{least:,} to {most:,}, of {len(self.label_names):,} labels"
+            lines.append(f"documents of each label: {each}")
         if facts.contradictory_duplicates:
             lines.append(
                 f"{facts.contradictory_duplicates:,} duplicates had another label than the first of their"
