@@ -32,7 +32,11 @@ HERE = "started here"  # a cluster that the command starts and ends
     type=click.IntRange(0),
     help="Run one run, by its number from 0; leaves the tables to others.",
 )
-@click.option("--max-runs", type=click.IntRange(1), help="Run so many of those that are not done, and stop.")
+@click.option(
+    "--max-runs",
+    type=click.IntRange(0),
+    help="Run so many of those that are not done; 0: only write the tables.",
+)
 @click.option(
     "--probe/--no-probe", "probes", default=True, help="Try a few steps to foretell the time (default: yes)."
 )
