@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -49,9 +51,14 @@ _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(["killed", "hubkit.training.fit", "hubkit.stages", "tiny"])
 
 
-def train(run_of: Callable[[], Any], moment: tuple[str, int] | None = None) -> int | None:
-    """Train in another process, which is killed at the moment; gives its exit code, -9 for that."""
-    process = _server.Process(target=_train, args=(run_of, moment))
+def train(
+    run_of: Callable[[], Any], moment: tuple[str, int] | None = None, *, largest: int | None = None
+) -> int | None:
+    """Train in another process, which is killed at the moment; gives its exit code, -9 for that.
+
+    `largest` is how many bytes a file that it writes may have.
+    """
+    process = _server.Process(target=_train, args=(run_of, moment, largest))
     process.start()
     process.join()
     return process.exitcode
@@ -71,13 +78,20 @@ def ended(directory: Path) -> tuple[bytes, bytes, list[Any]]:
     return weights, config, facts.history
 
 
-def _train(run_of: Callable[[], Any], moment: tuple[str, int] | None) -> None:
+def _train(run_of: Callable[[], Any], moment: tuple[str, int] | None, largest: int | None) -> None:
     from hubkit import stages
+    from hubkit.errors import HubkitError
 
     os.environ["OMP_NUM_THREADS"] = "1"
     if moment:
         _bombs()[moment[0]](moment[1])
-    stages.train(run_of(), tiny.quiet)
+    run = run_of()
+    if largest:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    try:
+        stages.train(run, tiny.quiet)
+    except HubkitError as error:
+        sys.exit(error.exit_code)
 
 
 def _end() -> NoReturn:
