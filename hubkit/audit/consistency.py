@@ -8,7 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hubkit.measured import Energy, Interval, Measures, Parameters, Perplexity, Rate, Rates, Size, Throughput
+from hubkit import class_scores
+from hubkit.measured import (
+    Classification,
+    Energy,
+    Interval,
+    Measures,
+    Parameters,
+    Perplexity,
+    Rate,
+    Rates,
+    Size,
+    Throughput,
+)
 
 CLOSE = 1e-6  # relative: what rounding of sums may do
 FEW_RESAMPLES = 100  # an interval of fewer need not hold the value
@@ -23,6 +35,8 @@ def contradictions(measures: Measures) -> Iterator[str]:
         measured: Perplexity | None = getattr(measures, name)
         if measured:
             yield from (f"{name}.{said}" for said in _perplexity(measured))
+    if measures.classification:
+        yield from (f"classification.{said}" for said in _classification(measures.classification))
     if measures.throughput:
         yield from (f"throughput.{said}" for said in _throughput(measures.throughput))
     if measures.parameters:
@@ -62,6 +76,40 @@ def _means(measured: Perplexity) -> Iterator[str]:
         right = nll / measured.bytes / math.log(2)
         if not _close(measured.bits_per_byte, right):
             yield f"bits_per_byte is {measured.bits_per_byte:.6g}, and nll_sum / bytes / ln 2 is {right:.6g}"
+
+
+def _classification(measured: Classification) -> Iterator[str]:
+    """Accuracy, F1 and the scores of each class against the matrix that they are made of."""
+    if measured.truncated > measured.documents:
+        yield f"truncated is {measured.truncated:,} of {measured.documents:,} documents"
+    for name, value, interval in (
+        ("accuracy", measured.accuracy, measured.accuracy_interval),
+        ("macro_f1", None, measured.macro_f1_interval),  # of rare classes it may lie beside its interval
+    ):
+        if interval:
+            middle = (interval.low + interval.high) / 2 if value is None else value
+            yield from _interval(name, middle, interval)
+    matrix, labels = measured.confusion, [one.label for one in measured.classes]
+    if not matrix:
+        return
+    if any(len(row) != len(matrix) for row in matrix) or len(labels) != len(matrix):
+        yield f"confusion is no square of the {len(labels):,} classes"
+        return
+    if sum(map(sum, matrix)) != measured.documents or not measured.documents:
+        yield f"confusion holds {sum(map(sum, matrix)):,} documents, and documents is {measured.documents:,}"
+        return
+    found = class_scores.of(matrix)
+    for name in ("accuracy", "macro_f1", "weighted_f1", "majority_accuracy"):
+        said, right = getattr(measured, name), getattr(found, name)
+        if not _close(said, right):
+            yield f"{name} is {said:.6g}, and confusion makes it {right:.6g}"
+    for at, (one, other) in enumerate(
+        zip(measured.classes, class_scores.classes(matrix, labels), strict=True)
+    ):
+        for name in ("support", "precision", "recall", "f1"):
+            said, right = getattr(one, name), getattr(other, name)
+            if (said is None) != (right is None) or (said is not None and not _close(said, right)):
+                yield f"classes[{at}].{name} is {said}, and confusion makes it {right}"
 
 
 def _exp(exponent: float) -> float:

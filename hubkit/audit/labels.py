@@ -66,7 +66,13 @@ _WORDS: dict[str, str] = {
     "task": "task|task type|peft task type|objective|nlp task|任务|작업|tarea",
     "perplexity": "perplexity|ppl|test perplexity|eval perplexity|evaluation perplexity"
         "|validation perplexity|val perplexity"
-    "|final perplexity|困惑度",
+    "|final perplexity|perplexity of the answers|困惑度",
+    "accuracy": "accuracy|acc|test accuracy|eval accuracy|evaluation accuracy|validation accuracy"
+    "|val accuracy|final accuracy|overall accuracy|accuracy score|准确率|정확도",
+    "macro f1": "macro f1|f1 macro|macro f1 score|f1 (macro)|f1 score (macro)|macro avg f1|macro averaged f1",
+    "weighted f1": "weighted f1|f1 weighted|weighted f1 score|f1 (weighted)|f1 score (weighted)",
+    "f1": "f1|f1 score|test f1|eval f1|validation f1|val f1|evaluation f1",
+    "majority accuracy": "accuracy of always answering the most frequent class|majority accuracy",
     "bits per byte": "bits per byte|bpb|bits/byte|bits per utf 8 byte",
     "byte perplexity": "byte perplexity|perplexity per byte|byte level perplexity",
     "word perplexity": "word perplexity|perplexity per word|word level perplexity",

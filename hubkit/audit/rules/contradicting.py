@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from hubkit.audit import labels, values
+from hubkit.audit import labels, matrices, values
 from hubkit.audit.findings import Fault
 from hubkit.audit.parts import Row, Table
 from hubkit.audit.rules import found, rule
@@ -39,7 +39,8 @@ MOST_ROWS = 500  # of a table that is looked at
 @rule("HK409", "error", title="Numbers beside each other that contradict each other")
 def contradicting(subject: Subject) -> Iterator[Fault]:
     """A value lies in its own interval, a median between its quartiles, and p50 is not above p95. Bits per
-    byte are log2 of the byte perplexity.
+    byte are log2 of the byte perplexity. Accuracy and F1 are what the confusion matrix beside them makes
+    them, and the F1 of a class is the harmonic mean of its precision and its recall.
 
     Bad:
 
@@ -67,6 +68,9 @@ def contradicting(subject: Subject) -> Iterator[Fault]:
             yield from _bytes_beside(table)
             yield from _parts(table)
     yield from _bytes(subject)
+    for line, says, right, by in matrices.contradictions(subject.document):
+        mend = "measure again: hubkit measure"
+        yield found(line, f"By {by} it is {right}.", says=says, instead=right, mend=mend)
     for line, text in subject.document.prose:
         for said in _IN_BRACKETS.finditer(text):
             before = _SENTENCE_END.split(text[: said.end("value")])[-1]

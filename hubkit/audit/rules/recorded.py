@@ -12,7 +12,7 @@ from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.plausible import metrics_in_metadata
 from hubkit.audit.statements import Statement
 from hubkit.audit.subject import Subject
-from hubkit.record import Environment, Measures, Record, Throughput, Training
+from hubkit.record import Classification, Environment, Measures, Record, Throughput, Training
 
 _RATE = re.compile(
     r"(\d[\d,]*(?:\.\d+)?)\s*(tokens?|samples?|sequences?)\s*(?:/\s*s|per\s+second)", re.IGNORECASE
@@ -44,7 +44,8 @@ def _record(subject: Subject) -> Record | None:
 
 @rule("HK408", "error", title="A result unlike the one that was measured")
 def measured(subject: Subject) -> Iterator[Fault]:
-    """Where the record holds a perplexity or a throughput of this adapter, the card must give the same.
+    """Where the record holds a perplexity, an accuracy, an F1 or a throughput of this adapter, the card must
+    give the same.
 
     Bad:
 
@@ -89,7 +90,22 @@ def _qualities(measures: Measures) -> dict[str, list[float]]:
         found = {key: known if known[0] is not None else [] for key, known in found.items()}
     if pseudo:
         found["pseudo-perplexity"] = [pseudo.value, pseudo.base_value]
+    if classified := measures.classification:
+        found |= _of_classes(classified)
     return {key: [value for value in known if value is not None] for key, known in found.items()}
+
+
+def _of_classes(measured: Classification) -> dict[str, list[float | None]]:
+    """Accuracy and F1, as shares and in percent; F1 alone may be the macro or the weighted one."""
+    macro, weighted = measured.macro_f1, measured.weighted_f1
+    named = {
+        "accuracy": [measured.accuracy],
+        "macro f1": [macro],
+        "weighted f1": [weighted],
+        "f1": [macro, weighted],
+        "majority accuracy": [measured.majority_accuracy],
+    }
+    return {key: [*known, *(100 * one for one in known)] for key, known in named.items()}
 
 
 def _rates(subject: Subject, speed: Throughput | None) -> Iterator[Fault]:
@@ -156,7 +172,8 @@ def _environments(record: Record | None) -> list[Environment]:
     if record is None:
         return []
     measures = record.measures
-    parts = (record.training, measures.perplexity, measures.pseudo_perplexity, measures.throughput)
+    taken = (measures.perplexity, measures.pseudo_perplexity, measures.classification, measures.throughput)
+    parts = (record.training, *taken)
     return [part.environment for part in parts if part is not None and part.environment is not None]
 
 

@@ -14,8 +14,11 @@ from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.subject import Subject
 from hubkit.errors import HubkitError
+from hubkit.record import Classification, Perplexity
 
 PERPLEXITIES = ("perplexity.value", "perplexity.base_value", "word_perplexity", "byte_perplexity")
+SHARES = {"fraction", "accuracy", "macro_f1", "weighted_f1", "majority_accuracy", "precision", "recall", "f1"}
+ENDS = tuple(f"{name}_interval.{end}" for name in ("accuracy", "macro_f1") for end in ("low", "high"))
 MUCH = 0.5  # of the evaluation text: more of it in the training text, and perplexity measures memory
 
 
@@ -64,7 +67,7 @@ def impossible(subject: Subject) -> Iterator[Fault]:
     for path, value in _numbers(msgspec.to_builtins(subject.record.measures), "measures"):
         name = path.rpartition(".")[2]
         below_one = path.endswith(PERPLEXITIES) and value < 1
-        share = ("sparsity" in path or name == "fraction") and value > 1
+        share = ("sparsity" in path or name in SHARES or path.endswith(ENDS)) and value > 1
         lowest = -1 if ".change_interval." in path else 0  # a change of -100 % is the least
         if below_one or share or not math.isfinite(value) or value < lowest:
             yield found(
@@ -85,8 +88,8 @@ def _numbers(value: Any, path: str) -> Iterator[tuple[str, float]]:
 
 @rule("HK612", "error", title="Evaluated on its training text")
 def seen(subject: Subject) -> Iterator[Fault]:
-    """A perplexity on text that the adapter was trained on measures memory. The record has the digests of
-    both texts, and how much they share.
+    """A perplexity or an accuracy on text that the adapter was trained on measures memory. The record has the
+    digests of both texts, and how much they share.
 
     Bad:
 
@@ -97,7 +100,7 @@ def seen(subject: Subject) -> Iterator[Fault]:
         The evaluation text of hubkit.json was held out.
     """
     record = subject.record
-    dataset, measured = (record.dataset, record.measures.perplexity) if record else (None, None)
+    dataset, measured = (record.dataset, record.measures.on_text) if record else (None, None)
     if not dataset or not measured:
         return
     same = dataset.train_sha256 is not None and measured.dataset_sha256 == dataset.train_sha256
@@ -108,7 +111,7 @@ def seen(subject: Subject) -> Iterator[Fault]:
             what = f"shares {overlap.fraction:.0%} of its {overlap.ngram_words}-word sequences with the text"
         yield found(
             None,
-            f"The text that perplexity was measured on {what} that the adapter was trained on.",
+            f"The text that {_quality(measured)} was measured on {what} that the adapter was trained on.",
             mend=f"measure on text that was held out: {subject.command('measure')} --text FILE",
         )
 
@@ -116,8 +119,9 @@ def seen(subject: Subject) -> Iterator[Fault]:
 @rule("HK613", "error", title="A record that was edited by hand")
 def contradicting(subject: Subject) -> Iterator[Fault]:
     """A perplexity is exp of the sum of losses over the tokens that were scored, and lies in its interval; a
-    median lies between its quartiles. Each measure also has a digest in the record (`measures_sha256`). One
-    that does not agree with it, or with the numbers beside it, is not as hubkit wrote it.
+    median lies between its quartiles; accuracy and F1 are what the confusion matrix makes them.
+    Each measure also has a digest in the record (`measures_sha256`). One that does not agree with it, or with
+    the numbers beside it, is not as hubkit wrote it.
 
     Bad:
 
@@ -141,6 +145,10 @@ def contradicting(subject: Subject) -> Iterator[Fault]:
             f"The record's measures.{name} is not as hubkit wrote it: its digest is another.",
             mend=f"{subject.command('measure')} --verify tells what holds; --again measures anew",
         )
+
+
+def _quality(measured: Perplexity | Classification) -> str:
+    return "perplexity" if isinstance(measured, Perplexity) else "accuracy"
 
 
 def _edited(subject: Subject) -> list[str]:
