@@ -26,7 +26,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["cli"],
     ["pipeline"],
     ["sweeping"],
-    ["verifying"],
+    ["verifying", "merging"],
     ["stages"],
     ["to_measure"],
     ["runs"],

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("hubkit.cli.audit", "Find what is false, missing or broken on model cards."),
     "sweep": ("hubkit.cli.sweep", "Train, measure and compare a matrix of runs."),
     "compare": ("hubkit.cli.compare", "Set several adapters side by side."),
+    "merge": ("hubkit.cli.merge", "Merge an adapter into its base, and write the model."),
     "publish": ("hubkit.cli.publish", "Push adapter and card to the Hub, in one commit."),
     "serve": ("hubkit.cli.serve", "Serve a local Hub from a directory."),
     "schema": ("hubkit.cli.schema", "Print the JSON Schema of settings or record."),

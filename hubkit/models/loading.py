@@ -123,6 +123,18 @@ def load_tokenizer(base: Base) -> Any:
     return tokenizer
 
 
+def stored_dtype(base: Base) -> str:
+    """The dtype that the base's config.json gives for its files; float32 where it gives none."""
+    from transformers import AutoConfig
+
+    source, options = _source(base)
+    try:
+        config = AutoConfig.from_pretrained(source, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise _unloadable(base, error) from error
+    return str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+
+
 def tokenizer_beside(adapter: Adapter, otherwise: Any) -> Any:
     """The tokenizer beside an adapter, which may know tokens that the base's does not; else `otherwise`.
 
