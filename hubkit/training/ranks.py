@@ -5,7 +5,9 @@ The update of a module is s * B A, the sum over its ranks k of s * b_k a_k^T. Tw
     strength   the proximal step of the group lasso (Yuan and Lin 2006, equation 2.1, with weight sqrt(p_k)):
                w_k = (b_k, a_k) has p_k = out + in entries, and w_k *= max(0, 1 - lr * lambda * sqrt(p_k) /
                ||w_k||_2): the root mean square of a rank's entries shrinks by lr * lambda
-    sparsity   the ranks of smallest update ||s b_k a_k^T||_F = s ||b_k||_2 ||a_k||_2 over all modules
+    sparsity   the ranks of smallest update over all modules, by the root mean square of its entries:
+               ||s b_k a_k^T||_F / sqrt(out * in) = s ||b_k||_2 ||a_k||_2 / sqrt(out * in). By the norm alone
+               small modules would lose all of theirs first, for their size
 
 A rank at zero stays there. No gradient reaches it (b's holds a as a factor, a's holds b), and what an
 optimizer would still move by its memory is set back. So what was dropped is read off the weights: both b_k
@@ -46,9 +48,10 @@ class Module:
         return (a != 0).any(1) | (b != 0).any(1)
 
     def updates(self) -> Any:
-        """The Frobenius norm of each rank's update; shape (ranks,)."""
+        """The root mean square of the entries of each rank's update, s b_k a_k^T; shape (ranks,)."""
         a, b = self.groups
-        return self.scale * a.norm(dim=1) * b.norm(dim=1)
+        size = a.shape[1] * b.shape[1]
+        return self.scale * a.norm(dim=1) * b.norm(dim=1) / size**0.5
 
     def entries(self) -> Any:
         """The root mean square of each rank's entries; shape (ranks,)."""
