@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import msgspec
+import pytest
 from card_cases import CASES
 
 from hubkit import record
 from hubkit.card import pruned, render
 from hubkit.card.facts import Facts, gather
+from hubkit.cli.main import run
 from hubkit.measured import Parameters
 from hubkit.record import Method, Ranks
 
@@ -62,6 +64,15 @@ def test_ranks_that_were_dropped_are_told(tmp_path: Path) -> None:
     card = render.render(found)
     assert re.search(r"\| `q_proj` \| +2 \| +5\.5 \| +3 \| +8 \|", card)
     assert "Yuan, Ming" in card
+
+
+@pytest.mark.parametrize(("kept", "code"), [(11, 0), (32, 1)])
+def test_an_adapter_that_lost_ranks_may_be_called_sparse(kept: int, code: int, tmp_path: Path) -> None:
+    counts: dict[str, object] = {"sparsity": 0.0}
+    ranks = Ranks(trained=32, kept=kept, modules=4)
+    found = facts(tmp_path, {"pruning": "rank", "sparsity": 0.65}, counts, ranks)
+    (found.adapter.directory / "README.md").write_text(render.render(found))
+    assert run(["audit", str(found.adapter.directory), "--select", "HK222", "-q"]) == code
 
 
 def test_an_adapter_that_was_not_pruned_says_nothing_of_it(tmp_path: Path) -> None:

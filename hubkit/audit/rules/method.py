@@ -139,6 +139,8 @@ def _named(subject: Subject) -> Iterator[tuple[int, str]]:
 def sparse(subject: Subject) -> Iterator[Fault]:
     """Sparse LoRA is LoRA whose matrices hold real zeros. They are counted in the saved file.
 
+    One whose training dropped whole ranks is none the less: those are not in the file, and the record knows.
+
     Bad:
 
         ## Model details
@@ -157,7 +159,7 @@ def sparse(subject: Subject) -> Iterator[Fault]:
         for line, tag in _tags(subject)
         if tag.lower() in {"sparse-lora", "sparselora", "sparse_lora"}
     ]
-    share = _sparsity(subject) if lines else None
+    share = _sparsity(subject) if lines and not _dropped_ranks(subject) else None
     if share is not None and share < 0.005:
         for where, text in lines:
             yield found(
@@ -198,6 +200,12 @@ def sparsity(subject: Subject) -> Iterator[Fault]:
                 statement.line, f"{truth:.1%} of the weights are zero.",
                 says=statement.value, instead=f"{truth:.1%}", mend=f"write {truth:.1%}",
             )  # fmt: skip
+
+
+def _dropped_ranks(subject: Subject) -> bool:
+    """Whether training dropped whole ranks of this very adapter."""
+    run = subject.facts.record.training if subject.facts else None
+    return run is not None and run.ranks is not None and run.ranks.kept < run.ranks.trained
 
 
 def _sparsity(subject: Subject) -> float | None:
