@@ -172,7 +172,8 @@ def table(work: str, found: dict[str, Any]) -> str:
     look = statistics.median(run["look"] for run in runs["hubkit"])
     return "\n".join(lines) + (
         f"\n\nProducts of a step: {operations['plain'] / 1e9:,.0f} GFLOP plain,"
-        f" {operations['hubkit'] / 1e9:,.0f} by hubkit; a square product runs at {rates['float32']:.0f} GFLOP/s in float32 and"
+        f" {operations['hubkit'] / 1e9:,.0f} by hubkit; a square product runs at"
+        f" {rates['float32']:.0f} GFLOP/s in float32 and"
         f" {rates['bfloat16']:.0f} in bfloat16. Looking for the way took {look:.1f} s, once. Losses of"
         f" {len(plain)} steps, from {plain[0]:.3f} to {plain[-1]:.3f}.\n"
     )
