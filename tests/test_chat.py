@@ -243,7 +243,7 @@ def test_conversations_are_split_and_counted(tmp_path: Path) -> None:
     assert (facts.duplicate_documents_dropped, facts.rows_left_out) == (1, 1)
     assert facts.columns == {"messages_column": "talk"}
     assert facts.train_words == 16 * 8
-    assert found.said() == ["1 rows have no text or no answer, and were left out"]
+    assert found.said() == ["left out 1 row in which the text or the answer is empty"]
     streamed = corpus.load(
         Data(files=data.files, messages_column="talk", eval_fraction=0.2, streaming=True), 1
     )

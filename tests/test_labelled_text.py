@@ -49,7 +49,7 @@ def test_duplicates_keep_the_first_label(tmp_path: Path) -> None:
         1,
         2,
     )
-    assert "1 duplicates had another label than the first of their text, and were dropped" in found.said()
+    assert "dropped a duplicate with another label than the first of the same text" in found.said()
     texts, labels = [*found.train, *found.evaluation], [*found.train_labels, *found.evaluation_labels]
     kept = dict(zip(texts, labels, strict=True))
     assert found.label_names[kept["text number 2"]] == "good"

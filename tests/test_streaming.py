@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from hubkit.errors import DataError
 from hubkit.models import corpus, parting, tables
+from hubkit.models.reading import Reader
 from hubkit.models.spool import Spool
 from hubkit.settings_data import Data
 
@@ -52,6 +54,19 @@ def test_streamed_documents_are_those_of_the_file(kind: str, tmp_path: Path) -> 
     fewer = corpus.load(Data(files=[file], streaming=True, eval_fraction=0.3, max_eval_documents=2), 5)
     assert (fewer.evaluation, list(fewer.train)) == (held[:2], list(found.train))
     assert fewer.facts.rows_left_out == len(held) - 2
+
+
+@given(
+    st.text(st.sampled_from("ab \n\r\t\f\x1c\x85\u2028"), max_size=60), st.sampled_from(["paragraph", "line"])
+)
+def test_a_text_file_has_the_same_documents_either_way(content: str, unit: Any) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".txt") as file:
+        Path(file.name).write_text(content, encoding="utf-8", newline="")
+        whole, streamed = (
+            list(Reader(Data(files=[file.name], documents=unit, streaming=streaming)).training())
+            for streaming in (False, True)
+        )
+    assert streamed == whole
 
 
 def test_what_is_held_out_does_not_depend_on_the_order(tmp_path: Path) -> None:

@@ -63,14 +63,14 @@ class Corpus:
                 least, most = min(facts.train_label_documents), max(facts.train_label_documents)
                 each = f"{least:,} to {most:,}, of {len(self.label_names):,} labels"
             lines.append(f"documents of each label: {each}")
-        if facts.contradictory_duplicates:
-            lines.append(
-                f"{facts.contradictory_duplicates:,} duplicates had another label than the first of their"
-                " text, and were dropped"
-            )
-        if facts.rows_left_out and self.kind != "text":
+        if count := facts.contradictory_duplicates:
+            other = "a duplicate" if count == 1 else f"{count:,} duplicates"
+            lines.append(f"dropped {other} with another label than the first of the same text")
+        if (count := facts.rows_left_out) and self.kind != "text":
             part = "label" if self.kind == "labelled" else "answer"
-            lines.append(f"{facts.rows_left_out:,} rows have no text or no {part}, and were left out")
+            lines.append(
+                f"left out {count:,} row{'s' * (count != 1)} in which the text or the {part} is empty"
+            )
         return lines
 
 

@@ -66,7 +66,7 @@ def prepare(
     except OSError as error:
         raise DataError(
             f"cannot keep the tokens of the text: {error.strerror or error}",
-            "free some space, or set HF_HOME to a folder with more",
+            "free some space, set HF_HOME to a folder with more, or set dataset.cache: false",
         ) from error
 
 
