@@ -85,6 +85,12 @@ def only_evaluated(dataset: Dataset) -> Dataset:
         overlap=None,
         duplicate_documents_dropped=None,
         duplicate_paragraphs_dropped=None,
+        contradictory_duplicates=None,
+        rows_left_out=None,
+        train_label_documents=[],
+        answer_tokens=None,
+        conversations_cut=None,
+        conversations_left_out=None,
     )
 
 

@@ -7,13 +7,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from card_cases import CASES
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubkit import record
 from hubkit.errors import DataError, SettingsError
 from hubkit.models import classes, corpus, parting
-from hubkit.record import Record
+from hubkit.record import Dataset, Record
 from hubkit.recorded import columns, local_texts
 from hubkit.settings import from_plain
 from hubkit.settings_data import Data
@@ -190,3 +193,31 @@ def test_local_text_is_read_again_from_its_record(tmp_path: Path) -> None:
 def test_contradictions_are_one_line(given: dict[str, Any], told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         from_plain({"base_model": "a/b", "task": "causal-lm", "dataset": given})
+
+
+def test_a_card_tells_how_the_text_was_read(tmp_path: Path) -> None:
+    from hubkit.card.evaluation import data
+    from hubkit.card.facts import gather
+    from hubkit.freshness import only_evaluated
+
+    directory = CASES["causal-lora"](tmp_path / "adapter")
+    known = record.read(directory)
+    rows = [*ROWS, ("text number 2", "bad"), ("", "bad")]
+    text = corpus.load(Data(files=table(tmp_path / "t.jsonl", rows), label_column="label"), 0).facts
+    record.write(directory, msgspec.structs.replace(known, dataset=text))
+    told = dict(data(gather(directory)))
+    assert told["Labels"] == "bad (9 and 1), good (27 and 3)"
+    assert told["Other columns"] == "`label` (labels)"
+    assert (told["Duplicates with another label"], told["Rows left out"]) == ("1", "1")
+    assert (only_evaluated(text).train_label_documents, only_evaluated(text).eval_label_documents) == (
+        [],
+        [1, 3],
+    )
+    talk = Dataset(
+        name="talk", answer_tokens=6917, train_tokens=10206, conversations_cut=4, conversations_left_out=1
+    )
+    record.write(directory, msgspec.structs.replace(known, dataset=talk))
+    assert dict(data(gather(directory)))["Tokens that the loss counts"] == (
+        "6,917 of 10,206, those of answers; 4 conversations cut at the length of a block;"
+        " 1 conversation left out as too long"
+    )

@@ -63,11 +63,62 @@ def data(facts: Facts) -> list[Row]:
             ("Configuration", text.code(dataset.config) if dataset.config else None),
             ("Revision", text.code(dataset.revision) if dataset.revision else None),
             ("Text column", text.code(dataset.text_column) if dataset.text_column else None),
+            ("Other columns", _columns(dataset)),
+            ("Labels", _labels(dataset)),
+            ("System message", text.phrase(dataset.system) if dataset.system else None),
+            ("Tokens that the loss counts", _answers(dataset)),
             ("License of the data", text.phrase(dataset.license) if dataset.license else None),
             ("Duplicates dropped", text.listed(dropped) or None),
+            (
+                "Duplicates with another label",
+                text.count(dataset.contradictory_duplicates) if dataset.contradictory_duplicates else None,
+            ),
+            ("Rows left out", text.count(dataset.rows_left_out) if dataset.rows_left_out else None),
             ("Evaluation text also in the training text", _overlap(facts)),
         ]
     )
+
+
+_HOLDS = {
+    "label_column": "labels",
+    "messages_column": "conversations",
+    "prompt_column": "what is asked",
+    "input_column": "what it is about",
+    "answer_column": "answers",
+}
+MOST_LABELS = 20
+
+
+def _columns(dataset: Dataset) -> str | None:
+    """The other columns that were read, and what they hold."""
+    found = [
+        f"{text.code(column)} ({_HOLDS[name]})" for name, column in dataset.columns.items() if name in _HOLDS
+    ]
+    return text.listed(found) or None
+
+
+def _labels(dataset: Dataset) -> str | None:
+    """The labels in their order, with how many documents of training and evaluation have each."""
+    names, many = dataset.labels[:MOST_LABELS], len(dataset.labels) - MOST_LABELS
+    counts = [dataset.train_label_documents, dataset.eval_label_documents]
+    told = [[column[at] for column in counts if at < len(column)] for at in range(len(names))]
+    rows = [
+        f"{text.phrase(name)} ({' and '.join(map(text.count, own))})" if any(own) else text.phrase(name)
+        for name, own in zip(names, told, strict=True)
+    ]
+    return ", ".join(rows + ([f"and {many:,} more"] if many > 0 else [])) or None
+
+
+def _answers(dataset: Dataset) -> str | None:
+    """Of conversations, how much of the text the loss counts, and what of it did not fit into a block."""
+    if dataset.answer_tokens is None or dataset.train_tokens is None:
+        return None
+    parts = [f"{text.count(dataset.answer_tokens)} of {text.count(dataset.train_tokens)}, those of answers"]
+    if dataset.conversations_cut:
+        parts.append(f"{text.plural(dataset.conversations_cut, 'conversation')} cut at the length of a block")
+    if dataset.conversations_left_out:
+        parts.append(f"{text.plural(dataset.conversations_left_out, 'conversation')} left out as too long")
+    return "; ".join(parts)
 
 
 def _overlap(facts: Facts) -> str | None:
