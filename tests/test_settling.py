@@ -201,6 +201,16 @@ def test_the_record_says_what_was_found(tiny_llama: Path, tmp_path: Path) -> Non
     assert (facts.kernels or "").startswith("head at labelled positions")
 
 
+def test_a_step_that_runs_out_of_memory_does_not_fit() -> None:
+    """As on a GPU, where other programs take memory too."""
+
+    def step(size: int) -> None:
+        if size > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert memory.largest([1, 2, 4], 100, step, lambda run: (run(), 1)[1]) == (2, 1)
+
+
 def test_a_limit_is_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_now", lambda: (300 * MIB, 1000 * MIB))
     assert memory.room("400MiB", trained=MIB) == 88 * MIB

@@ -13,6 +13,7 @@ from typing import Any
 from hubkit.errors import TrainingError
 from hubkit.measures import free_memory
 from hubkit.measures.memory import Peak
+from hubkit.models import limits
 
 UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 SHARE = 80  # % of what is free, where no limit was given
@@ -58,7 +59,12 @@ def largest(
     for size in sizes:
         if seen and foretold(seen, size) * MARGIN > room:
             break
-        seen.append((size, measured(lambda: step(size))))  # noqa: B023  run at once
+        try:
+            seen.append((size, measured(lambda: step(size))))  # noqa: B023  run at once
+        except (RuntimeError, MemoryError) as error:
+            if not limits.is_out_of_memory(error):
+                raise
+            seen.append((size, room + 1))
         if seen[-1][1] * MARGIN > room:
             return seen[-2] if len(seen) > 1 else (0, seen[-1][1])
     return seen[-1]

@@ -10,6 +10,7 @@ import msgspec
 
 from hubkit import processes
 from hubkit.errors import TrainingError
+from hubkit.models import limits
 from hubkit.settings import Training
 from hubkit.training import apart, choices, memory
 from hubkit.training.blocks import Blocks
@@ -48,7 +49,14 @@ def settle(model: Any, collate: Callable[..., Any], train: Blocks, job: Job, res
     model.train()
     if is_apart and "segments" in (batch := batch_of(LOOKED_AT)):
         apart.check(model, batch, losses.causal)
-    losses.look(batch_of(min(LOOKED_AT, len(train))))
+    try:
+        losses.look(batch_of(min(LOOKED_AT, len(train))))
+    except (RuntimeError, MemoryError) as error:
+        if not limits.is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"one sequence of {t.block_size} tokens does not fit memory", "lower training.block_size"
+        ) from error
     t = _fitted(model, batch_of, losses, t, known)
     if t.gradient_checkpointing:
         losses.checkpoint()
