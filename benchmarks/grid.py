@@ -6,8 +6,8 @@
     python benchmarks/grid.py --tables                 # nothing but the tables of what is done
 
 Each part is a sweep (build/grid/PART.yaml), so what is done is not done again, and the parts can be run in
-any pieces. Base and adapter are measured on the same documents, which no seed changes. The tables are those that
-`hubkit sweep` writes, by `hubkit compare`: benchmarks/results/grid-PART.md.
+any pieces. Base and adapter are measured on the same documents, which no seed changes. The tables are those
+that `hubkit sweep` writes, by `hubkit compare`: benchmarks/results/grid-PART.md.
 
 The trainings are short (tens of steps): the grid shows that every method trains and is measured on every
 task, and how far seeds move the figures, not what the methods can reach. HiRA has no alpha and wants a higher
