@@ -24,7 +24,7 @@ CONFIDENCE = 0.95
 SHAPING = (
     "steps", "batch_size", "gradient_accumulation", "effective_batch_size", "block_size", "learning_rate",
     "scheduler", "warmup_steps", "weight_decay", "max_grad_norm", "optimizer", "precision", "labels",
-    "class_weights", "processes",
+    "class_weights", "processes", "documents", "kernels", "gradient_checkpointing",
 )  # fmt: skip
 QUALITIES = {"perplexity": "lowest", "bits_per_byte": "lowest", "accuracy": "highest", "macro_f1": "highest"}
 OF_ONE = ("adapter", "repo_id", "adapter_sha256")  # columns that say which adapter a row is

@@ -484,7 +484,7 @@ def test_the_commands_for_jobs_are_those_that_hf_takes(
     fetch = [shlex.split(line[4:]) for line in script.splitlines() if line.startswith("#   hf download")]
     assert len(fetch) == 8
     download: Any = app.get_command(None, "download")  # type: ignore[arg-type]
-    download.make_context("download", fetch[0][2:])
+    download.materialize().make_context("download", fetch[0][2:])
 
 
 def test_jobs_that_would_lack_their_text_are_refused(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,9 @@ Say = Callable[[str], None]
 LOOK = 0.5  # seconds between looks at what has begun
 LEAVING = 150.0  # seconds that runs have to write a checkpoint when the sweep is stopped
 STORE = 100_000_000  # bytes of the object store: what travels is the name of a directory
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+# Ray takes a loopback address for this machine's address on the network, but where this is switched off.
+KEEPS_LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
@@ -49,6 +52,8 @@ def runner(
 def connected(address: str | None) -> Iterator[None]:
     """While the block runs, be the driver of a cluster. Raises SettingsError where there is none."""
     os.environ.update({name: os.environ.get(name, value) for name, value in QUIET.items()})
+    if address is None or address.rpartition(":")[0] in LOOPBACK:
+        os.environ.setdefault(KEEPS_LOOPBACK, "0")
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
