@@ -21,7 +21,7 @@ from hubkit.card.facts import Facts
 from hubkit.record import LogPoint, Perplexity
 
 EDITION = 2  # of the drawing: another draws every figure anew
-MASKED = " at masked positions"
+PLACES = {"masked": " at masked positions", "answers": " of the answers"}  # of which a perplexity is
 
 
 How = Literal["draw", "promise", "keep", "leave out"]
@@ -192,7 +192,7 @@ def _perplexity(measured: Perplexity | None) -> Figure | None:
         return None
     value, base = text.perplexity(measured.value), text.perplexity(measured.base_value)
     change = text.percent(measured.change, signed=True)
-    where = MASKED if measured.definition == "masked" else ""
+    where = PLACES.get(measured.definition, "")
     split = evaluation.split_name(measured.dataset_name, measured.split)
     name = text.phrase(measured.dataset_name) + (f", {split}" if split else "")
     alt = (
@@ -224,14 +224,15 @@ def of_comparison(sides: Sequence[Side]) -> Figure | None:
         if side.numbers.perplexity
     ]
     bases = _base_lines(held)
-    masked = any(side.numbers.perplexity.definition == "masked" for side in held if side.numbers.perplexity)
-    labels = ("Trainable parameters", f"Perplexity{MASKED if masked else ''} (lower is better)")
+    definition = held[0].numbers.perplexity.definition if held[0].numbers.perplexity else ""
+    where = PLACES.get(definition, "")
+    labels = ("Trainable parameters", f"Perplexity{where} (lower is better)")
     said = [
         f"{text.phrase(name)} {text.perplexity(value)} at {text.count(int(trainable))}"
         for name, trainable, value, _ in points
     ]
     said += [f"{text.phrase(name)} {text.perplexity(value)}" for name, value in bases]
-    alt = f"Perplexity{MASKED if masked else ''} against trainable parameters: {'; '.join(said)}."
+    alt = f"Perplexity{where} against trainable parameters: {'; '.join(said)}."
     return Figure("comparison", alt, [points, bases, labels], drawing.scatter(points, bases, labels))
 
 
