@@ -24,7 +24,7 @@ documents = st.lists(st.text(min_size=1), max_size=30)
 
 def everything(data: Data, seed: int = 0) -> list[str]:
     found = corpus.load(data, seed)
-    return sorted(found.train + found.evaluation)
+    return sorted([*found.train, *found.evaluation])
 
 
 @pytest.mark.parametrize(
