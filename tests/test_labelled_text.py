@@ -205,7 +205,7 @@ def test_a_card_tells_how_the_text_was_read(tmp_path: Path) -> None:
     rows = [*ROWS, ("text number 2", "bad"), ("", "bad")]
     text = corpus.load(Data(files=table(tmp_path / "t.jsonl", rows), label_column="label"), 0).facts
     record.write(directory, msgspec.structs.replace(known, dataset=text))
-    told = {name: value for name, value in data(gather(directory))}
+    told: dict[str, str] = dict(data(gather(directory)))  # type: ignore[arg-type]
     assert told["Labels"] == "bad (9 and 1), good (27 and 3)"
     assert told["Other columns"] == "`label` (labels)"
     assert (told["Duplicates with another label"], told["Rows left out"]) == ("1", "1")
@@ -217,7 +217,7 @@ def test_a_card_tells_how_the_text_was_read(tmp_path: Path) -> None:
         name="talk", answer_tokens=6917, train_tokens=10206, conversations_cut=4, conversations_left_out=1
     )
     record.write(directory, msgspec.structs.replace(known, dataset=talk))
-    told = {name: value for name, value in data(gather(directory))}
+    told = dict(data(gather(directory)))  # type: ignore[arg-type]
     assert told["Tokens that the loss counts"] == (
         "6,917 of 10,206, those of answers; 4 conversations cut at the length of a block;"
         " 1 conversation left out as too long"
