@@ -242,7 +242,7 @@ def test_the_schema_describes_every_key() -> None:
         Record, Author, BaseModel, Dataset, Environment, HoldOut, LogPoint, Measures, Method, Overlap,
         Parameters, Perplexity, Pushed, Rate, Size, Throughput, Training, Compared, Comparison, UsageRun,
         Written, record.Classification, record.ClassScore, record.Energy, record.Interval, record.Rates,
-        record.FoundHistory, record.Origin, record.Ranks,
+        record.FoundHistory, record.Origin, record.Ranks, record.RankRange, record.UpdateRanks,
     }  # fmt: skip
     assert set(schema["$defs"]) == {kind.__name__ for kind in kinds}
     for definition in schema["$defs"].values():
