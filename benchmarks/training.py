@@ -9,7 +9,7 @@ blocks, hidden tokens, dropout and optimizer. Each run is a process of its own w
 step is timed in CPU seconds of the process, the first one left out. The table has the median step of all
 rounds. DIRECTORY holds what examples/real_inputs.py fetches; what is missing is fetched.
 
-The ceiling is the time that the matrix products of hubkit's step would take (as torch's FlopCounterMode
+The ceiling is the time that the matrix products of hubkit's step would take (as torch's flop_registry
 counts them) at the fastest rate that a square product reaches on this machine. Writes results/training.md and
 results/training.json.
 """
@@ -118,9 +118,21 @@ def ceiling(directory: Path, work: str) -> dict[str, Any]:
     """Operations of a step's products, and the machine's rates in GFLOP/s."""
     import roofline
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
 
     from hubkit.training.losses import Losses
+
+    class Counter(TorchDispatchMode):
+        """Adds up the operations of products, forward and backward."""
+
+        total = 0
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found = func(*args, **(kwargs or {}))
+            if count := flop_registry.get(func._overloadpacket):
+                self.total += count(*args, **(kwargs or {}), out_val=found)
+            return found
 
     torch.set_num_threads(1)
     model, batch, some = model_of(directory, work, "float32").train(), WORKS[work][0], 4
@@ -131,9 +143,9 @@ def ceiling(directory: Path, work: str) -> dict[str, Any]:
     losses.look(given)
     counted = {}
     for name, loss_of in (("hubkit", losses.probed), ("plain", lambda batch: model(**batch).loss)):
-        with FlopCounterMode(display=False) as counter:
+        with Counter() as counter:
             loss_of(given).backward()
-        counted[name] = counter.get_total_flops() * batch / some
+        counted[name] = counter.total * batch / some
     rates = {dtype: roofline.measured(dtype) for dtype in ("float32", "bfloat16")}
     return {"operations": counted, "rates": rates}
 
