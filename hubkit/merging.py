@@ -92,7 +92,7 @@ def merge(run: Run, output: Path, dtype: str | None, say: Say) -> Merged:
     from hubkit.models import limits, loading
 
     bits = to_measure.quantization(run, known)
-    subject = stages.subject_of(run, found, bits, None, to_measure.labels(found, known, None))
+    subject = stages.subject_of(run, found, bits, None, to_measure.labels(run, found, known, None))
     try:
         return _merge(subject, known, output, dtype or loading.stored_dtype(subject.base), say)
     except (RuntimeError, MemoryError) as error:

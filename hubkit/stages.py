@@ -114,7 +114,7 @@ def measure(run: Run, say: Say, *, again: bool = False, watched: bool = False) -
         say(f"measured already on these weights, with these settings: {run.adapter_dir}")
         _write(run, _described(run, known), known)
         return run.adapter_dir
-    labels = to_measure.labels(found, known, text)
+    labels = to_measure.labels(run, found, known, text)
     subject = subject_of(run, found, bits, text, labels)
 
     def keep(measures: Measures, base: record.BaseModel) -> None:
@@ -155,7 +155,7 @@ def subject_of(
         settings=run.settings.measuring,
         context=run.settings.training.block_size,
         text=text,
-        labels=labels if getattr(run.task, "has_labels", False) else (),
+        labels=labels,
     )
 
 

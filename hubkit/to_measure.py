@@ -165,13 +165,15 @@ def _read_as(way: dict[str, Any], data: Data, seed: int) -> Corpus | None:
         return None
 
 
-def labels(found: Adapter, known: Record, text: Corpus | None) -> tuple[str, ...]:
+def labels(run: Run, found: Adapter, known: Record, text: Corpus | None) -> tuple[str, ...]:
     """The labels of a classifier, in the order of its head's rows: as training or earlier measures had them.
 
-    Of an adapter that nothing is known of, those of the text, in the text's order; else by number, as
-    transformers calls them. Raises SettingsError where the text has another number of them than the head.
+    Of an adapter that nothing is known of, as the settings name them; without labelled text, by number, as
+    transformers calls them. Raises SettingsError where nobody told the order.
     """
-    measured = known.measures.classification
+    if not getattr(run.task, "has_labels", False):
+        return ()
+    measured, rows = known.measures.classification, found.labels
     told = (
         known.training.labels
         if known.training
@@ -179,16 +181,18 @@ def labels(found: Adapter, known: Record, text: Corpus | None) -> tuple[str, ...
         if measured
         else []
     )
-    names = tuple(told) or (text.label_names if text else ())
-    rows = found.labels
-    if rows is None or len(names) == rows:
-        return names
-    if told or not names:
-        return tuple(f"LABEL_{row}" for row in range(rows))
-    raise SettingsError(
-        f"the head of {found.directory} has {rows} labels, and the text has {len(names)}",
-        "name all of them in the order of the head's rows: dataset.labels",
-    )
+    if told and rows in (None, len(told)):
+        return tuple(told)
+    names = text.label_names if text and run.settings.measuring.classification else ()
+    if not names:
+        return tuple(f"LABEL_{row}" for row in range(rows or 0))
+    if run.settings.data is None or not run.settings.data.labels or rows not in (None, len(names)):
+        raise SettingsError(
+            f"nothing tells which label each of the {rows or len(names)} rows of {found.directory}'s head"
+            f" stands for; the text has {', '.join(names[:20])}",
+            "name all labels in the order of the rows: dataset.labels; or leave it out: --no-classification",
+        )
+    return names
 
 
 def recorded_text(run: Run, known: Record) -> tuple[Corpus | None, str | None]:

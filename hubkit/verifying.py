@@ -140,7 +140,9 @@ def _again(
         taken.append(measures)
         bases.append(base)
 
-    subject = stages.subject_of(run, found, _bits(run, known), text, to_measure.labels(found, known, text))
+    subject = stages.subject_of(
+        run, found, _bits(run, known), text, to_measure.labels(run, found, known, text)
+    )
     stages.take(run, subject, Measures(), say, keep)
     if other:
         numbers = [*numbers, other]

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
 from transformers import BertForSequenceClassification as BertClassifier
 
-from hubkit import adapter, counting, methods
+from hubkit import adapter, counting, methods, to_measure
 from hubkit.card.facts import gather
 from hubkit.card.usage import usage
 from hubkit.counting import base_files
@@ -32,7 +32,7 @@ from hubkit.models import labels as label_names
 from hubkit.models import loading
 from hubkit.models.corpus import Corpus
 from hubkit.models.whole import whole
-from hubkit.record import Dataset, Training
+from hubkit.record import Dataset, Record, Training
 from hubkit.settings import Base
 from hubkit.settings import Training as Settings
 from hubkit.tasks import text_classification as task
@@ -338,3 +338,16 @@ def test_documents_of_like_length_share_a_batch() -> None:
     assert firsts != sorted(firsts, reverse=True)
     order.set_epoch(1)
     assert [lengths[at] for at in order] != [length for batch in batches for length in batch]
+
+
+def test_the_order_of_a_foreign_heads_rows_is_never_guessed(tmp_path: Path, foreign: Any) -> None:
+    found, known = foreign.adapter, Record()
+    text = corpus()
+    run = tiny.run("text-classification", tmp_path, tmp_path)
+    with pytest.raises(SettingsError, match="nothing tells which label each of the 3 rows"):
+        to_measure.labels(run, found, known, text)
+    assert to_measure.labels(run, found, known, None) == ("LABEL_0", "LABEL_1", "LABEL_2")
+    named = tiny.run("text-classification", tmp_path, tmp_path, dataset={"labels": list(NAMES)})
+    assert to_measure.labels(named, found, known, text) == NAMES
+    with pytest.raises(SettingsError, match="the 3 rows"):
+        to_measure.labels(named, found, known, replace(text, label_names=("dark", "light")))
