@@ -2,6 +2,7 @@
 
     make quickstart                           # fetches base and text
     python benchmarks/compare_methods.py      # trains and measures the four, then prints `hubkit compare`
+    python benchmarks/compare_methods.py --local-hub build/hub    # publishes them, and a collection
 
 Rank, modules, batch and seed are the same for all four. HiRA has no alpha and wants a higher learning rate,
 which is given to it. What is trained and measured already is not done again. Adapters stay in build/compare.
@@ -25,6 +26,7 @@ METHODS = {
     "qlora": {"r": 8, "alpha": 16},
     "hira": {"r": 8},
 }
+COLLECTION = "Four methods on one base, one text and the same steps"
 LEARNING_RATES = {"hira": 1e-2}  # the others train at that of the settings file
 
 
@@ -37,13 +39,31 @@ def train_and_measure(name: str, arguments: argparse.Namespace) -> Path:
         f"training.max_steps={arguments.steps}",
         f"training.block_size={arguments.block_size}",
         f"measuring.max_eval_documents={arguments.eval_documents}",
-        f"hub.repo_id={json.dumps(f'local/smollm2-python-help-{name}')}",
+        f"hub.repo_id={json.dumps(repo_id(name))}",
     ]
     if name in LEARNING_RATES:
         overrides.append(f"training.learning_rate={LEARNING_RATES[name]}")
     prepared = runs.prepare(*settings.load(arguments.config, overrides))
     stages.train(prepared, say)
     return stages.measure(prepared, say)
+
+
+def repo_id(name: str) -> str:
+    return f"local/smollm2-python-help-{name}"
+
+
+def publish(directories: dict[str, str], local_hub: Path) -> int:
+    """Each adapter in a repo, with a card that sets all four side by side; and a collection of them."""
+    for name, directory in directories.items():
+        others = [other for other in directories.values() if other != directory]
+        compared = [word for other in others for word in ("--compare", other)]
+        to = ["--repo-id", repo_id(name)]
+        published = [*to, "--local-hub", str(local_hub), "--collection", COLLECTION]
+        code = run(["card", "--adapter", directory, *to, *compared])
+        code = code or run(["publish", "--adapter", directory, *published])
+        if code:
+            return code
+    return 0
 
 
 def say(line: str) -> None:
@@ -57,14 +77,17 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=45)
     parser.add_argument("--block-size", type=int, default=256)
     parser.add_argument("--eval-documents", type=int, default=12)
+    parser.add_argument("--local-hub", type=Path, help="Publish the four to a local Hub in this directory.")
     parser.add_argument("--plot", type=Path, help="Draw the comparison into this PNG.")
     arguments = parser.parse_args()
     extras.require_train()
-    directories = []
+    directories = {}
     for name in METHODS:
         say(f"--- {name}")
-        directories.append(str(train_and_measure(name, arguments)))
-    return run(["compare", *directories, *(["--plot", str(arguments.plot)] if arguments.plot else [])])
+        directories[name] = str(train_and_measure(name, arguments))
+    plot = ["--plot", str(arguments.plot)] if arguments.plot else []
+    code = run(["compare", *directories.values(), *plot])
+    return code or (publish(directories, arguments.local_hub) if arguments.local_hub else 0)
 
 
 if __name__ == "__main__":
