@@ -84,7 +84,8 @@ class Training(Section, frozen=True):
     kernels: Literal["auto", "plain"] = (
         "auto"  # auto: the head where there are labels alone; oneDNN's products
     )
-    documents: Literal["packed", "apart"] = "packed"  # apart: those of a block do not see each other
+    # apart: those of a block do not see each other; auto: so conversations, where the model can
+    documents: Literal["auto", "packed", "apart"] = "auto"
     log_steps: Positive = 10
     eval_steps: Positive | None = None  # evaluate during training every so many steps
     save_steps: Positive = 100

@@ -71,14 +71,54 @@ def test_each_document_of_a_block_has_the_logits_that_it_has_alone(
     apart.check(model, batch, kind == "causal")
 
 
-def test_a_model_that_cannot_keep_documents_apart_is_refused() -> None:
-    """Bloom's positions are in its attention, and are not to be given."""
+def bloom() -> Any:
+    """Its positions are in its attention, and are not to be given."""
     torch.manual_seed(0)
     config = BloomConfig(vocab_size=60, hidden_size=32, n_layer=1, n_head=2, initializer_range=0.3)
-    model = adapted(BloomForCausalLM(config), "query_key_value")
+    return adapted(BloomForCausalLM(config), "query_key_value")
+
+
+def test_a_model_that_cannot_keep_documents_apart_is_refused() -> None:
+    model = bloom()
     ids = torch.randint(5, 50, SEGMENTS.shape)
-    with pytest.raises(TrainingError, match="cannot keep the documents of a block apart"):
-        apart.check(model, {"input_ids": ids, "segments": SEGMENTS}, causal=True)
+    for rows in (SEGMENTS, SEGMENTS[1:]):  # one document in a block is enough to tell
+        with pytest.raises(TrainingError, match="cannot keep the documents of a block apart"):
+            apart.check(model, {"input_ids": ids[: len(rows)], "segments": rows}, causal=True)
+
+
+class Shared(Blocks):
+    """Blocks of which the last alone holds two documents, and is filled up."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        alone = [0] * 16
+        return super().__getitem__(index) | {"segments": alone if index < 5 else [0] * 6 + [1] * 8 + [-1] * 2}
+
+    def shared(self) -> dict[str, Any] | None:
+        return self[5]
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "can", "are"),
+    [
+        ("chat", "auto", True, True),
+        ("chat", "auto", False, False),
+        ("chat", "packed", True, False),
+        ("text", "auto", True, False),
+        ("text", "apart", True, True),
+    ],
+)
+def test_conversations_are_kept_apart_where_the_model_can(
+    kind: str, wanted: Any, can: bool, are: bool, tiny_llama: Path, tmp_path: Path
+) -> None:
+    model = of_kind("causal", tiny_llama, tiny_llama) if can else bloom()
+    task, said = tasks.get("causal-lm"), []
+    training = Training(documents=wanted, block_size=16)
+    text = SimpleNamespace(kind=kind)
+    job: Any = SimpleNamespace(task=task, training=training, checkpoints=tmp_path, text=text, say=said.append)
+    collate = task.collator(None, task.Parameters())
+    found = settling.settle(model, collate, Shared([[*range(5, 21)]] * 6, seed=0), job, False)
+    assert found.losses.apart is are
+    assert any("conversations in one block see each other" in line for line in said) is not can
 
 
 @given(st.integers(1, 64), st.integers(0, 500), st.integers(1, 300), st.integers(0, 20_000))
@@ -137,7 +177,9 @@ def settled(tiny_bert: Path, folder: Path, said: list[str], resumes: bool = Fals
     task = tasks.get("masked-lm")
     collate = task.collator(AutoTokenizer.from_pretrained(tiny_bert), task.Parameters())
     training = Training(batch_size="auto", gradient_checkpointing="auto", block_size=32)
-    job: Any = SimpleNamespace(task=task, training=training, checkpoints=folder, say=said.append)
+    job: Any = SimpleNamespace(
+        task=task, training=training, text=SimpleNamespace(kind="text"), checkpoints=folder, say=said.append
+    )
     blocks = Blocks([[*range(5, 37)]] * 3, seed=0)
     return settling.settle(model, collate, blocks, job, resumes)
 

@@ -5,7 +5,8 @@ out. Conversations are never split: each goes into the block whose room it leave
 longest first), and what remains of a block is filled up with a token that counts nowhere.
 
 Files in a folder, each of (blocks, size): `ids`, int32; `segments`, uint16, the number of the document that a
-token is of, from 0 in each block; for conversations `counted`, uint8, 1 where a token is of an answer.
+token is of, from 0 in each block, and `FILL` for what fills up; for conversations `counted`, uint8, 1 where a
+token is of an answer.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from hubkit.models import chat, corpus
 
 CHARACTERS = 1 << 20  # tokenised at a time
 TYPES = {"ids": "<i4", "segments": "<u2", "counted": "u1"}
+FILL = 2**16 - 1  # in place of a document's number
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def _write(
         for members in blocks:
             row = {name: numpy.zeros(size, dtype=kind) for name, kind in TYPES.items()}
             row["ids"][:] = fill
-            row["segments"][:] = len(members)  # what fills up stands apart
+            row["segments"][:] = FILL
             at = 0
             for number, member in enumerate(members):
                 ids, counted = stored[starts[member] : starts[member + 1]].reshape(2, -1)

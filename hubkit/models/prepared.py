@@ -24,7 +24,7 @@ from hubkit.models import packing
 from hubkit.models.corpus import Corpus, digest
 from hubkit.models.packing import TYPES, Made
 
-FORMAT = 1  # of the files and of how tokens are packed; another one is another entry
+FORMAT = 2  # of the files and of how tokens are packed; another one is another entry
 MOST_BYTES = 20_000_000_000
 ABANDONED = 86_400  # seconds after which what was begun is taken for given up
 FACTS = "facts.json"

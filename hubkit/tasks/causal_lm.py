@@ -32,13 +32,17 @@ def example(text: str) -> str:
 
 
 def collator(tokenizer: Any, parameters: Parameters) -> Any:
-    """Labels are the inputs, or those that the blocks bring; the model shifts them by one itself."""
+    """Labels are the inputs, or those that the blocks bring; the model shifts them by one itself.
+
+    The mask leaves out what only fills a block up.
+    """
     import torch
 
     def collate(blocks: list[dict[str, Any]]) -> dict[str, Any]:
         ids = torch.tensor([block["input_ids"] for block in blocks])
         labels = torch.tensor([block.get("labels", block["input_ids"]) for block in blocks])
-        batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
-        return batch | segments(blocks)
+        told = segments(blocks)
+        mask = (told["segments"] >= 0).long() if told else torch.ones_like(ids)
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels} | told
 
     return collate

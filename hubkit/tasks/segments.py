@@ -6,7 +6,7 @@ from typing import Any
 
 
 def segments(blocks: list[dict[str, Any]]) -> dict[str, Any]:
-    """The part of a batch that tells it, (batch, length), where the blocks do; nothing where not."""
+    """The part of a batch that tells it, (batch, length), where the blocks do; -1 for what fills up."""
     import torch
 
     if not all("segments" in block for block in blocks):

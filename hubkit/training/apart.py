@@ -42,13 +42,16 @@ def inputs(model: Any, batch: dict[str, Any], causal: bool) -> dict[str, Any]:
 
 
 def check(model: Any, batch: dict[str, Any], causal: bool) -> None:
-    """Hold the last document of a block against the same document alone. Raises TrainingError."""
+    """Hold the last document of the first block of several, or of the first, against the same document alone.
+
+    Raises TrainingError.
+    """
     import torch
 
-    rows = [row for row in range(len(batch["segments"])) if len(batch["segments"][row].unique()) > 1]
-    if not rows:
+    if "segments" not in batch:
         return
-    ids, segments = (batch[name][rows[0]] for name in ("input_ids", "segments"))
+    several = [row for row, of in enumerate(batch["segments"]) if len(of[of >= 0].unique()) > 1]
+    ids, segments = (batch[name][several[0] if several else 0] for name in ("input_ids", "segments"))
     last = segments == segments[segments >= 0][-1]
     alone = {"input_ids": ids[last][None], "segments": segments[last][None]}
     packed = {"input_ids": ids[None], "segments": segments[None]}

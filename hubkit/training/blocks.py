@@ -7,8 +7,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from hubkit.models import chat
+from hubkit.models import chat, packing
 from hubkit.models.prepared import Prepared
+
+AT_ONCE = 4_096  # blocks looked through at a time
 
 
 class Blocks:
@@ -33,6 +35,10 @@ class Blocks:
     def __getitem__(self, index: int) -> dict[str, Any]:
         draw = random.Random(f"{self.seed} {self.epoch} {index}").getrandbits(63)
         return {"input_ids": self.blocks[index], "draw": draw}
+
+    def shared(self) -> dict[str, Any] | None:
+        """The first block that holds several documents; None where none does, or nothing tells."""
+        return None
 
     @property
     def said(self) -> str:
@@ -62,7 +68,8 @@ class Packed(Blocks):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         found = self.prepared
-        ids, segments = found.ids[index].tolist(), found.segments[index].tolist()
+        ids = found.ids[index].tolist()
+        segments = [-1 if of == packing.FILL else of for of in found.segments[index].tolist()]
         draw = random.Random(f"{self.seed} {self.epoch} {index}").getrandbits(63)
         item = {"input_ids": ids, "draw": draw, "segments": segments}
         if found.counted is not None:
@@ -71,6 +78,14 @@ class Packed(Blocks):
                 token if own else chat.NOT_COUNTED for token, own in zip(ids, counts, strict=True)
             ]
         return item
+
+    def shared(self) -> dict[str, Any] | None:
+        """The first block that holds several documents; None where none does."""
+        for first in range(0, len(self), AT_ONCE):
+            found = (self.prepared.segments[first : first + AT_ONCE] == 1).any(axis=1).nonzero()[0]
+            if len(found):
+                return self[first + int(found[0])]
+        return None
 
     @property
     def said(self) -> str:

@@ -45,7 +45,7 @@ def facts(job: Job, trainer: Quick, precision: str, legs: Legs) -> TrainingFacts
         started=legs.started,
         kernels=trainer.losses.name if trainer.losses else None,
         gradient_checkpointing=bool(trainer.choices and trainer.choices.gradient_checkpointing),
-        documents=None if labelled.is_wanted(job) else t.documents,
+        documents=None if labelled.is_wanted(job) else _documents(trainer),
         processes=processes.count() if processes.count() > 1 else None,
         resumed=legs.resumed,
         peak_memory_bytes=legs.peak_memory_bytes,
@@ -56,6 +56,10 @@ def facts(job: Job, trainer: Quick, precision: str, legs: Legs) -> TrainingFacts
         **labelled.facts(job, trainer.train_dataset),
         environment=environment(loading.device()),
     )
+
+
+def _documents(trainer: Quick) -> str:
+    return "apart" if trainer.losses and trainer.losses.apart else "packed"
 
 
 def _history(log: list[dict[str, Any]]) -> list[LogPoint]:

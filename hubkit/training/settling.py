@@ -41,14 +41,14 @@ def settle(model: Any, collate: Callable[..., Any], train: Blocks, job: Job, res
         batch = collate([train[at % len(train)] for at in range(size)])
         return {name: part.to(model.device) for name, part in batch.items()}
 
-    t, is_apart = job.training, job.training.documents == "apart"
-    losses = Losses(
-        model, job.task.PERPLEXITY, t.kernels, job.say, apart=is_apart, known=known and known.kernels
-    )
+    t = job.training
+    losses = Losses(model, job.task.PERPLEXITY, t.kernels, job.say, known=known and known.kernels)
     model.config.use_cache = False  # as the Trainer has it
     model.train()
-    if is_apart and "segments" in (batch := batch_of(LOOKED_AT)):
-        apart.check(model, batch, losses.causal)
+    if t.documents == "apart" or (t.documents == "auto" and job.text.kind == "chat"):
+        tried = collate([train.shared() or train[0]])
+        batch = {name: part.to(model.device) for name, part in tried.items()}
+        losses.apart = _can_part(model, batch, losses, must=t.documents == "apart")
     try:
         losses.look(batch_of(min(LOOKED_AT, len(train))))
     except (RuntimeError, MemoryError) as error:
@@ -62,6 +62,21 @@ def settle(model: Any, collate: Callable[..., Any], train: Blocks, job: Job, res
         losses.checkpoint()
     found = Choices(losses.name, int(t.batch_size), t.gradient_accumulation, bool(t.gradient_checkpointing))
     return Settled(t, losses, found)
+
+
+def _can_part(model: Any, batch: dict[str, Any], losses: Losses, *, must: bool) -> bool:
+    """Whether the model keeps the documents of a block apart, tried on one that holds several, if one does.
+
+    Where it `must` and cannot, raises TrainingError; else that is said.
+    """
+    try:
+        apart.check(model, batch, losses.causal)
+    except TrainingError as error:
+        if must:
+            raise
+        losses.say(f"conversations in one block see each other: {error.message}")
+        return False
+    return True
 
 
 def _fitted(

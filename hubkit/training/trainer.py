@@ -20,7 +20,7 @@ def make(model: Any, tokenizer: Any, train: Blocks, held: Blocks | None, clock: 
     collate = job.task.collator(tokenizer, job.task_parameters)
     settled = settling.settle(model, collate, train, job, clock.resumes)
     told = arguments.arguments(settled.training, job.checkpoints, len(train))
-    if labelled.is_wanted(job):  # sequences differ in length
+    if job.text.kind != "text":  # sequences differ in length, or are filled up
         told.include_num_input_tokens_seen = "non_padding"
     trainer = Quick(
         model=model,
