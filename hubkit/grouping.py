@@ -44,7 +44,7 @@ class Group:
     """Adapters that differ in their seed alone."""
 
     label: str
-    rows: list[dict[str, Any]]  # as `compare.plain` gives them
+    rows: list[dict[str, Any]]  # as `compared_rows.plain` gives them
     seeds: list[int]
     at: list[int] = field(default_factory=list)  # where they stand among all
 

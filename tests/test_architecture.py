@@ -35,6 +35,7 @@ ORDER = [  # top first; a line's modules may import each other
     ["verify"],
     ["audit"],
     ["card"],
+    ["compared_rows"],
     ["compare", "grouping"],
     ["training"],
     ["measures"],

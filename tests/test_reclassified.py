@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from card_cases import PERPLEXITY
 
-from hubkit import class_scores, compare, recorded
+from hubkit import class_scores, compare, compared_rows, recorded
 from hubkit.card import side_by_side
 from hubkit.card.comparison import Side
 from hubkit.record import Classification, Compared, Dataset, Interval, Measures, Record
@@ -107,7 +107,7 @@ def test_classifiers_stand_side_by_side_on_one_text_alone() -> None:
     assert "**0.9250**" in shown
     assert "0.8750" in shown
     assert "200 documents of moods" in shown
-    row = compare.plain(sides[0], "good")
+    row = compared_rows.plain(sides[0], "good")
     assert (row["accuracy"], row["accuracy_low"], row["classification_documents"]) == (0.925, 0.88, 200)
     relabelled = side("other", classification=msgspec.structs.replace(bad, labels_sha256="e" * 64))
     assert compare.reasons([sides[0], relabelled])[0].startswith("the labelling differs")

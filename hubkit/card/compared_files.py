@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hubkit import compare, grouping
+from hubkit import compare, compared_rows, grouping
 from hubkit.card import comparison, grouped, side_by_side
 from hubkit.card.comparison import Read
 from hubkit.compare import Measure
@@ -26,7 +26,7 @@ def rows(found: Read, groups: Sequence[Group], without_perplexity: bool) -> list
         flat = grouping.rows_of(groups)
     else:
         pairs = zip(found.adapters, found.labels, strict=True)
-        flat = [compare.plain(adapter, label) for adapter, label in pairs]
+        flat = [compared_rows.plain(adapter, label) for adapter, label in pairs]
     if without_perplexity:
         flat = [{key: value for key, value in row.items() if not _is_quality(key)} for row in flat]
     return flat

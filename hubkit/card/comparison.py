@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from hubkit import compare, grouping
+from hubkit import compare, compared_rows, grouping
 from hubkit.card import facts as card_facts
 from hubkit.card import tables, text
 from hubkit.card.facts import Facts
@@ -40,8 +40,10 @@ class Read:
     seeds: list[int | None] = field(default_factory=list)
 
     def grouped(self) -> list[grouping.Group]:
-        """The adapters by what they have in common but for the seed; empty where no two differ in it alone."""
-        rows = [compare.plain(one, label) for one, label in zip(self.adapters, self.labels, strict=True)]
+        """The adapters by all but their seed; empty where no two differ in it alone."""
+        rows = [
+            compared_rows.plain(one, label) for one, label in zip(self.adapters, self.labels, strict=True)
+        ]
         return grouping.groups(rows, self.keys, self.seeds)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hubkit import compare, extras, files
+from hubkit import compare, compared_rows, extras, files
 from hubkit.card import compared_files, comparison, figures
 from hubkit.card.comparison import Read
 from hubkit.cli import card_options, common
@@ -72,7 +72,7 @@ def command(
         common.result(compared_files.data(found, groups, without_perplexity), "", as_json=True)
     elif form == "csv":
         rows = compared_files.rows(found, groups if grouped else [], without_perplexity)
-        click.echo(compare.to_csv(rows), nl=False)
+        click.echo(compared_rows.to_csv(rows), nl=False)
     else:
         click.echo(compared_files.markdown(found, groups, by))
     card_options.left_out(found, quiet)

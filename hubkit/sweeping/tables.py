@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hubkit import compare, files
+from hubkit import compare, compared_rows, files
 from hubkit.card import compared_files, comparison, text
 from hubkit.card.comparison import Read
 from hubkit.compare import Measure
@@ -32,7 +32,7 @@ def write(sweep: Sweep) -> str | None:
     shown = _markdown(sweep, parts, done, open_)
     _written(sweep.output_dir / "sweep.md", shown + "\n")
     _written(sweep.output_dir / "sweep.json", json.dumps(_data(parts, done, open_), indent=2) + "\n")
-    _written(sweep.output_dir / "sweep.csv", compare.to_csv(_rows(parts, done)))
+    _written(sweep.output_dir / "sweep.csv", compared_rows.to_csv(_rows(parts, done)))
     return shown
 
 
