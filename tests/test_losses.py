@@ -182,9 +182,13 @@ def test_where_nothing_gives_the_same_the_model_is_asked_and_it_is_said(
 def test_what_was_found_before_a_stop_is_gone_on_with(bases: Any) -> None:
     model = adapted(bases["masked"], "masked", "lora")
     said: list[str] = []
-    found = Losses(model, "masked", "auto", said.append, known=HEAD)
+    place = "base_model.model.cls.predictions.decoder"  # not the first of two that have one name
+    found = Losses(model, "masked", "auto", said.append, known=f"{HEAD}, at {place}")
     found.look(batch(model, "masked"))
     assert (found.name, said) == (HEAD, [])
+    assert found.key == f"{HEAD}, at {place}"
+    assert found.way is not None
+    assert found.way.head is model.get_submodule(place)
     found = Losses(model, "masked", "auto", said.append, known="something")
     found.look(batch(model, "masked"))
     assert "before the stop" in said[0]

@@ -18,7 +18,7 @@ NAME = "choices.json"
 class Choices(msgspec.Struct, frozen=True, omit_defaults=True):
     """How losses are found, and how a step is cut so that it fits memory."""
 
-    kernels: str
+    kernels: str  # key of the way that losses are found
     batch_size: int
     gradient_accumulation: int
     gradient_checkpointing: bool

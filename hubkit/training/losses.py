@@ -59,7 +59,7 @@ class Losses:
     """Of a model in training. `kind` is "causal" where a state predicts the next token, "masked" where it
     predicts its own, and None where only the model itself knows its loss.
 
-    `wanted` is training.kernels; `apart`: the documents of a block do not see each other. `known` is the name
+    `wanted` is training.kernels; `apart`: the documents of a block do not see each other. `known` is the key
     of the way that an earlier part of this training went, which is gone on without another look.
     `way` is None until the first look.
     """
@@ -89,6 +89,16 @@ class Losses:
     def name(self) -> str:
         """Of the way that is gone, for the record."""
         return self.way.name if self.way else ""
+
+    @property
+    def key(self) -> str:
+        """Of the way that is gone, for a later part of this training: its name, and which head."""
+        return self._key(self.way) if self.way else ""
+
+    def _key(self, way: Way) -> str:
+        """Two heads, one around the other, have one name, and need not give the same."""
+        place = next((name for name, part in self.model.named_modules() if part is way.head), None)
+        return way.name if way.head is None else f"{way.name}, at {place}"
 
     def prepared(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """A collator's batch as the model is called with it, beside `labels`."""
@@ -176,7 +186,7 @@ class Losses:
         """The first way whose loss and gradients on a row are the model's own."""
         ways = self._ways(row)
         if self.known is not None:
-            if again := next((way for way in ways if way.name == self.known), None):
+            if again := next((way for way in ways if self._key(way) == self.known), None):
                 return again
             self.say(f"before the stop, losses were found another way: {self.known}")
         own = self._tried(Way(own=True), row)

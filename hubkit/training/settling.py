@@ -60,7 +60,7 @@ def settle(model: Any, collate: Callable[..., Any], train: Blocks, job: Job, res
     t = _fitted(model, batch_of, losses, t, known)
     if t.gradient_checkpointing:
         losses.checkpoint()
-    found = Choices(losses.name, int(t.batch_size), t.gradient_accumulation, bool(t.gradient_checkpointing))
+    found = Choices(losses.key, int(t.batch_size), t.gradient_accumulation, bool(t.gradient_checkpointing))
     return Settled(t, losses, found)
 
 
@@ -123,7 +123,7 @@ def _found(model: Any, step: Callable[[int], None], losses: Losses, t: Training)
     accumulation = sizes[-1] // size if t.batch_size == "auto" else t.gradient_accumulation
     with_it = ", with gradient checkpointing" if checkpointing else ""
     losses.say(f"batch size {size} x {accumulation}{with_it}: a step takes {_mib(taken)} of {_mib(room)}")
-    return Choices(losses.name, size, accumulation, checkpointing)
+    return Choices(losses.key, size, accumulation, checkpointing)
 
 
 def _mib(size: int) -> str:
