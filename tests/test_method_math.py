@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,24 @@ def test_what_cannot_be_is_one_line(
     with pytest.raises((SettingsError, TrainingError)) as error:
         begin(tiny_llama, tmp_path, **method)
     assert said in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ({"init": "pissa", "r": 33}, "32 ranks at most for model.layers.0.self_attn.v_proj, and 33 are set"),
+        ({"init": "olora", "target_modules": ["k_proj"], "r": 40}, "32 ranks at most"),
+        ({"name": "qlora", "init": "loftq", "r": 33}, "32 ranks at most"),
+        ({"init": "pissa", "target_modules": ["lm_head"]}, "that of model.embed_tokens too"),
+        ({"init": "olora", "target_modules": ["q_proj", "embed_tokens"]}, "for linear layers, and"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_a_start_that_no_file_could_hold_is_one_line(
+    tiny_llama: Path, tmp_path: Path, method: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TrainingError, match=re.escape(said)):
+        begin(tiny_llama, tmp_path, **{"name": "lora", "target_modules": ["q_proj", "v_proj"], **method})
 
 
 def test_a_base_that_would_be_rounded_gives_no_part_of_itself(tiny_llama: Path, tmp_path: Path) -> None:

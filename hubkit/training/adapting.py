@@ -45,7 +45,10 @@ def begun(
     takes = starts.takes_from_base(job)
     start = starts.kept(job.checkpoints) if takes and checkpoint else None
     model = adapted(loaded, job, start)
-    if getattr(job.method_parameters, "init", None) == "loftq" and not checkpoint:
+    init = getattr(job.method_parameters, "init", "default")
+    if takes or init == "loftq":
+        starts.check(model, init)
+    if init == "loftq" and not checkpoint:
         starts.loftq(model, lambda: loading.load_base(base, job.task, dtype="float32", labels=labels).model)
     return model, starts.of(model) if takes and start is None else start
 

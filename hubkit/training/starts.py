@@ -49,6 +49,43 @@ def kept(folder: Path) -> Start:
         ) from error
 
 
+def check(model: Any, init: str) -> None:
+    """Refuse places where a start from the base's weights cannot be. Raises TrainingError.
+
+    A rank above the smaller side of a weight has no singular vectors left. PEFT starts other layers than
+    linear ones at random. And a weight that two modules share would change in both.
+    """
+    names: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if (weight := getattr(module, "weight", None)) is not None:
+            names.setdefault(id(weight), []).append(_of_base(name))
+    takes = changes_base(init)
+    for name, layer in _layers(model, embeddings=True):
+        base, own = layer.get_base_layer(), _of_base(name)
+        shared = [one for one in names.get(id(base.weight), []) if one != own]
+        most = min(layer.in_features, layer.out_features)
+        if takes and type(base).__name__ not in ("Linear", "Conv1D"):
+            raise TrainingError(
+                f"method.init: {init} is for linear layers, and {own} is none",
+                "leave it out: method.exclude_modules",
+            )
+        if takes and shared:
+            raise TrainingError(
+                f"method.init: {init} changes the weight of {own}, which is that of {shared[0]} too",
+                "leave it out: method.exclude_modules",
+            )
+        if "default" in layer.lora_A and layer.r["default"] > most:
+            raise TrainingError(
+                f"method.init: {init} has {most} ranks at most for {own}, and {layer.r['default']} are set",
+                f"a lower method.r, or method.rank_pattern: {{{own.rpartition('.')[2]}: {most}}}",
+            )
+
+
+def _of_base(name: str) -> str:
+    """The name that the base has for a module of the model with its adapter."""
+    return name.removeprefix("base_model.model.").removesuffix(".base_layer")
+
+
 def of(model: Any) -> Start:
     """What A and B of a fresh adapter are now."""
     pairs = ((name, layer.lora_A["default"], layer.lora_B["default"]) for name, layer in _layers(model))
@@ -133,7 +170,7 @@ def loftq(model: Any, whole_base: Callable[[], Any]) -> None:
             if getattr(rounded, "quant_state", None) is None:
                 continue  # PEFT left it in 16 bits: nothing was taken
             held = dequantize_bnb_weight(rounded, state=rounded.quant_state).float()
-            published = whole.get_submodule(name.removeprefix("base_model.model.")).weight
+            published = whole.get_submodule(_of_base(name)).weight
             lost = published.to(held.device).float() - held
             u, s, v = torch.linalg.svd(lost, full_matrices=False)
             rank, root = layer.r["default"], (s / layer.scaling["default"]).sqrt()
@@ -141,10 +178,10 @@ def loftq(model: Any, whole_base: Callable[[], Any]) -> None:
             layer.lora_B["default"].weight.copy_((u * root)[:, :rank])
 
 
-def _layers(model: Any) -> Iterator[tuple[str, Any]]:
-    """The model's LoRA layers, by name."""
+def _layers(model: Any, *, embeddings: bool = False) -> Iterator[tuple[str, Any]]:
+    """The model's LoRA layers, by name; those of embeddings too where they are asked for."""
     from peft.tuners.lora import LoraLayer
 
     for name, module in model.named_modules():
-        if isinstance(module, LoraLayer) and "default" in module.lora_A:
+        if isinstance(module, LoraLayer) and ("default" in module.lora_A or embeddings):
             yield name, module
