@@ -200,7 +200,7 @@ def test_a_batch_is_cut_to_fit_and_stays_as_large(
     growing(monkeypatch, each * MIB)
     said: list[str] = []
     found = settled(tiny_bert, tmp_path, said)
-    assert found.choices == Choices(found.losses.name, size, accumulation, checkpointing)
+    assert found.choices == Choices(found.losses.key, size, accumulation, checkpointing)
     t = found.training
     assert (t.batch_size, t.gradient_accumulation, t.gradient_checkpointing) == (
         size,
