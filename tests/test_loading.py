@@ -228,3 +228,27 @@ def test_auto_precision_is_what_the_machine_computes(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(loading, "native_bfloat16", lambda where, native=native: native)
         assert loading.resolve_precision("auto", "cpu") == expected
     assert loading.resolve_precision("float16", "cpu") == "float16"
+
+
+@pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`")
+@pytest.mark.parametrize("whole", [["embed_tokens", "lm_head"], ["embed_tokens"], None])
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
+def test_embeddings_that_were_resized_load_as_peft_saves_them(
+    tiny_llama: Path, tmp_path: Path, whole: list[str] | None
+) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    ids = torch.arange(300, 323).unsqueeze(0)
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    model.resize_token_embeddings(323, mean_resizing=False)
+    config = LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=whole, task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, config).eval()
+    with torch.no_grad():
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    adapted.save_pretrained(tmp_path)  # with the embeddings once more, inside PEFT's wrappers
+    again = loading.load_adapter(AutoModelForCausalLM.from_pretrained(tiny_llama), adapter.read(tmp_path))
+    torch.testing.assert_close(again(input_ids=ids).logits, adapted(input_ids=ids).logits)

@@ -203,7 +203,10 @@ def _is_embedding(name: str, model: Any) -> bool:
     """Whether a saved tensor is a whole embedding, which PEFT saves where it is adapted or was resized."""
     layers = (model.get_input_embeddings(), model.get_output_embeddings())
     names = {n for n, module in model.named_modules() if any(module is layer for layer in layers)}
-    return name.rpartition(".")[0].removesuffix(".base_layer") in names
+    module = name.rpartition(".")[0]
+    for inside in (".base_layer", ".modules_to_save", ".original_module"):  # PEFT's wrappers around it
+        module = module.removesuffix(inside)
+    return module in names
 
 
 def is_within(name: str, saved: Sequence[str]) -> bool:
