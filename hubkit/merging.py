@@ -8,6 +8,7 @@ than in training, and how far that moves the model is measured and said.
 
 from __future__ import annotations
 
+import glob
 import json
 import shutil
 import tempfile
@@ -32,6 +33,7 @@ PASSAGE = (
     " light the lamp. Ships that came from the north could see it for twenty miles. When fog lay on the"
     " water, he rang a bell instead, once each minute, until the morning wind had carried the fog away."
 )
+SCRATCH = ".merging-"  # in the name of the directory beside
 TOKENS = 64  # of the passage, at most
 
 
@@ -148,7 +150,7 @@ def _merge(subject: Subject, known: record.Record, output: Path, dtype: str, say
 
 def _loaded(subject: Subject, dtype: str, bits: dict[str, Any] | None) -> Any:
     """Base and adapter. Raises MeasureError where the adapter cannot be merged into the base as published."""
-    from hubkit.measures import merging
+    from hubkit.measures import merging, text_scores
     from hubkit.models import loading
 
     loaded = loading.load_base(
@@ -159,6 +161,11 @@ def _loaded(subject: Subject, dtype: str, bits: dict[str, Any] | None) -> Any:
         keep=subject.adapter.modules_to_save,
         labels=subject.labels,
     )
+    if text_scores.head_is_random(loaded, subject.adapter):
+        raise MeasureError(
+            f"cannot merge {subject.adapter.directory}: neither it nor the base has weights for"
+            f" {', '.join(sorted(loaded.new_modules))[:200]}"
+        )
     model = loading.load_adapter(loaded.model, subject.adapter)
     if bits is None and (reason := merging.why_not(model)):
         raise MeasureError(f"cannot merge {subject.adapter.directory}: {reason}")
@@ -223,7 +230,11 @@ def _write(
     scratch = None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-"))
+        for left in output.parent.glob(
+            f".{glob.escape(output.name)}{SCRATCH}*"
+        ):  # by a merge that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}{SCRATCH}"))
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         (scratch / "README.md").unlink(missing_ok=True)

@@ -42,6 +42,7 @@ def test_transformers_alone_computes_what_base_and_adapter_do(
     tiny_llama: Path, tmp_path: Path, method: dict[str, Any]
 ) -> None:
     adapter_dir = saved(tiny_llama, tmp_path, **method)
+    (tmp_path / ".merged.merging-killed").mkdir()
     merged = merge(tiny_llama, adapter_dir, tmp_path / "merged")
     expected = stock(tiny_llama, adapter_dir, None)
     torch.testing.assert_close(logits(tmp_path / "merged"), expected, atol=2e-3, rtol=1e-3)
@@ -50,7 +51,7 @@ def test_transformers_alone_computes_what_base_and_adapter_do(
     there = sorted(path.name for path in (tmp_path / "merged").iterdir())
     assert {"config.json", "model.safetensors", "tokenizer.json", "merge.json"} <= set(there)
     assert "README.md" not in there
-    assert not list(tmp_path.glob(".merged-*"))
+    assert not list(tmp_path.glob(".merged*"))
     told = AutoTokenizer.from_pretrained(tmp_path / "merged").init_kwargs
     assert told.get("model_max_length") == AutoTokenizer.from_pretrained(tiny_llama).init_kwargs.get(
         "model_max_length"
@@ -97,4 +98,20 @@ def test_nothing_is_written_over_or_wrong(
     arguments = ["--adapter", str(adapter_dir), "--base-path", str(tiny_llama)]
     assert hubkit(["merge", *arguments, "--output", str(tmp_path / "merged")]) == 2
     assert "the moon is full" in capsys.readouterr().err
+    assert not (tmp_path / "merged").exists()
+
+
+def test_weights_that_nobody_has_are_not_drawn(
+    tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSequenceClassification
+
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_bert, num_labels=3)  # draws a pooler
+    config = LoraConfig(r=4, target_modules=["query"], task_type="SEQ_CLS")
+    get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
+    where = ["--adapter", str(tmp_path / "adapter"), "--base-path", str(tiny_bert), "--base-model", "a/b"]
+    task = ["--task", "text-classification"]
+    assert hubkit(["merge", *where, *task, "--output", str(tmp_path / "merged")]) == 2
+    assert "neither it nor the base has weights for" in capsys.readouterr().err
     assert not (tmp_path / "merged").exists()
