@@ -57,6 +57,14 @@ def test_what_is_hidden_in_a_block_does_not_depend_on_its_batch(tokenizer: Any) 
     assert not torch.equal(again["labels"][0], together["labels"][1])
 
 
+def test_something_is_hidden_of_every_block(tokenizer: Any) -> None:
+    """At 2 % nothing of most blocks of 8 would be."""
+    task = tasks.get("masked-lm")
+    collate = task.collator(tokenizer, task.Parameters(mask_probability=0.02))
+    batch = collate([{"input_ids": [*range(5, 13)], "draw": draw} for draw in range(50)])
+    assert (batch["labels"] != -100).any(1).all()
+
+
 def test_causal_labels_are_the_inputs() -> None:
     causal = tasks.get("causal-lm")
     batch = causal.collator(None, causal.Parameters())([{"input_ids": [1, 2, 3], "draw": 0}] * 2)

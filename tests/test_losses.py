@@ -194,6 +194,18 @@ def test_what_was_found_before_a_stop_is_gone_on_with(bases: Any) -> None:
     assert "before the stop" in said[0]
 
 
+@pytest.mark.parametrize("wanted", ["auto", "plain"])
+def test_a_batch_without_labels_has_no_loss_and_moves_nothing(wanted: str, bases: Any) -> None:
+    model = adapted(bases["causal"], "causal", "lora")
+    found, given = Losses(model, "causal", wanted, pytest.fail), batch(model, "causal")
+    found.look(given)
+    without = given | {"labels": torch.full_like(given["labels"], -100)}
+    for items in (None, torch.tensor(0), torch.tensor(5)):
+        loss = found(model, without, items)
+        assert loss.item() == 0
+        assert all(not gradient.any() for gradient in gradients(model, loss).values())
+
+
 def test_looking_draws_no_random_number_and_leaves_no_gradient(bases: Any) -> None:
     model = adapted(bases["causal"], "causal", "lora")
     torch.manual_seed(3)

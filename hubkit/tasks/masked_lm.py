@@ -18,6 +18,7 @@ PEFT_TASK_TYPE = None  # PEFT has none; it then records the base's class in auto
 PIPELINE_TAG = "fill-mask"
 PERPLEXITY = "masked"
 EXAMPLE_TEXT = "The capital of France is {mask}."
+MOST_DRAWS = 1_000  # of a block of which nothing is hidden
 
 
 class Parameters(Section, frozen=True):
@@ -42,6 +43,7 @@ def example(text: str) -> str:
 def collator(tokenizer: Any, parameters: Parameters) -> Any:
     """Hide tokens anew for every batch; of those, 80 % become the mask, 10 % a random token, 10 % stay.
 
+    Where by chance none of a short block is hidden, it is drawn again: a loss of nothing is no number.
     Labels are -100 everywhere else, so that the loss counts hidden tokens only (Devlin et al. 2018,
     arXiv:1810.04805, section 3.1).
     """
@@ -55,7 +57,11 @@ def collator(tokenizer: Any, parameters: Parameters) -> Any:
         rows = []
         for block in blocks:
             mask.generator.manual_seed(block["draw"])
-            rows.append(mask.torch_mask_tokens(torch.tensor([block["input_ids"]])))
+            for _ in range(MOST_DRAWS):
+                hidden = mask.torch_mask_tokens(torch.tensor([block["input_ids"]]))
+                if bool((hidden[1] != -100).any()):
+                    break
+            rows.append(hidden)
         inputs, labels = (torch.cat(part) for part in zip(*rows, strict=True))
         batch = {"input_ids": inputs, "attention_mask": torch.ones_like(inputs), "labels": labels}
         return batch | segments(blocks)

@@ -162,7 +162,8 @@ class Losses:
                 total = cross_entropy(_wide(logits[wanted]), targets, reduction="sum")
             else:
                 total = self._by_head(way.head, called, given, wanted, targets)
-        return total / (len(targets) if items is None else items)
+        counted = len(targets) if items is None else items
+        return total / max(counted, 1)  # a batch may have no label
 
     def _by_head(self, head: Any, called: Any, inputs: dict[str, Any], wanted: Any, targets: Any) -> Any:
         kept: list[Any] = []
