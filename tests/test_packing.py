@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +180,40 @@ def test_no_cache_leaves_nothing(tokenizer: Any, cache: Path) -> None:
     assert scratch.is_dir()
     del found
     assert not scratch.exists()
+
+
+def test_an_entry_may_go_while_it_is_looked_at(
+    tokenizer: Any, cache: Path, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where another process makes room, or finds it damaged."""
+    expected = prepared.prepare(tokenizer, TEXT, 32).ids.tolist()
+    whole = prepared._whole
+
+    def removed(target: Path) -> Any:
+        found = whole(target)
+        shutil.rmtree(target, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(prepared, "_whole", removed)
+    assert prepared.prepare(tokenizer, TEXT, 32).ids.tolist() == expected
+    assert made == [12, 12]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_full_disk_is_said(
+    keep: bool, tokenizer: Any, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**given: Any) -> str:
+        folder = tmp_path / "full"
+        folder.mkdir()
+        (folder / "ids").symlink_to("/dev/full")
+        return str(folder)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(DataError, match="cannot keep the tokens of the text: No space left on device"):
+        prepared.prepare(tokenizer, dataclasses.replace(TEXT, cache=keep), 32)
+    assert not (tmp_path / "full").exists()
 
 
 def test_another_process_may_be_faster(tokenizer: Any, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,8 +59,8 @@ def pack(tokenizer: Any, documents: Sequence[str], size: int, masked: bool, fold
             rows = stream[:, : full * inner].reshape(2, full, inner)
             if masked:
                 rows = _between(rows, tokenizer.cls_token_id, tokenizer.sep_token_id)
-            rows[0].astype(TYPES["ids"]).tofile(ids)
-            _numbered(rows[1]).astype(TYPES["segments"]).tofile(segments)
+            ids.write(rows[0].astype(TYPES["ids"]).tobytes())  # tofile does not say that the disk is full
+            segments.write(_numbered(rows[1]).astype(TYPES["segments"]).tobytes())
             blocks += full
     if not blocks:
         raise DataError(
@@ -137,7 +137,7 @@ def pack_conversations(tokenizer: Any, documents: Sequence[str], size: int, fold
             cut += len(one.ids) > size
             answers += sum(counted[1:])
             lengths.append(len(ids))
-            numpy.array([ids, counted], dtype=TYPES["ids"]).tofile(file)
+            file.write(numpy.array([ids, counted], dtype=TYPES["ids"]).tobytes())
     if not lengths:
         raise DataError(
             f"no conversation has an answer within {size} tokens", "give a larger training.block_size"
@@ -171,7 +171,7 @@ def _write(
                 row["counted"][at] = 0  # nothing that is of this conversation stands before it
                 at = end
             for name, values in row.items():
-                values.tofile(files[name])
+                files[name].write(values.tobytes())
     finally:
         for file in files.values():
             file.close()

@@ -107,12 +107,13 @@ def _passing(make: Callable[[Path], Made]) -> Prepared:
 
 def _kept(root: Path, key: str, make: Callable[[Path], Made]) -> Prepared:
     target = root / key
-    if (made := _whole(target)) is None:
+    if (found := _found(target)) is None:
         shutil.rmtree(target, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix="part-", dir=root))
         try:
             made = make(beside)
+            found = _opened(beside, made)  # to be read whatever another process does to the entry
             facts = {"made": asdict(made), "sums": {path.name: _sum(path) for path in _parts(beside)}}
             (beside / FACTS).write_text(json.dumps(facts), encoding="utf-8")
             try:
@@ -123,7 +124,16 @@ def _kept(root: Path, key: str, make: Callable[[Path], Made]) -> Prepared:
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     _tidy(root, key)
-    return _opened(target, made)
+    return found
+
+
+def _found(target: Path) -> Prepared | None:
+    """An entry that is there and whole."""
+    made = _whole(target)
+    try:
+        return _opened(target, made) if made else None
+    except (OSError, KeyError, ValueError):  # another process removes it
+        return None
 
 
 def _opened(where: Path, made: Made) -> Prepared:
