@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from hubkit.measured import AdapterDigest, Classification, Part, Perplexity, TextDigest, Throughput
+from hubkit.measured import Classification, Perplexity
+from hubkit.measured_part import AdapterDigest, Part, TextDigest
+from hubkit.measured_speed import Throughput
 
 
 class Compared(Part):

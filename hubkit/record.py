@@ -24,20 +24,20 @@ from hubkit.compared import Comparison as Comparison
 from hubkit.errors import RecordError
 from hubkit.measured import Classification as Classification
 from hubkit.measured import ClassScore as ClassScore
-from hubkit.measured import Energy as Energy
-from hubkit.measured import Environment as Environment
 from hubkit.measured import Interval as Interval
 from hubkit.measured import Measures as Measures
 from hubkit.measured import Parameters as Parameters
-from hubkit.measured import Part, TextDigest
 from hubkit.measured import Perplexity as Perplexity
 from hubkit.measured import RankRange as RankRange
-from hubkit.measured import Rate as Rate
-from hubkit.measured import Rates as Rates
 from hubkit.measured import Size as Size
-from hubkit.measured import Throughput as Throughput
 from hubkit.measured import UpdateRanks as UpdateRanks
 from hubkit.measured import UsageRun as UsageRun
+from hubkit.measured_part import Environment as Environment
+from hubkit.measured_part import Part, TextDigest
+from hubkit.measured_speed import Energy as Energy
+from hubkit.measured_speed import Rate as Rate
+from hubkit.measured_speed import Rates as Rates
+from hubkit.measured_speed import Throughput as Throughput
 from hubkit.trained import FoundHistory as FoundHistory
 from hubkit.trained import LogPoint as LogPoint
 from hubkit.trained import Origin as Origin

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from hubkit.measured import AdapterDigest, Environment, Part
+from hubkit.measured_part import AdapterDigest, Environment, Part
 
 
 class LogPoint(Part):

@@ -13,7 +13,8 @@ import msgspec
 
 from hubkit import class_scores
 from hubkit.adapter import read
-from hubkit.measured import Energy, Interval, Rates
+from hubkit.measured import Interval
+from hubkit.measured_speed import Energy, Rates
 from hubkit.record import (
     Author,
     BaseModel,

@@ -56,6 +56,8 @@ ORDER = [  # top first; a line's modules may import each other
     ["trained"],
     ["class_scores"],
     ["measured"],
+    ["measured_speed"],
+    ["measured_part"],
     ["processes"],
     ["extras"],
     [

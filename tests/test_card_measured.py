@@ -13,7 +13,8 @@ from hubkit import compare, record
 from hubkit.card import quality, speeds, summary, text
 from hubkit.card.facts import Facts, gather
 from hubkit.card.render import render
-from hubkit.measured import Energy, Interval
+from hubkit.measured import Interval
+from hubkit.measured_speed import Energy
 from hubkit.record import Compared, Perplexity
 
 

@@ -15,17 +15,9 @@ import tiny
 
 from hubkit import freshness, record, stages, verifying
 from hubkit.cli.main import run as hubkit
-from hubkit.measured import (
-    Environment,
-    Interval,
-    Measures,
-    Parameters,
-    Perplexity,
-    Rate,
-    Rates,
-    Size,
-    Throughput,
-)
+from hubkit.measured import Interval, Measures, Parameters, Perplexity, Size
+from hubkit.measured_part import Environment
+from hubkit.measured_speed import Rate, Rates, Throughput
 from hubkit.verify import remeasure
 from hubkit.verify.remeasure import DIFFERS, HOLDS, UNCOMPARED, compare
 

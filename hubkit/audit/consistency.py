@@ -9,18 +9,8 @@ import math
 from collections.abc import Iterator
 
 from hubkit import class_scores
-from hubkit.measured import (
-    Classification,
-    Energy,
-    Interval,
-    Measures,
-    Parameters,
-    Perplexity,
-    Rate,
-    Rates,
-    Size,
-    Throughput,
-)
+from hubkit.measured import Classification, Interval, Measures, Parameters, Perplexity, Size
+from hubkit.measured_speed import Energy, Rate, Rates, Throughput
 
 CLOSE = 1e-6  # relative: what rounding of sums may do
 FEW_RESAMPLES = 100  # an interval of fewer need not hold the value

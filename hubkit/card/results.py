@@ -7,7 +7,8 @@ from typing import Any
 from hubkit.card import pruned, text
 from hubkit.card.facts import MANY_LABELS, Facts
 from hubkit.card.tables import Row, known
-from hubkit.measured import Classification, Perplexity, Throughput
+from hubkit.measured import Classification, Perplexity
+from hubkit.measured_speed import Throughput
 from hubkit.record import Environment, LogPoint, Training
 
 HISTORY_POINTS = 12

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hubkit.card import results, text
 from hubkit.card.facts import Facts
 from hubkit.card.tables import Row, known
-from hubkit.measured import Energy, Rates
+from hubkit.measured_speed import Energy, Rates
 from hubkit.record import Environment, Rate, Throughput
 
 FIELDS = ("prefill", "decode", "samples", "tokens")
