@@ -121,7 +121,7 @@ def highest(number: int) -> int:
 
 @contextlib.contextmanager
 def apart() -> Iterator[None]:
-    """While the processes talk by other ways, as gradients do: one that fails ends without asking the others."""
+    """While the processes talk by other ways, as gradients do: one that fails ends without asking."""
     _State.apart = True
     yield  # an error leaves it so: what it ends with is said by itself
     _State.apart = False

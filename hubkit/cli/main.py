@@ -174,7 +174,8 @@ def _say(arguments: list[str], message: str, hint: str | None, code: int) -> int
     interrupted = code > INTERRUPTED
     if not (processes.is_main() if interrupted else processes.fail(message, hint, code)):
         return code
-    line, hint = one_line(_without_tokens(processes.named(message), arguments)), hint and _without_tokens(hint, arguments)
+    line = one_line(_without_tokens(processes.named(message), arguments))
+    hint = hint and _without_tokens(hint, arguments)
     end = "" if line.endswith((".", "?", "!")) else "."
     whole = f"hubkit: {line}{end} Next: {hint}" if hint else f"hubkit: {line}"
     click.echo(whole, err=True)
