@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from hubkit import adapter, files, found, hub_rules, record
-from hubkit.errors import AdapterError, HubUnreachable, RepoMissing, RevisionMissing
+from hubkit.errors import AdapterError, HubkitError, HubUnreachable, RepoMissing, RevisionMissing
 from hubkit.hub import Hub, RemoteFile
 from hubkit.record import Origin
 
@@ -147,12 +147,30 @@ def _lay(hub: Hub, origin: Origin, paths: list[str], directory: Path) -> None:
                 )
         come = scratch / "adapter"
         shutil.rmtree(come / ".cache", ignore_errors=True)
+        _check_come(come, origin)
         _signed(come, origin)
         if directory.is_dir():
             directory.rmdir()  # empty, as was looked at
         come.rename(directory)
+    except OSError as error:
+        raise AdapterError(
+            f"cannot write {directory}: {error.strerror or error}", "make room, or name another: --into DIR"
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _check_come(directory: Path, origin: Origin) -> None:
+    """Name the repo, and not the folder that goes, where what came cannot be read. Raises AdapterError."""
+    try:
+        adapter.read(directory)
+        record.read(directory)
+    except HubkitError as error:
+        what = error.message.replace(f"{directory}/", "")
+        raise AdapterError(
+            f"{origin.repo_id} at {origin.commit[:12]}: {what}",
+            "name another revision, or tell its author; nothing was kept",
+        ) from error
 
 
 def _signed(directory: Path, origin: Origin) -> None:

@@ -92,7 +92,8 @@ class Perplexity(Part):
         Literal["causal", "masked", "pseudo", "answers"],
         Meta(
             description="pseudo: each token of the text hidden in turn (Salazar et al. 2020). answers:"
-            " causal, of the answers of conversations alone, each token given all that stands before it in its own."
+            " causal, of the answers of conversations alone, each token given all that stands before it"
+            " in its own."
         ),
     ]
     value: float  # base + adapter

@@ -148,6 +148,36 @@ def test_bad_input_is_one_line(
     assert not list(at_work.glob("**/.*"))
 
 
+@pytest.mark.parametrize("name", [record.RECORD_NAME, adapter.CONFIG_NAME])
+def test_files_that_cannot_be_read_are_of_the_repo_and_nothing_is_kept(
+    name: str, hub: Hub, at_work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repo = f"alice/broken-{name.partition('.')[0].replace('_', '-')}"
+    hub.create_repo(repo, private=False)
+    write_adapter(at_work / "a", LORA_CONFIG, lora_tensors("model.layers", 1, ["q_proj"], 16, 4))
+    (at_work / "a" / name).write_text("[]")
+    hub.api.upload_folder(repo_id=repo, folder_path=str(at_work / "a"))
+    assert run(["card", "--adapter", repo]) == 2
+    said = capsys.readouterr().err
+    assert f"hubkit: {repo} at " in said
+    assert f": {name} " in said
+    assert "nothing was kept" in said
+    assert str(at_work) not in said
+    assert not list((at_work / "runs").glob("**/*broken*"))
+
+
+def test_a_disk_that_is_full_is_one_line(
+    at_work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record, "write", full)
+    assert run(["card", "--adapter", REPO]) == 2
+    assert "cannot write runs/alice/somebodys: No space left on device" in capsys.readouterr().err
+    assert list((at_work / "runs" / "alice").iterdir()) == []
+
+
 def test_without_a_network_it_says_so(at_work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("hubkit.hub_client.Patience.rest", lambda *_: None)
