@@ -140,9 +140,11 @@ def test_compare_groups_by_seed_where_there_are_seeds(
     shown = capsys.readouterr().out
     assert "11.00 ± 1.00" in shown
     assert "between seeds is not known" not in shown
+    assert "**" not in shown  # a seed is no reason to be best
     assert run(["compare", *names, "--no-group-by-seed"]) == 0
     assert "±" not in (shown := capsys.readouterr().out)
     assert "between seeds is not known" in shown
+    assert "**" in shown
     assert run(["compare", *names, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [one["perplexity_sd"] for one in told["groups"]] == [1.0]

@@ -35,10 +35,11 @@ def section(facts: Facts) -> str:
 def markdown(compared: Sequence[Side], by: Measure | None = "perplexity", *, over_seeds: bool = False) -> str:
     """Tables and notes: quality (by what it can be compared) and size first, then speed and training.
 
-    `over_seeds`: beside it stands how much the results vary between seeds.
+    `over_seeds`: beside it stands how much the results vary between seeds, and which mean is best; of single
+    adapters no quality is marked then.
     """
     parts = [
-        text.table(*_first(compared, by)),
+        text.table(*_first(compared, by, marks=not over_seeds)),
         _perplexity_note(compared, by) if by else "",
         _accuracy_note(compared) if by else "",
         text.table(*_second(compared)),
@@ -57,7 +58,9 @@ def _table(columns: list[Column]) -> tuple[list[tuple[str, ...]], *tuple[str, ..
     return list(zip(*(cells for _, cells in held), strict=True)), *(head for head, _ in held)
 
 
-def _first(compared: Sequence[Side], by: Measure | None) -> tuple[list[tuple[str, ...]], *tuple[str, ...]]:
+def _first(
+    compared: Sequence[Side], by: Measure | None, *, marks: bool
+) -> tuple[list[tuple[str, ...]], *tuple[str, ...]]:
     """What each is, how good and how big."""
     adapters = [side.numbers for side in compared]
     columns: list[Column] = [
@@ -68,8 +71,8 @@ def _first(compared: Sequence[Side], by: Measure | None) -> tuple[list[tuple[str
         ("Rank", [_count(adapter.rank) for adapter in adapters]),
     ]
     if by:
-        columns += _accuracies([adapter.classification for adapter in adapters])
-        columns += _qualities([adapter.perplexity for adapter in adapters], by)
+        columns += _accuracies([adapter.classification for adapter in adapters], marks)
+        columns += _qualities([adapter.perplexity for adapter in adapters], by, marks)
         columns.append(("Change", [_percent(compare.change(adapter, by), True) for adapter in adapters]))
     columns += [
         ("Trainable parameters", [_count(adapter.trainable) for adapter in adapters]),
@@ -84,11 +87,11 @@ def _where_they_differ(ids: list[str]) -> list[str]:
     return [text.model_link(one) if one else "" for one in ids] if len(set(ids)) > 1 else []
 
 
-def _qualities(measured: list[Perplexity | None], by: Measure) -> list[Column]:
-    """Perplexities with their intervals, or bits per byte; the best is bold."""
+def _qualities(measured: list[Perplexity | None], by: Measure, marks: bool) -> list[Column]:
+    """Perplexities with their intervals, or bits per byte; the best is bold where it `marks`."""
     values = [compare.value_of(one, by) if one else None for one in measured]
     written = [text.perplexity(value) if value is not None else "" for value in values]
-    at = compare.best(values)
+    at = compare.best(values) if marks else None
     if at is not None and written.count(written[at]) == 1:  # a difference that can be seen
         written[at] = f"**{written[at]}**"
     bases = [compare.base_value_of(one, by) if one else None for one in measured]
@@ -105,23 +108,23 @@ def _qualities(measured: list[Perplexity | None], by: Measure) -> list[Column]:
     ]
 
 
-def _accuracies(measured: list[Classification | None]) -> list[Column]:
-    """Accuracy with its interval, and macro F1; the best of each is bold."""
+def _accuracies(measured: list[Classification | None], marks: bool) -> list[Column]:
+    """Accuracy with its interval, and macro F1; the best of each is bold where it `marks`."""
     if not any(measured):
         return []
     intervals = [one.accuracy_interval if one else None for one in measured]
     confidence = next((one.confidence for one in intervals if one), 0.95)
     ends = [f"{text.score(i.low)} to {text.score(i.high)}" if i else "" for i in intervals]
     return [
-        ("Accuracy", _highest([one.accuracy if one else None for one in measured])),
+        ("Accuracy", _highest([one.accuracy if one else None for one in measured], marks)),
         (f"{text.percent_short(confidence)} interval", ends),
-        ("Macro F1", _highest([one.macro_f1 if one else None for one in measured])),
+        ("Macro F1", _highest([one.macro_f1 if one else None for one in measured], marks)),
     ]
 
 
-def _highest(values: list[float | None]) -> list[str]:
+def _highest(values: list[float | None], marks: bool) -> list[str]:
     written = ["" if value is None else text.score(value) for value in values]
-    at = compare.best([None if value is None else -value for value in values])
+    at = compare.best([None if value is None else -value for value in values]) if marks else None
     if at is not None and written.count(written[at]) == 1:  # a difference that can be seen
         written[at] = f"**{written[at]}**"
     return written
