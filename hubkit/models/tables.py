@@ -103,9 +103,10 @@ def hub(data: Data, split: str) -> Table:
         if data.streaming:
             return _streamed_from_hub(data, split)
         table = datasets.load_dataset(data.id, data.config, split=split, revision=data.revision)
-    except Exception as error:  # datasets raises many kinds
+    except Exception as error:  # of many kinds; ValueError: a name that it does not have
+        others = _there_is(data, split) if isinstance(error, ValueError) else ""
         raise DataError(
-            f"cannot load dataset {data.id}: {reason(error)}{_there_is(data, split)}",
+            f"cannot load dataset {data.id}: {reason(error)}{others}",
             "check dataset.id, config, split and the network",
         ) from error
     sources = " ".join(map(str, table.info.download_checksums or {}))
