@@ -78,6 +78,8 @@ def test_a_best_is_marked_only_where_seeds_do_not_explain_it() -> None:
 def test_of_accuracy_the_highest_is_best() -> None:
     low, high = group(0.5, 0.51, 0.52, column="accuracy"), group(0.9, 0.91, 0.92, column="accuracy")
     assert grouping.best([low, high], "accuracy") == 1
+    assert "0.5100 ± 0.0100" in (shown := grouped.markdown([low, high], None))  # as of single adapters
+    assert "**0.9100 ± 0.0100**" in shown
 
 
 def test_a_group_has_each_seed_once_and_others_stay_alone() -> None:

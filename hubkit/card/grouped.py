@@ -34,8 +34,8 @@ def markdown(found: Sequence[Group], by: Measure | None) -> str:
     if by == "perplexity":
         columns.append(("Change", _means(found, "perplexity_change", _signed)))
     columns += [
-        ("Accuracy", _best(found, "accuracy", text.percent)),
-        ("Macro F1", _best(found, "macro_f1", _three)),
+        ("Accuracy", _best(found, "accuracy", text.score)),
+        ("Macro F1", _best(found, "macro_f1", text.score)),
         (
             "Trainable parameters",
             _means(found, "trainable_parameters", lambda value: text.count(round(value))),
@@ -78,7 +78,3 @@ def _best(found: Sequence[Group], column: str, write: Callable[[float], str]) ->
 
 def _signed(value: float) -> str:
     return text.percent(value, signed=True)
-
-
-def _three(value: float) -> str:
-    return f"{value:.3f}"

@@ -71,7 +71,8 @@ def _markdown(sweep: Sweep, parts: list[Read], done: Sequence[Planned], open_: l
     left = f"; not done: {', '.join(map(text.code, open_))}" if open_ else ""
     shown = [f"# {text.phrase(sweep.path.stem)}", f"{said}{left}."]
     for part in parts:
-        measured = next((one.perplexity for one in part.adapters if one.perplexity), None)
+        taken = (one.perplexity or one.classification for one in part.adapters)
+        measured = next((one for one in taken if one), None)
         on = f" on {text.phrase(measured.dataset_name)}" if measured else ""
         if len(parts) > 1:
             shown.append(f"## {text.phrase(part.adapters[0].base_id or 'Adapters')}{on}")
