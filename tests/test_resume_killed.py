@@ -58,6 +58,21 @@ def test_a_killed_training_ends_as_one_that_was_not(
         assert not (tmp_path / name / "checkpoints").exists(), moment
 
 
+def test_what_a_training_found_out_is_kept_through_a_kill(tmp_path: Path, tiny_llama: Path) -> None:
+    training = {name: value for name, value in killed.SETTINGS.items() if name != "gradient_accumulation"}
+    found_out = {"batch_size": "auto", "effective_batch": 4, "gradient_checkpointing": "auto"}
+    ends = []
+    for name in ("whole", "killed"):
+        told = changes("causal-lm", "lora", tmp_path, name)
+        told["training"] = training | found_out | {"documents": "apart"}
+        run = killed.run_of("causal-lm", tiny_llama, tmp_path, told)
+        if name == "killed":
+            assert killed.train(run, ("between steps", 8)) == killed.KILLED
+        assert killed.train(run) == 0
+        ends.append(ended(tmp_path / name / "adapter"))
+    assert ends[0] == ends[1]
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_killed_again_and_again(task: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     base = base_of(task, request)
