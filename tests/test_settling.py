@@ -220,6 +220,16 @@ def test_what_fits_nowhere_is_refused(
     assert ran == [1, 1]
 
 
+def test_a_limit_below_what_is_taken_is_said(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = growing(monkeypatch, MIB)
+    monkeypatch.setattr(memory, "room", lambda *_: -7 * MIB)
+    with pytest.raises(TrainingError, match="7 MiB more than"):
+        settled(tiny_bert, tmp_path, [])
+    assert ran == []
+
+
 def test_a_training_that_goes_on_looks_for_nothing_again(
     tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,12 @@ def _found(model: Any, step: Callable[[int], None], losses: Losses, t: Training)
         if checkpointing:
             losses.checkpoint()
         room = memory.room(t.memory_limit, trained, several)
+        if room <= 0:
+            raise TrainingError(
+                f"there is no room for a step: model, gradients and optimizer take {_mib(-room)} more than"
+                f" training.memory_limit ({t.memory_limit or f'{memory.SHARE}% of what is free'})",
+                "raise training.memory_limit, or load the base in fewer bits",
+            )
         size, taken = memory.largest(sizes, room, step)
         if size >= least:
             break
