@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hubkit import zeros
 from hubkit.adapter import read
 from hubkit.audit import labels, truths, values
 
@@ -169,13 +170,13 @@ def test_parameters_in_a_name(name: str, parameters: float | None) -> None:
 def test_zeros_are_counted_in_the_file(tmp_path: Path) -> None:
     directory = audit_cards.make("llama-qv", tmp_path / "adapter")
     adapter = read(directory)
-    assert truths.zeros(adapter) == 0
+    assert zeros.share(adapter) == 0
     first = adapter.tensors[0]
     whole = bytearray(adapter.weights.read_bytes())
     whole[first.start : first.end] = b"\0" * (first.end - first.start)
     whole[first.start : first.start + 4] = b"\0\0\0\x80"  # a zero with a sign
     adapter.weights.write_bytes(whole)
-    assert truths.zeros(read(directory)) == first.numel / adapter.parameters
+    assert zeros.share(read(directory)) == first.numel / adapter.parameters
 
 
 @given(st.text(max_size=60))

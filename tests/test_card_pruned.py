@@ -14,7 +14,9 @@ from hubkit.card import pruned, render
 from hubkit.card.facts import Facts, gather
 from hubkit.cli.main import run
 from hubkit.measured import Parameters
+from hubkit.methods.sparse_lora import Parameters as Pruning
 from hubkit.record import Method, Ranks
+from hubkit.training import sparsity
 
 
 def facts(
@@ -66,16 +68,52 @@ def test_ranks_that_were_dropped_are_told(tmp_path: Path) -> None:
     assert "Yuan, Ming" in card
 
 
-@pytest.mark.parametrize(("kept", "code"), [(11, 0), (32, 1)])
-def test_an_adapter_that_lost_ranks_may_be_called_sparse(kept: int, code: int, tmp_path: Path) -> None:
-    counts: dict[str, object] = {"sparsity": 0.0}
+@pytest.mark.parametrize(
+    ("kept", "share", "title"),
+    [(11, 0.0, "Sparse LoRA"), (32, 0.0, "LoRA"), (32, 0.000014, "LoRA"), (32, 0.3, "Sparse LoRA")],
+)
+def test_only_what_was_pruned_is_called_sparse(kept: int, share: float, title: str, tmp_path: Path) -> None:
     ranks = Ranks(trained=32, kept=kept, modules=4)
-    found = facts(tmp_path, {"pruning": "rank", "sparsity": 0.65}, counts, ranks)
-    (found.adapter.directory / "README.md").write_text(render.render(found))
-    assert run(["audit", str(found.adapter.directory), "--select", "HK222", "-q"]) == code
+    found = facts(tmp_path, {"pruning": "l1", "strength": 0.001}, {"sparsity": share}, ranks)
+    assert found.kind.title == title
+    assert ("sparse" in found.kind.tags) == (title == "Sparse LoRA")
+    assert "proximal" in found.kind.papers
+    card = found.adapter.directory / "README.md"
+    card.write_text(render.render(found))
+    audit = ["audit", str(found.adapter.directory), "--select", "HK222,HK223", "-q"]
+    assert run(audit) == 0
+    card.write_text(card.read_text().replace("\n# ", "\n# A sparse LoRA: ", 1))
+    assert run(audit) == (0 if title == "Sparse LoRA" else 1)
+
+
+def test_a_share_above_none_is_never_told_as_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = facts(tmp_path, {"pruning": "l1", "strength": 0.001}, {"sparsity": 0.000014}, None)
+    (found.adapter.directory / "README.md").write_text("# A\n\n- **Method:** Sparse LoRA\n")
+    assert run(["audit", str(found.adapter.directory), "--select", "HK222"]) == 1
+    said = capsys.readouterr()
+    assert "0.0014% of the weights are zero" in said.out + said.err
 
 
 def test_an_adapter_that_was_not_pruned_says_nothing_of_it(tmp_path: Path) -> None:
     found = gather(CASES["causal-lora"](tmp_path / "adapter"))
     assert (pruned.settings(found), pruned.ranks_kept(found)) == (None, None)
     assert pruned.by_module(found) == ([], ())
+
+
+FEW = ", so that the card calls it no sparse adapter; raise method.strength, or train longer"
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.5, "50%"), (0.000014, f"0.0014%{FEW}"), (0.0, f"0%{FEW}")])
+def test_training_says_what_l1_left(
+    share: float, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = CASES["causal-sparse-lora"](tmp_path / "adapter")
+    known = record.read(directory).training
+    assert known is not None
+    monkeypatch.setattr(sparsity, "count_zeros", lambda adapter: (0, share, {}))
+    told = sparsity.left(Pruning(pruning="l1", strength=0.1), directory, known)
+    assert told.replace(" of A and B at zero", "") == f"pruning left {said}"
+    known.ranks = Ranks(trained=32, kept=11, modules=4)
+    assert sparsity.left(Pruning(pruning="rank", strength=1.0), directory, known).endswith("11 of 32 ranks")
+    known.ranks.kept = 32
+    assert sparsity.left(Pruning(pruning="rank", strength=1.0), directory, known).endswith(FEW)

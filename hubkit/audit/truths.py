@@ -6,7 +6,6 @@ Each answer is None, or empty, where the artifacts do not tell.
 from __future__ import annotations
 
 import re
-from array import array
 from functools import lru_cache
 from typing import Any
 
@@ -15,8 +14,6 @@ from hubkit.audit.subject import Subject
 from hubkit.tensor_file import Tensor
 
 _RANK_TENSORS = (".lora_A.", ".lora_embedding_A", ".hira_A", ".lora_a.")
-_ZERO_TYPES = {"float32": "I", "float16": "H", "bfloat16": "H", "float64": "Q"}
-_CHUNK = 1 << 20
 # Weights that say nothing about the method: the base's own name with a quantization at its end.
 _SUFFIXES = re.compile(
     r"(?:[-_.](?:unsloth|bnb|4bit|8bit|int4|int8|nf4|gptq|awq|hf|fp16|bf16|fp8|dynamic|gguf|mlx|w4a16|q4"
@@ -171,33 +168,4 @@ def tensor_kinds(adapter: Adapter) -> set[str]:
         part = re.search(r"(?:^|\.)(lora|hira|hada|lokr|ia3|vera|oft)_", tensor.name)
         if part:
             found.add(part[1])
-    return found
-
-
-def zeros(adapter: Adapter) -> float | None:
-    """The share of exact zeros in the updates of the saved file; None where the dtype cannot be counted."""
-    total = counted = 0
-    whole = {tensor.name for tensor in adapter.whole_tensors}
-    with adapter.weights.open("rb") as file:
-        for tensor in adapter.tensors:
-            if tensor.name in whole or "magnitude" in tensor.name:
-                continue
-            kind = _ZERO_TYPES.get(tensor.dtype)
-            if kind is None:
-                return None
-            file.seek(tensor.start)
-            counted += _zeros_in(file, tensor.end - tensor.start, kind)
-            total += tensor.numel
-    return counted / total if total else None
-
-
-def _zeros_in(file: Any, length: int, kind: str) -> int:
-    """Zeros among so many bytes, read in parts; a zero with a sign is one too."""
-    found = 0
-    sign = {"I": 1 << 31, "H": 1 << 15, "Q": 1 << 63}[kind]
-    while length > 0 and (block := file.read(min(length, _CHUNK))):
-        length -= len(block)
-        words = array(kind)
-        words.frombytes(block[: len(block) - len(block) % words.itemsize])
-        found += words.count(0) + words.count(sign)
     return found

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from hubkit import __version__, base_model, freshness, hub_names, tasks
+from hubkit import __version__, base_model, freshness, hub_names, tasks, zeros
 from hubkit import adapter as adapter_files
 from hubkit import record as records
 from hubkit.adapter import Adapter
@@ -169,7 +169,8 @@ def gather(
     method = given.method or Method(name="")
     pruning = str(method.parameters.get("pruning", "magnitude"))
     start = str(method.parameters.get("init", "default"))
-    kind = kinds.of(adapter.config, method.name, four_bit, pruning, start)
+    sparse = method.name != "sparse-lora" or _is_sparse(given, adapter)
+    kind = kinds.of(adapter.config, method.name, four_bit, pruning, start, sparse)
     weights_bytes = os.stat(adapter.weights).st_size
     repo_id = _checked_repo_id(repo_id or given.repo_id)
     said = merge_authors(given.author, author)
@@ -207,6 +208,17 @@ def _speaks(record: Record) -> bool:
     """Whether a record says anything about the adapter: what hubkit wrote last alone says nothing of it."""
     parts = (name for name in Record.__struct_fields__ if name not in _OF_THE_CARD)
     return any(getattr(record, name) != getattr(_EMPTY, name) for name in parts)
+
+
+def _is_sparse(record: Record, adapter: Adapter) -> bool:
+    """Whether a pruned adapter may be called sparse: as was measured on it, else as its file says."""
+    measured = record.measures.parameters
+    share = measured.sparsity if measured else None
+    try:
+        share = zeros.share(adapter) if share is None else share
+    except OSError:
+        share = None
+    return zeros.is_sparse(share, record.training)
 
 
 def _entries(directory: Path) -> frozenset[str]:

@@ -214,10 +214,12 @@ def of(
     quantized: bool,
     pruning: str = "magnitude",
     start: str = "default",
+    sparse: bool = True,
 ) -> Kind:
     """The kind of an adapter: `method` is the record's, `quantized` says whether its base is in 4 bits.
 
-    `pruning` is Sparse LoRA's parameter of that name, `start` the parameter `init` of the others.
+    `pruning` is Sparse LoRA's parameter of that name, `start` the parameter `init` of the others. What
+    Sparse LoRA left with next to no zeros is not `sparse`: it is called LoRA; how it was trained is cited.
     """
     peft_type = str(config["peft_type"]).upper()
     name = method if method and _METHOD_PEFT_TYPE.get(method) == peft_type else None
@@ -229,6 +231,8 @@ def of(
         return PEFT_KINDS.get(peft_type) or Kind(peft_type, file_is_trainable=False)
     module = methods.METHODS[name]
     papers = module.PAPERS + (module.PAPERS_BY_PRUNING.get(pruning, ()) if name == "sparse-lora" else ())
+    if name == "sparse-lora" and not sparse:
+        module = methods.METHODS["lora"]
     tags = (*module.TAGS, *(BITS_TAGS if name == "hira" and quantized else ()))
     kind = Kind(module.TITLE, tags, tuple(papers), module.SUMMARY)
     if peft_type != "LORA":

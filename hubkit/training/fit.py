@@ -92,6 +92,8 @@ def fit(
         if processes.is_main():
             drops = sparsity.drops_ranks(job)
             told.ranks = saving.save(model, loaded, adapter_dir, start, drops_ranks=drops, state=state)
+            if job.method.NAME == "sparse-lora":
+                say(sparsity.left(job.method_parameters, adapter_dir, told))
             if job.text.chat_template:
                 saving.save_tokenizer(loaded.tokenizer, adapter_dir)
     except (OSError, SafetensorError) as error:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from hubkit import files
-from hubkit.measures.sparsity import is_pruned
+from hubkit import adapter, files, zeros
+from hubkit.measures.sparsity import count_zeros, is_pruned
 from hubkit.training.ranks import RankPruning
 
 if TYPE_CHECKING:
     from hubkit.methods.sparse_lora import Parameters
+    from hubkit.record import Training
     from hubkit.training.job import Job
 
 MASKS = "pruned.safetensors"  # in a checkpoint: true where an entry was pruned for good
@@ -76,6 +77,21 @@ def pruning(job: Job) -> list[TrainerCallback]:
 def drops_ranks(job: Job) -> bool:
     """Whether training drops whole ranks."""
     return job.method.NAME == "sparse-lora" and job.method_parameters.pruning == "rank"
+
+
+def left(parameters: Parameters, adapter_dir: Path, run: Training) -> str:
+    """What pruning left in the saved file, in a line; where that is next to nothing, what to raise."""
+    if parameters.pruning == "rank" and run.ranks:
+        told = f"pruning kept {run.ranks.kept:,} of {run.ranks.trained:,} ranks"
+        if run.ranks.kept < run.ranks.trained:
+            return told
+    else:
+        share = count_zeros(adapter.read(adapter_dir))[1]
+        told = f"pruning left {100 * share:.3g}% of A and B at zero"
+        if zeros.is_sparse(share, run):
+            return told
+    name = "method.sparsity" if parameters.strength is None else "method.strength"
+    return f"{told}, so that the card calls it no sparse adapter; raise {name}, or train longer"
 
 
 def pruner(parameters: Parameters) -> TrainerCallback:

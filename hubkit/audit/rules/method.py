@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hubkit import zeros
 from hubkit.audit import statements, truths, values
 from hubkit.audit.findings import Fault
 from hubkit.audit.rules import found, rule
 from hubkit.audit.rules.configuration import said
 from hubkit.audit.subject import Subject
+from hubkit.card import text as words
 
 # How cards name methods. The order does not matter: a text that names several is left alone.
 _NAMES = {
@@ -159,14 +161,15 @@ def sparse(subject: Subject) -> Iterator[Fault]:
         for line, tag in _tags(subject)
         if tag.lower() in {"sparse-lora", "sparselora", "sparse_lora"}
     ]
-    share = _sparsity(subject) if lines and not _dropped_ranks(subject) else None
-    if share is not None and share < 0.005:
+    share = _sparsity(subject) if lines else None
+    run = subject.facts.record.training if subject.facts else None
+    if share is not None and not zeros.is_sparse(share, run):
         for where, text in lines:
             yield found(
                 where,
-                "The weights hold no zeros.",
+                "Next to no weights are zero." if share else "The weights hold no zeros.",
                 says=text,
-                instead=f"{share:.2%} of the weights are zero",
+                instead=f"{words.percent(share)} of the weights are zero",
                 mend="call it dense, or prune it",
             )
 
@@ -196,16 +199,11 @@ def sparsity(subject: Subject) -> Iterator[Fault]:
     truth = _sparsity(subject) if stated else None
     for statement, share, step in stated if truth is not None else ():
         if abs(share - (truth or 0.0)) > max(0.01, step):
+            right = words.percent(truth or 0.0)
             yield found(
-                statement.line, f"{truth:.1%} of the weights are zero.",
-                says=statement.value, instead=f"{truth:.1%}", mend=f"write {truth:.1%}",
+                statement.line, f"{right} of the weights are zero.",
+                says=statement.value, instead=right, mend=f"write {right}",
             )  # fmt: skip
-
-
-def _dropped_ranks(subject: Subject) -> bool:
-    """Whether training dropped whole ranks of this very adapter."""
-    run = subject.facts.record.training if subject.facts else None
-    return run is not None and run.ranks is not None and run.ranks.kept < run.ranks.trained
 
 
 def _sparsity(subject: Subject) -> float | None:
@@ -216,6 +214,6 @@ def _sparsity(subject: Subject) -> float | None:
     if adapter is None or not subject.weights_readable or subject.peft_type not in ("LORA", "HIRA"):
         return None
     try:
-        return truths.zeros(adapter)
+        return zeros.share(adapter)
     except OSError:
         return None
