@@ -23,7 +23,13 @@ from hubkit.settings_data import Section as Section
 from hubkit.settings_data import Seed as Seed
 from hubkit.yaml_source import Source
 
-MemoryLimit = Annotated[str, Meta(pattern=r"^([0-9]+(\.[0-9]+)?\s?[KMGT]i?B|[1-9][0-9]?%)$")]
+MemoryLimit = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]+(\.[0-9]+)?\s?[KMGT]i?B|[1-9][0-9]?%)$",
+        description="a size such as 8GiB, or a share of what is free such as 50%",
+    ),
+]
 DEFAULT_METHOD = "lora"
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 

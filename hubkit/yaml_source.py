@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from hubkit import yaml_faults
 from hubkit.errors import SettingsError
 
 T = TypeVar("T")
@@ -56,7 +57,8 @@ class Source:
         for given in reversed(self.overrides):
             below = given.startswith(dotted + ".") and self._lacks(keys)
             if dotted == given or dotted.startswith(given + ".") or below:
-                return SettingsError(f"--set {given}: {message}", HINT)
+                once = message.removeprefix(f"{given}: ")
+                return SettingsError(f"--set {given}: {once}", HINT)
         where = str(self.path) if self.path else "settings"
         if self.path:
             where = f"{where}:{_line(self.tree, keys) if self.tree else 1}"
@@ -115,17 +117,16 @@ def section(plain: Any, kind: type[T], source: Source, keys: list[str]) -> T:
     except msgspec.ValidationError as error:
         text = str(error)
         found = _PATH.search(text)
-        below = re.findall(r"[^.\[\]]+", found.group(1)) if found else []
+        below = re.findall(r"[^.\[\]]+|(?<=\[)\.\.\.", found.group(1)) if found else []
         message = _PATH.sub("", text)
         unknown = _UNKNOWN.search(message)
-        where = [*keys, *below]
+        where = [*keys, *(key for key in below if key != "...")]
         if unknown:
             raise source.error(
                 [*where, unknown.group(1)], _unknown_key(unknown.group(1), kind, below)
             ) from error
-        raise source.error(
-            where, f"{'.'.join(where) or 'settings'}: {message[:1].lower()}{message[1:]}"
-        ) from error
+        told = yaml_faults.told(message, kind, plain, below)
+        raise source.error(where, f"{'.'.join(where) or 'settings'}: {told}") from error
 
 
 def _unknown_key(key: str, kind: type, below: list[str]) -> str:

@@ -184,10 +184,10 @@ def test_a_base_may_stand_in_the_sweep(here: Path) -> None:
     ("text", "said"),
     [
         ("base: none.yaml\n", "1: base: there is no settings file none.yaml"),
-        ("matrix: {}\n", "1: settings: object missing required field `base`"),
+        ("matrix: {}\n", "1: settings: the key 'base' is missing"),
         (SWEEP.replace("[4, 8]", "4"), "4: matrix.method.r is a list of values: [4]"),
         (SWEEP.replace("[4, 8]", "[]"), "4: matrix.method.r has no values"),
-        (SWEEP.replace("[4, 8]", "[4, x]"), "4: method.r: expected `int`, got `str`"),
+        (SWEEP.replace("[4, 8]", "[4, x]"), "4: method.r: expected a whole number of at least 1, got 'x'"),
         (SWEEP.replace("method.r", "method.rank"), "4: unknown key 'rank', did you mean 'r'?"),
         (SWEEP.replace("hira]", "hiro]"), "3: unknown method 'hiro', did you mean 'hira'?"),
         (SWEEP.replace("training", "traning"), "5: unknown key 'traning', did you mean 'training'?"),

@@ -200,20 +200,20 @@ def checked(text: str, *overrides: str) -> Outer:
 @pytest.mark.parametrize(
     ("text", "overrides", "message"),
     [
-        ("inner:\n  size: x", [], "run.yaml:2: inner.size: expected `int`, got `str`"),
-        ("inner: {}\nmany:\n- 1\n- x", [], "run.yaml:4: many.1: expected `int`, got `str`"),
+        ("inner:\n  size: x", [], "run.yaml:2: inner.size: expected a whole number, got 'x'"),
+        ("inner: {}\nmany:\n- 1\n- x", [], "run.yaml:4: many.1: expected a whole number, got 'x'"),
         ("inner:\n  sise: 1", [], "run.yaml:2: unknown key 'sise', did you mean 'size'?"),
         ("inner: {}\nsize: 1", [], "run.yaml:2: unknown key 'size', did you mean 'inner.size'?"),
         ("inner: {}\nzzz: 1", [], "run.yaml:2: unknown key 'zzz'; known here: inner, many"),
-        ("many: []", [], "run.yaml:1: settings: object missing required field `inner`"),
-        ("inner: {}", ["inner.size=x"], "--set inner.size: inner.size: expected `int`, got `str`"),
-        ("inner: {}", ["inner=3"], "--set inner: inner: expected `object`, got `int`"),
+        ("many: []", [], "run.yaml:1: settings: the key 'inner' is missing"),
+        ("inner: {}", ["inner.size=x"], "--set inner.size: expected a whole number, got 'x'"),
+        ("inner: {}", ["inner=3"], "--set inner: expected keys with values, got 3"),
         ("inner: {}", ["inner={a: 1}"], "--set inner: unknown key 'a'; known here: size"),
         ("many: []", ["inner.sise=3"], "--set inner.sise: unknown key 'sise', did you mean 'size'?"),
         (
             "inner: {}",
             ["inner={}", "inner.size=x"],
-            "--set inner.size: inner.size: expected `int`, got `str`",
+            "--set inner.size: expected a whole number, got 'x'",
         ),
     ],
 )
@@ -227,9 +227,7 @@ def test_section_names_the_place(text: str, overrides: list[str], message: str) 
 def test_a_missing_key_below_an_override_is_that_overrides_fault() -> None:
     tree, plain = yaml_reading.parse("{}", FILE)
     yaml_source.put(plain, "whole.size", 3)
-    with pytest.raises(
-        SettingsError, match=r"^--set whole\.size: whole: object missing required field `color`"
-    ):
+    with pytest.raises(SettingsError, match=r"^--set whole\.size: whole: the key 'color' is missing"):
         yaml_source.section(plain, All, Source(FILE, tree, {"whole.size": "whole.size=3"}), [])
 
 

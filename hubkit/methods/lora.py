@@ -19,7 +19,14 @@ SUMMARY = "LoRA trains two small matrices beside each adapted weight, and leaves
 PAPERS = ("lora",)
 TAGS = ("lora",)
 
-Start = Annotated[str, Meta(pattern=r"^(default|gaussian|pissa|pissa_niter_[1-9][0-9]{0,2}|olora)$")]
+Start = Annotated[
+    str,
+    Meta(
+        pattern=r"^(default|gaussian|pissa|pissa_niter_[1-9][0-9]{0,2}|olora)$",
+        description="default, gaussian, pissa, pissa_niter_N (N from 1 to 999) or olora",
+        examples=["default", "gaussian", "pissa", "pissa_niter_16", "olora"],
+    ),
+]
 
 
 class Parameters(LowRank, frozen=True):
