@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from hubkit.measured_part import AdapterDigest, Environment, Part, TextDigest
+from hubkit.measured_part import AdapterDigest, Environment, Part, Selection, TextDigest
 from hubkit.measured_speed import Throughput
 
 
@@ -114,6 +114,7 @@ class Perplexity(Part):
     dataset_config: str | None = None
     dataset_revision: str | None = None
     split: str | None = None
+    selection: Selection | None = None  # where `documents` are not all
     tokens_sha256: Annotated[
         str | None,
         Meta(
@@ -193,6 +194,7 @@ class Classification(Part):
     dataset_config: str | None = None
     dataset_revision: str | None = None
     split: str | None = None
+    selection: Selection | None = None  # where `documents` are not all
     classes: list[ClassScore] = []
     confusion: Annotated[list[list[int]], Meta(description="Rows: true classes; columns: predicted.")] = []
     accuracy_interval: Interval | None = None  # bootstrap over documents

@@ -25,6 +25,18 @@ TextDigest = Annotated[
 ]
 
 
+class Selection(Part):
+    """Which documents were taken to measure on, where not all were that there are."""
+
+    of: Annotated[int | None, Meta(description="Documents there are; absent where nobody counted them.")] = (
+        None
+    )
+    seed: Annotated[
+        int | None,
+        Meta(description="They were drawn under it, with the same share of each label; absent: the first."),
+    ] = None
+
+
 class Environment(Part):
     """The machine and the libraries that a number came from."""
 

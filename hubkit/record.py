@@ -34,6 +34,7 @@ from hubkit.measured import UpdateRanks as UpdateRanks
 from hubkit.measured import UsageRun as UsageRun
 from hubkit.measured_part import Environment as Environment
 from hubkit.measured_part import Part, TextDigest
+from hubkit.measured_part import Selection as Selection
 from hubkit.measured_speed import Energy as Energy
 from hubkit.measured_speed import Rate as Rate
 from hubkit.measured_speed import Rates as Rates
@@ -139,6 +140,7 @@ class Dataset(Part):
     eval_sha256: TextDigest | None = None
     train_documents: int | None = None
     eval_documents: int | None = None
+    eval_selection: Selection | None = None  # where those are not all that could be evaluated on
     train_words: int | None = None
     eval_words: int | None = None
     train_tokens: int | None = None  # in blocks, special tokens included

@@ -110,6 +110,7 @@ def data(known: Record) -> dict[str, Any] | None:
         plain |= {"max_documents": held.max_documents, "max_eval_documents": held.max_eval_documents}
     else:
         plain |= {"eval_split": text.eval_split, "max_eval_documents": text.eval_documents}
+        plain["split_seed"] = text.eval_selection.seed if text.eval_selection else None
     return {key: value for key, value in plain.items() if value is not None}
 
 
@@ -140,6 +141,7 @@ def _elsewhere(measured: Perplexity | Classification) -> dict[str, Any] | None:
         "revision": measured.dataset_revision,
         "eval_split": measured.split,
         "max_eval_documents": measured.documents,
+        "split_seed": measured.selection.seed if measured.selection else None,
     }
     return {key: value for key, value in plain.items() if value is not None}
 

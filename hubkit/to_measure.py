@@ -6,6 +6,7 @@ Digests in the record tell: of the weights, the base, the text and the settings 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from hubkit import adapter, base_model, class_scores, files, freshness, recorded
 from hubkit.base_model import weight_files
 from hubkit.errors import DataError, SettingsError
 from hubkit.hub_rules import COMMIT_OID_PATTERN
-from hubkit.record import BaseModel, Measures, Record
+from hubkit.record import BaseModel, Classification, Measures, Perplexity, Record
 from hubkit.runs import Run
 from hubkit.settings import Data
 
@@ -207,17 +208,28 @@ def recorded_text(run: Run, known: Record) -> tuple[Corpus | None, str | None]:
     if measured is None or data is None:
         return None, None
     given = corpus.load(data, run.settings.training.seed, only_evaluation=True)
+    cut = data.kind == "labelled" and data.max_eval_documents
+    every = msgspec.structs.replace(data, max_eval_documents=None)
+    again = (corpus.load(one, run.settings.training.seed, only_evaluation=True) for one in [every] if cut)
     seed = known.dataset.hold_out.seed if known.dataset and known.dataset.hold_out else 0
     ways = recorded.local_texts(known, data.eval_files or data.files) if not data.id else []
-    texts = itertools.chain([given], filter(None, (_read_as(way, data, seed) for way in ways)))
-    for text in texts:
-        documents, labels = (
-            text.evaluation[: measured.documents],
-            text.evaluation_labels[: measured.documents],
-        )
-        if corpus.digest(documents) == measured.dataset_sha256:
-            return replace(text, train=[], evaluation=documents, evaluation_labels=labels), None
+    texts = itertools.chain([given], again, filter(None, (_read_as(way, data, seed) for way in ways)))
+    for text in itertools.chain.from_iterable(_selected(text, measured, known) for text in texts):
+        if corpus.digest(text.evaluation) == measured.dataset_sha256:
+            return replace(text, train=[]), None
     return None, corpus.digest(given.evaluation[: measured.documents])
+
+
+def _selected(text: Corpus, measured: Perplexity | Classification, known: Record) -> Iterator[Corpus]:
+    """The text with as many documents as were measured: drawn as the record tells, and the first of it."""
+    drawn = measured.selection
+    if drawn and drawn.seed is not None:
+        text = replace(text, seed=drawn.seed)
+        yield text.limited(measured.documents)
+        if known.dataset:  # drawn once to train beside, and of those to measure
+            yield text.limited(known.dataset.eval_documents).limited(measured.documents)
+    first = measured.documents
+    yield replace(text, evaluation=text.evaluation[:first], evaluation_labels=text.evaluation_labels[:first])
 
 
 def quantization(run: Run, known: Record) -> dict[str, Any] | None:
@@ -253,6 +265,9 @@ def taken_with(
     """The digest of everything that the measures depend on."""
     of_text = text.facts.eval_sha256 if text else None
     if text and text.evaluation_labels:
+        limited = text.limited(run.settings.measuring.max_eval_documents)
+        if limited is not text:  # drawn under a seed that no setting of measuring tells
+            of_text = f"{of_text} {limited.selection}"
         of_text = f"{of_text} {class_scores.labels_sha256(text.label_names, text.evaluation_labels)}"
     return runs.measuring_sha256(run, known, found.sha256(), of_text, bits)
 

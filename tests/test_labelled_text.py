@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hubkit import record
 from hubkit.errors import DataError, SettingsError
 from hubkit.models import classes, corpus, parting
-from hubkit.record import Dataset, Record
+from hubkit.record import Dataset, Record, Selection
 from hubkit.recorded import columns, local_texts
 from hubkit.settings import from_plain
 from hubkit.settings_data import Data
@@ -222,3 +222,35 @@ def test_a_card_tells_how_the_text_was_read(tmp_path: Path) -> None:
         "6,917 of 10,206, those of answers; 4 conversations cut at the length of a block;"
         " 1 conversation left out as too long"
     )
+
+
+SORTED = [(f"{label} review {n}", label) for label, many in (("bad", 60), ("good", 30)) for n in range(many)]
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_fewer_evaluation_documents_keep_the_share_of_each_label(apart: bool, tmp_path: Path) -> None:
+    files = table(tmp_path / "t.jsonl", SORTED)
+    source = {"files": files, "eval_files": files} if apart else {"files": files, "eval_fraction": 0.5}
+    data = Data(**source, label_column="label")
+    every, some = (corpus.load(one, 3) for one in (data, msgspec.structs.replace(data, max_eval_documents=9)))
+    assert some.facts.eval_label_documents == [6, 3]
+    assert some.evaluation == [text for text in every.evaluation if text in some.evaluation]
+    assert some.evaluation not in (every.evaluation[:9], corpus.load(data, 4).limited(9).evaluation)
+    assert some.facts.eval_selection == Selection(of=90 if apart else 45, seed=3)
+    assert some.facts.train_sha256 == every.facts.train_sha256
+    limited = every.limited(9)
+    assert (limited.evaluation, limited.evaluation_labels) == (some.evaluation, some.evaluation_labels)
+    assert limited.selection == some.selection
+    assert every.limited(90) is every
+    again = some.limited(3)
+    assert again.selection == Selection(of=90 if apart else 45, seed=3)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 9), st.data())
+def test_a_sample_has_each_label_as_often_as_its_share(labels: list[int], seed: int, data: Any) -> None:
+    count = data.draw(st.integers(1, len(labels)))
+    chosen = parting.sample(labels, count, seed)
+    assert (len(chosen), chosen) == (count, sorted(set(chosen)))
+    drawn = Counter(labels[at] for at in chosen)
+    for label, there in Counter(labels).items():
+        assert abs(drawn[label] - count * there / len(labels)) < 1

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from card_cases import PERPLEXITY
 
-from hubkit import class_scores, compare, compared_rows, recorded
-from hubkit.card import side_by_side
+from hubkit import class_scores, compare, compared_rows, recorded, to_measure
+from hubkit.card import evaluation, side_by_side
 from hubkit.card.comparison import Side
-from hubkit.record import Classification, Compared, Dataset, Interval, Measures, Record
+from hubkit.models import corpus
+from hubkit.record import Classification, Compared, Dataset, Interval, Measures, Record, Selection
+from hubkit.runs import prepare
+from hubkit.settings import from_plain
+from hubkit.settings_data import Data
 from hubkit.verify import remeasure
 
 MATRIX = [[60, 10], [5, 125]]
@@ -119,3 +126,50 @@ def test_tasks_are_not_mixed() -> None:
     assert compare.reasons(sides) == ["the tasks differ: perplexity in talks; accuracy in sorts"]
     assert compare.by(sides) is None
     assert compare.called(sides) == "measures"
+
+
+@pytest.mark.parametrize("seed", [3, None], ids=["drawn", "the first, as before"])
+def test_the_documents_that_were_drawn_are_found_again(seed: int | None, tmp_path: Path) -> None:
+    rows = [(f"{label} {n}", label) for label, many in (("no", 60), ("yes", 30)) for n in range(many)]
+    file = tmp_path / "t.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    data = Data(eval_files=[str(file)], label_column="label")
+    whole = corpus.load(data, 3, only_evaluation=True)
+    chosen = whole.evaluation[:9] if seed is None else whole.limited(20).limited(9).evaluation
+    measured = msgspec.structs.replace(
+        taken(MATRIX),
+        documents=9,
+        dataset_sha256=corpus.digest(chosen),
+        selection=seed and Selection(of=90, seed=seed),
+    )
+    facts = Dataset(name="t.jsonl", eval_documents=20)
+    known = Record(dataset=facts, measures=Measures(classification=measured))
+    for given in (data, msgspec.structs.replace(data, max_eval_documents=20, split_seed=8)):
+        plain: dict[str, Any] = {"base_model": {"id": "a/b"}, "task": {"name": "text-classification"}}
+        told = prepare(*from_plain(plain))
+        run = replace(told, settings=msgspec.structs.replace(told.settings, dataset=given))
+        text, why = to_measure.recorded_text(run, known)
+        assert why is None
+        assert text
+        assert text.evaluation == chosen
+        assert [whole.label_names[at] for at in text.evaluation_labels] == [dict(rows)[one] for one in chosen]
+
+
+@pytest.mark.parametrize(
+    ("selection", "said", "row"),
+    [
+        (None, "200 documents", "200"),
+        (Selection(), "the first 200 documents", "the first 200"),
+        (Selection(of=1056), "the first 200 of 1,056 documents", "the first 200 of 1,056"),
+        (
+            Selection(of=1056, seed=7),
+            "200 of 1,056 documents, drawn at random",
+            "200 of 1,056, drawn with the same share of each label (seed 7)",
+        ),
+    ],
+)
+def test_the_card_says_which_documents_were_measured(
+    selection: Selection | None, said: str, row: str
+) -> None:
+    measured = taken(MATRIX, selection=selection)
+    assert (evaluation.some_of(measured, "document"), evaluation.documents_measured(measured)) == (said, row)

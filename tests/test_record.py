@@ -243,6 +243,7 @@ def test_the_schema_describes_every_key() -> None:
         Parameters, Perplexity, Pushed, Rate, Size, Throughput, Training, Compared, Comparison, UsageRun,
         Written, record.Classification, record.ClassScore, record.Energy, record.Interval, record.Rates,
         record.FoundHistory, record.Origin, record.Ranks, record.RankRange, record.UpdateRanks,
+        record.Selection,
     }  # fmt: skip
     assert set(schema["$defs"]) == {kind.__name__ for kind in kinds}
     for definition in schema["$defs"].values():

@@ -9,12 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hubkit.errors import DataError
+from hubkit.measured_part import Selection
 from hubkit.models import corpus, parting, tables
 from hubkit.models.reading import Reader
 from hubkit.models.spool import Spool
@@ -54,6 +56,12 @@ def test_streamed_documents_are_those_of_the_file(kind: str, tmp_path: Path) -> 
     fewer = corpus.load(Data(files=[file], streaming=True, eval_fraction=0.3, max_eval_documents=2), 5)
     assert (fewer.evaluation, list(fewer.train)) == (held[:2], list(found.train))
     assert fewer.facts.rows_left_out == len(held) - 2
+    assert fewer.facts.eval_selection == Selection(of=len(held))
+    assert found.facts.eval_selection is None
+    first = Data(eval_files=[file], max_eval_documents=2, documents="paragraph")
+    assert corpus.load(first, 5, only_evaluation=True).selection == Selection(of=len(TEXTS))
+    unread = msgspec.structs.replace(first, streaming=True)
+    assert corpus.load(unread, 5, only_evaluation=True).selection == Selection()
 
 
 @given(

@@ -136,7 +136,7 @@ def conditions(facts: Facts) -> list[Row]:
         [
             ("Text", evaluation.text_measured(measured)),
             ("Labels", text.digest(measured.labels_sha256)),
-            ("Documents", text.count(measured.documents)),
+            ("Documents", evaluation.documents_measured(measured)),
             ("Tokens read", text.count(measured.tokens) if measured.tokens else None),
             ("Context", f"{text.count(measured.context)} tokens at most, special tokens included{cut}"),
             ("Batch", text.plural(measured.batch_size, "document")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hubkit.card import text
 from hubkit.card.facts import Facts
 from hubkit.card.tables import Row, known
+from hubkit.measured_part import Selection
 from hubkit.record import Classification, Dataset, Perplexity
 
 
@@ -138,7 +139,7 @@ def data_sides(facts: Facts) -> tuple[list[Row], tuple[str, ...]]:
         return [], ()
     rows: tuple[Row, ...] = (
         ("Split", *(split_name(dataset.name, s) for s in (dataset.train_split, dataset.eval_split))),
-        ("Documents", *map(_count, (dataset.train_documents, dataset.eval_documents))),
+        ("Documents", _count(dataset.train_documents), _evaluated(dataset)),
         ("Words", *map(_count, (dataset.train_words, dataset.eval_words))),
         (_tokens(facts), _count(dataset.train_tokens), ""),
         (
@@ -158,3 +159,32 @@ def _tokens(facts: Facts) -> str:
 
 def _count(number: int | None) -> str:
     return "" if number is None else text.count(number)
+
+
+def _evaluated(dataset: Dataset) -> str:
+    return "" if dataset.eval_documents is None else _chosen(dataset.eval_documents, dataset.eval_selection)
+
+
+def documents_measured(measured: Perplexity | Classification) -> str:
+    """`134`, `134 of 1,000, drawn with the same share of each label (seed 0)`, `the first 134 of 1,000`."""
+    return _chosen(measured.documents, measured.selection)
+
+
+def _chosen(documents: int, chosen: Selection | None) -> str:
+    count = text.count(documents)
+    if chosen is None:
+        return count
+    of_all = f"{count} of {text.count(chosen.of)}" if chosen.of is not None else count
+    if chosen.seed is None:
+        return f"the first {of_all}"
+    return f"{of_all}, drawn with the same share of each label (seed {chosen.seed})"
+
+
+def some_of(measured: Perplexity | Classification, kind: str) -> str:
+    """`134 documents`, or `134 of 1,000 documents, drawn ...`, or `the first 134 of 1,000 documents`."""
+    chosen = measured.selection
+    if chosen is None or chosen.of is None:
+        which = "the first " if chosen else ""
+        return f"{which}{text.plural(measured.documents, kind)}"
+    some = f"{text.count(measured.documents)} of {text.plural(chosen.of, kind)}"
+    return f"the first {some}" if chosen.seed is None else f"{some}, drawn at random"

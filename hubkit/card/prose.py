@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hubkit.card import text
+from hubkit.card import evaluation, text
 from hubkit.card.evaluation import dataset_name, split_name
 from hubkit.card.facts import Facts
 from hubkit.card.passage import paragraph
@@ -279,7 +279,7 @@ def _limits_of_classification(facts: Facts, measured: Classification) -> list[st
     how = "Its accuracy was measured" if facts.author.evaluation else "It was evaluated by accuracy and F1"
     found = [
         f"{how} on {text.phrase(measured.dataset_name)} alone"
-        f" ({text.plural(measured.documents, 'document')}). That says nothing about other text, nor about"
+        f" ({evaluation.some_of(measured, 'document')}). That says nothing about other text, nor about"
         " labels that it does not know: it gives one of its own to any text."
     ]
     if measured.documents < SMALL_TEXT:
@@ -294,9 +294,9 @@ def _amount_scored(measured: Perplexity) -> str:
     """`10,157 tokens of 134 documents`."""
     kind = "masked token" if measured.definition == "masked" else "token"
     if measured.definition == "answers":
-        of_all = text.plural(measured.documents, "conversation")
+        of_all = evaluation.some_of(measured, "conversation")
         return f"{text.plural(measured.tokens_scored, 'token')} of the answers in {of_all}"
-    return f"{text.plural(measured.tokens_scored, kind)} of {text.plural(measured.documents, 'document')}"
+    return f"{text.plural(measured.tokens_scored, kind)} of {evaluation.some_of(measured, 'document')}"
 
 
 def license_text(facts: Facts) -> str | None:

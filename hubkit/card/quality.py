@@ -104,7 +104,7 @@ def conditions(facts: Facts, measured: Perplexity | None) -> list[Row]:
             ("Text", evaluation.text_measured(measured)),
             (
                 "Conversations" if measured.definition == "answers" else "Documents",
-                f"{text.count(measured.documents)}, {_documents_kept(measured)}",
+                f"{evaluation.documents_measured(measured)}, {_documents_kept(measured)}",
             ),
             ("Words and bytes of the text", _words_and_bytes(measured)),
             ("Bytes of the answers", _bytes_of_answers(measured)),

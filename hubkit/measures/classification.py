@@ -22,6 +22,7 @@ from typing import Any
 
 from hubkit import class_scores, processes
 from hubkit.errors import MeasureError
+from hubkit.measured_part import Selection
 from hubkit.measures import shares
 from hubkit.measures.classified_rows import ClassifiedRows
 from hubkit.measures.environment import environment
@@ -48,6 +49,7 @@ class Labelled:
     classes: tuple[str, ...]
     context: int
     truncated: int
+    selection: Selection | None
 
     @property
     def labels_sha256(self) -> str:
@@ -66,8 +68,8 @@ def labelled(tokenizer: Any, subject: Subject) -> Labelled:
     """The subject's text and labels. Raises MeasureError where one of them is not to be had."""
     text, settings = subject.text, subject.settings
     assert text is not None
-    documents = text.evaluation[: settings.max_eval_documents]
-    given = text.evaluation_labels[: settings.max_eval_documents]
+    text = text.limited(settings.max_eval_documents)
+    documents, given = text.evaluation, text.evaluation_labels
     classes = subject.labels or text.label_names
     if not given or not classes:
         raise MeasureError("the text has no labels", "name their column: dataset.label_column")
@@ -91,7 +93,7 @@ def labelled(tokenizer: Any, subject: Subject) -> Labelled:
         raise MeasureError(f"document {empty:,} of the text is empty", "leave it out")
     context = settings.context or subject.context
     sequences, truncated = whole(tokenizer, documents, context)
-    return Labelled(documents, sequences, labels, tuple(classes), context, truncated)
+    return Labelled(documents, sequences, labels, tuple(classes), context, truncated, text.selection)
 
 
 def classification(
@@ -114,6 +116,7 @@ def classification(
         majority_accuracy=found.majority_accuracy,
         loss=loss,
         documents=len(text.documents),
+        selection=text.selection,
         classes=class_scores.classes(confusion, text.classes),
         confusion=confusion,
         truncated=text.truncated,

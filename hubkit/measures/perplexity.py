@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from hubkit import processes
 from hubkit.errors import MeasureError
+from hubkit.measured_part import Selection
 from hubkit.measures import answers, pseudo, tokenising, windows
 from hubkit.measures.environment import environment
 from hubkit.measures.intervals import intervals
@@ -49,6 +50,7 @@ class Tokens:
     total: int
     sha256: str
     documents: list[str]
+    selection: Selection | None
     context: int
     stride: int
     conditions: dict[str, Any]
@@ -65,7 +67,8 @@ def tokens(tokenizer: Any, subject: Subject) -> Tokens:
     """Cut the subject's text into windows. Raises MeasureError for a stride above the context."""
     assert subject.text is not None
     settings = subject.settings
-    documents = subject.text.evaluation[: settings.max_eval_documents]
+    limited = subject.text.limited(settings.max_eval_documents)
+    documents = limited.evaluation
     context = settings.context or subject.context
     stride = settings.stride or context
     if stride > context:
@@ -86,6 +89,7 @@ def tokens(tokenizer: Any, subject: Subject) -> Tokens:
         total=sum(len(stream.ids) for stream in streams),
         sha256=windows.streams_digest(streams),
         documents=documents,
+        selection=limited.selection,
         context=context,
         stride=stride,
         conditions=conditions,
@@ -214,6 +218,7 @@ def perplexity(
         tokens_total=text.total,
         tokens_sha256=text.sha256,
         documents=len(text.documents),
+        selection=text.selection,
         documents_kept=text.kept,
         context=text.context,
         stride=text.stride,

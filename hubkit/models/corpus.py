@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hubkit.errors import DataError
+from hubkit.measured_part import Selection
 from hubkit.models import chat, classes, conversations
 from hubkit.models.overlap import overlap
 from hubkit.models.parting import (
@@ -23,6 +24,7 @@ from hubkit.models.parting import (
     deduplicate_labelled,
     hold_out,
     is_held_out,
+    sample,
     stratified,
 )
 from hubkit.models.reading import Document, Reader
@@ -52,6 +54,24 @@ class Corpus:
     kind: Kind = "text"
     chat_template: str | None = None  # in place of the tokenizer's own
     cache: bool = False  # whether its tokens are kept for the next run
+    seed: int = 0  # under which labelled documents are drawn where not all are evaluated on
+    selection: Selection | None = None  # which of those there are the evaluation documents are; None: all
+
+    def limited(self, most: int | None) -> Corpus:
+        """The same with at most so many evaluation documents: labelled ones drawn, of others the first."""
+        there, labels = len(self.evaluation), self.evaluation_labels
+        if most is None or most >= there:
+            return self
+        if labels and len(labels) != there:
+            return self  # measuring says what is wrong
+        chosen = sample(labels, most, self.seed) if labels else range(most)
+        of = self.selection.of if self.selection else there
+        return replace(
+            self,
+            evaluation=[self.evaluation[at] for at in chosen],
+            evaluation_labels=tuple(labels[at] for at in chosen) if labels else (),
+            selection=Selection(of=of, seed=self.seed if labels else None),
+        )
 
     def said(self) -> list[str]:
         """What a user should know of what became of the text, a line each."""
@@ -121,6 +141,8 @@ def load(data: Data, seed: int, *, only_evaluation: bool = False) -> Corpus:
         data.kind,
         template,
         data.cache,
+        seed,
+        found.selection,
     )
 
 
@@ -135,6 +157,7 @@ class _Found:
     names: tuple[str, ...] = ()
     train_labels: Sequence[int] = ()
     evaluation_labels: Sequence[int] = ()
+    selection: Selection | None = None
 
 
 def _plain(data: Data, seed: int, reader: Reader, *, only_evaluation: bool) -> _Found:
@@ -146,18 +169,34 @@ def _plain(data: Data, seed: int, reader: Reader, *, only_evaluation: bool) -> _
     if not (data.eval_files or data.eval_split):
         documents, dropped = deduplicate(texts(islice(reader.training(), data.max_documents)), data.drops)
         train, evaluation = hold_out(documents, data.eval_fraction, seed)
-        return _Found(train, evaluation[: data.max_eval_documents], dropped)
-    evaluation = texts(islice(reader.evaluation(), data.max_eval_documents))
+        first = evaluation[: data.max_eval_documents]
+        return _Found(train, first, dropped, selection=_first(len(first), len(evaluation)))
+    there = reader.evaluation()
+    evaluation = texts(islice(there, data.max_eval_documents))
+    selection = _first(len(evaluation), len(evaluation) + _rest(there, reader))
     if only_evaluation:
-        return _Found([], evaluation, Dropped())
+        return _Found([], evaluation, Dropped(), selection=selection)
     train, dropped = deduplicate(texts(islice(reader.training(), data.max_documents)), data.drops)
-    return _Found(train, evaluation, dropped)
+    return _Found(train, evaluation, dropped, selection=selection)
+
+
+def _first(taken: int, there: int | None) -> Selection | None:
+    """That the first were taken; None where that is all of them."""
+    return Selection(of=there) if taken != there else None
+
+
+def _rest(documents: Iterator[Document], reader: Reader) -> int:
+    """How many documents follow, without the rows left out among them."""
+    left_out = reader.left_out
+    count = sum(1 for _ in documents)
+    reader.left_out = left_out
+    return count
 
 
 def _labelled(data: Data, seed: int, reader: Reader, *, only_evaluation: bool) -> _Found:
     """Text with labels, in memory. The labels of the training text are all that there are."""
     apart = bool(data.eval_files or data.eval_split)
-    held = list(islice(reader.evaluation(), data.max_eval_documents)) if apart else []
+    held = list(reader.evaluation()) if apart else []
     told, has_training = data.labels or reader.classes, bool(data.files or data.id)
     rows: list[Document] = []
     if not (apart and only_evaluation and (told or not has_training)):
@@ -170,11 +209,13 @@ def _labelled(data: Data, seed: int, reader: Reader, *, only_evaluation: bool) -
         held_labels = classes.numbers([value for _, value in held], *kinds)
         if only_evaluation:
             texts, labels, dropped = [], [], Dropped()
-        return _Found(texts, [text for text, _ in held], dropped, names, labels, held_labels)
+        return _drawn(
+            _Found(texts, [text for text, _ in held], dropped, names, labels, held_labels), data, seed
+        )
     chosen = stratified(labels, data.eval_fraction, seed)
     left = [at for at in range(len(texts)) if at not in chosen]
-    out = sorted(chosen)[: data.max_eval_documents]
-    return _Found(
+    out = sorted(chosen)
+    found = _Found(
         [texts[at] for at in left],
         [texts[at] for at in out],
         dropped,
@@ -182,6 +223,18 @@ def _labelled(data: Data, seed: int, reader: Reader, *, only_evaluation: bool) -
         [labels[at] for at in left],
         [labels[at] for at in out],
     )
+    return _drawn(found, data, seed)
+
+
+def _drawn(found: _Found, data: Data, seed: int) -> _Found:
+    """The same with so many evaluation documents as are wanted at most, each label with its share."""
+    there, labels = found.evaluation, found.evaluation_labels
+    if data.max_eval_documents is None or data.max_eval_documents >= len(there):
+        return found
+    chosen = sample(labels, data.max_eval_documents, seed)
+    found.evaluation, found.evaluation_labels = [there[at] for at in chosen], [labels[at] for at in chosen]
+    found.selection = Selection(of=len(there), seed=seed)
+    return found
 
 
 def _streamed(data: Data, seed: int, reader: Reader, *, only_evaluation: bool) -> _Found:
@@ -191,20 +244,25 @@ def _streamed(data: Data, seed: int, reader: Reader, *, only_evaluation: bool) -
     most = data.max_eval_documents or STREAMED_EVALUATION
     train = Spool()
     if data.eval_files or data.eval_split:
-        evaluation = [text for text, _ in islice(reader.evaluation(), most)]
+        there = reader.evaluation()
+        evaluation = [text for text, _ in islice(there, most)]
+        left_out = reader.left_out
+        selection = None if next(there, None) is None else _first(len(evaluation), None)
+        reader.left_out = left_out
         if not only_evaluation:
             for text, _ in islice(reader.training(), data.max_documents):
                 train.add(text)
-        return _Found(train, evaluation, Dropped())
-    evaluation = []
+        return _Found(train, evaluation, Dropped(), selection=selection)
+    evaluation, over = [], 0
     for text, _ in islice(reader.training(), data.max_documents):
         if not is_held_out(text, data.eval_fraction, seed):
             train.add(text)
         elif len(evaluation) < most:
             evaluation.append(text)
         else:
-            reader.left_out += 1
-    return _Found(train, evaluation, Dropped())
+            over += 1
+    reader.left_out += over
+    return _Found(train, evaluation, Dropped(), selection=_first(len(evaluation), len(evaluation) + over))
 
 
 def _name(data: Data) -> str:
@@ -247,6 +305,7 @@ def _facts(data: Data, reader: Reader, found: _Found) -> Dataset:
         eval_sha256=digest(evaluation),  # the labels have a digest of their own, beside their measure
         train_documents=len(train),
         eval_documents=len(evaluation),
+        eval_selection=found.selection,
         train_words=sum(len(words(text).split()) for text in train),
         eval_words=sum(len(words(text).split()) for text in evaluation),
         duplicate_documents_dropped=dropped.documents,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,24 @@ def stratified(labels: Sequence[int], fraction: float, seed: int) -> set[int]:
         count = min(max(1, round(len(members) * fraction)), len(members) - 1)
         chosen.update(draw.sample(members, count))
     return chosen
+
+
+def sample(labels: Sequence[int], count: int, seed: int) -> list[int]:
+    """The numbers of `count` documents, in order: each label as often as its share of them all, under a seed.
+
+    What a rounded-down share leaves over goes to the labels with the largest remainders.
+    """
+    there = Counter(labels)
+    shares = {label: divmod(count * there[label], len(labels)) for label in sorted(there)}
+    counts = {label: whole for label, (whole, _) in shares.items()}
+    left = count - sum(counts.values())
+    for label in sorted(shares, key=lambda label: -shares[label][1])[:left]:
+        counts[label] += 1
+    draw = random.Random(seed)
+    chosen: list[int] = []
+    for label, number in counts.items():
+        chosen += draw.sample([at for at, own in enumerate(labels) if own == label], number)
+    return sorted(chosen)
 
 
 def is_held_out(document: str, fraction: float, seed: int) -> bool:
