@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,18 +53,18 @@ class Source:
     tree: Any = None  # yaml.Node; PyYAML itself is imported where text is read
     overrides: dict[str, str] = field(default_factory=dict)
 
-    def error(self, keys: list[str], message: str) -> SettingsError:
+    def error(self, keys: list[str], message: str, hint: str = HINT) -> SettingsError:
         """An error about the value at `keys`, with file and line (or the `--set` it came from)."""
         dotted = ".".join(keys)
         for given in reversed(self.overrides):
             below = given.startswith(dotted + ".") and self._lacks(keys)
             if dotted == given or dotted.startswith(given + ".") or below:
                 once = message.removeprefix(f"{given}: ")
-                return SettingsError(f"--set {given}: {once}", HINT)
+                return SettingsError(f"--set {given}: {once}", hint)
         where = str(self.path) if self.path else "settings"
         if self.path:
             where = f"{where}:{_line(self.tree, keys) if self.tree else 1}"
-        return SettingsError(f"{where}: {message}", HINT)
+        return SettingsError(f"{where}: {message}", hint)
 
     def _lacks(self, keys: list[str]) -> bool:
         """Whether the file does not have the first of `keys` at all."""
@@ -186,7 +188,23 @@ def chosen(
     name, rest = named(value, what, source)
     if name not in modules:
         raise source.error([what, "name"], f"unknown {what} {name!r}{nearest(name, modules)}")
+    known = _fields(modules[name].Parameters, [])
+    for key in rest:
+        if key not in known and any(key in _fields(other.Parameters, []) for other in modules.values()):
+            listed = ", ".join(sorted(known))
+            message = f"unknown key {key!r}: {modules[name].TITLE} has no {key}; known here: {listed}"
+            kept = {"name": name} | {one: value for one, value in rest.items() if one in known}
+            raise source.error([what, key], message, _replacing(what, kept, source))
     return modules[name], section(rest, modules[name].Parameters, source, [what])
+
+
+def _replacing(what: str, kept: dict[str, Any], source: Source) -> str:
+    """The way out where `--set` changed the name alone, and what the file gives another part stayed."""
+    if f"{what}.name" not in source.overrides:
+        return HINT
+    flow = ", ".join(f"{key}: {v if isinstance(v, str) else json.dumps(v)}" for key, v in kept.items())
+    whole = shlex.quote(f"{what}={{{flow}}}")
+    return f"replace the whole part, and not its name alone: --set {whole}"
 
 
 def parts_schema(modules: dict[str, ModuleType]) -> dict[str, Any]:

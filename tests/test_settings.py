@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from hubkit import methods, settings, tasks, yaml_reading
+from hubkit import methods, settings, tasks, yaml_reading, yaml_source
 from hubkit.cli.main import run
 from hubkit.errors import SettingsError
 from hubkit.settings import Base, Data, Settings
@@ -343,3 +343,14 @@ def test_the_published_schema_is_what_the_command_prints(
 def test_parameters_of_every_method_and_task_have_defaults() -> None:
     for module in [*methods.METHODS.values(), *tasks.TASKS.values()]:
         assert msgspec.convert({}, module.Parameters) == module.Parameters()
+
+
+def test_what_another_method_has_is_told_with_the_way_out() -> None:
+    plain = {"base_model": "x", "task": "causal-lm", "method": {"name": "lora", "r": 4, "alpha": 16}}
+    given, source = settings.from_plain(plain, ["method.name=hira"])
+    with pytest.raises(
+        SettingsError, match=r"unknown key 'alpha': HiRA has no alpha; known here: "
+    ) as caught:
+        yaml_source.chosen("method", methods.METHODS, given.method, source)
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("--set 'method={name: hira, r: 4}'")
