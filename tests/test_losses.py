@@ -248,6 +248,7 @@ def curve(
     return [line["loss"] for line in made.state.log_history if "loss" in line]
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(("kind", "size", "accumulated"), [("causal", 2, 2), ("masked", 4, 1)])
 def test_the_curve_is_that_of_the_plain_trainer(
     kind: str, size: int, accumulated: int, bases: Any, tmp_path: Path
@@ -257,6 +258,7 @@ def test_the_curve_is_that_of_the_plain_trainer(
     assert len(set(plain)) == 5
 
 
+@pytest.mark.real
 def test_accumulated_batches_are_one_large_batch(bases: Any, tmp_path: Path) -> None:
     """For masked models too, whose own loss is a mean whatever they are told."""
     still = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}

@@ -55,6 +55,7 @@ def test_warm_up_that_the_scheduler_has_not_is_refused(tiny_llama: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("epochs", "max_steps", "expected"), [(1, 200, None), (0.5, 200, None), (3, 2, 2)])
+@pytest.mark.real
 def test_training_ends_where_epochs_or_max_steps_end_it_first(
     epochs: float, max_steps: int, expected: int | None, tiny_llama: Path, tmp_path: Path
 ) -> None:
