@@ -18,6 +18,7 @@ class Compared(Part):
     base_id: str | None = None  # Hub id
     base_weights: str | None = None  # how they were held, where they are quantized
     rank: int | None = None
+    ranks: list[int] = []  # lowest and highest, where modules have several
     trainable: int | None = None
     total: int | None = None  # base and adapter
     sparsity: float | None = None

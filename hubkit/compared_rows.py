@@ -26,6 +26,8 @@ def plain(adapter: Compared, label: str) -> dict[str, Any]:
         "base_model": adapter.base_id,
         "base_weights": adapter.base_weights,
         "rank": adapter.rank,
+        "rank_low": adapter.ranks[0] if adapter.ranks else None,
+        "rank_high": adapter.ranks[-1] if adapter.ranks else None,
         "trainable_parameters": adapter.trainable,
         "total_parameters": adapter.total,
         "trainable_share": compare.share(adapter),

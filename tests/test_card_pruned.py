@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import msgspec
+import numpy
 import pytest
 from card_cases import CASES
+from safetensors.numpy import save_file
 
 from hubkit import record
-from hubkit.card import pruned, render
+from hubkit.card import comparison, configuration, pruned, render, side_by_side
 from hubkit.card.facts import Facts, gather
 from hubkit.cli.main import run
 from hubkit.measured import Parameters
@@ -117,3 +120,27 @@ def test_training_says_what_l1_left(
     assert sparsity.left(Pruning(pruning="rank", strength=1.0), directory, known).endswith("11 of 32 ranks")
     known.ranks.kept = 32
     assert sparsity.left(Pruning(pruning="rank", strength=1.0), directory, known).endswith(FEW)
+
+
+def test_ranks_and_alphas_of_many_modules_are_told_by_their_range(tmp_path: Path) -> None:
+    directory = CASES["causal-lora"](tmp_path / "adapter")
+    names = [f"model.layers.{layer}.self_attn.q_proj" for layer in range(14)]
+    ranks = {name: 1 + at % 7 for at, name in enumerate(names)}
+    tensors = {}
+    for name, rank in [*ranks.items(), ("model.layers.0.self_attn.v_proj", 8)]:
+        tensors[f"base_model.model.{name}.lora_A.weight"] = numpy.ones((rank, 4), numpy.float32)
+        tensors[f"base_model.model.{name}.lora_B.weight"] = numpy.ones((4, rank), numpy.float32)
+    save_file(tensors, directory / "adapter_model.safetensors")
+    path = directory / "adapter_config.json"
+    config = json.loads(path.read_text())
+    alphas = {name: 2 * rank for name, rank in ranks.items()}
+    given = {**config, "r": 8, "lora_alpha": 16, "rank_pattern": ranks, "alpha_pattern": alphas}
+    path.write_text(json.dumps(given))
+    found = gather(directory)
+    rows = dict(configuration.main(found))
+    assert rows["Ranks that differ"] == "1 to 7, median 4, in 14 modules"
+    assert (rows.get("Alpha"), rows["Alpha / r"]) == (None, "2 in each module")
+    assert comparison.numbers(found).ranks == [1, 8]
+    assert side_by_side._rank(comparison.numbers(found)) == "1 to 8"
+    path.write_text(json.dumps({**given, "alpha_pattern": {**alphas, names[0]: 7}}))
+    assert "Alpha / r" not in dict(configuration.main(gather(directory)))

@@ -84,6 +84,7 @@ def numbers(facts: Facts) -> Compared:
         base_id=facts.base_id,
         base_weights=tables.quantization(facts),
         rank=ranks[0] if len(ranks) == 1 else None,
+        ranks=[ranks[0], ranks[-1]] if len(ranks) > 1 else [],
         trainable=facts.parameters.trainable,
         total=facts.parameters.total,
         sparsity=facts.parameters.sparsity,

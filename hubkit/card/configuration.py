@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import re
+from statistics import median
 from typing import Any
 
+from hubkit import tensor_names
 from hubkit.adapter import Adapter
 from hubkit.card import text
 from hubkit.card.facts import Facts
@@ -67,13 +69,13 @@ def main(facts: Facts) -> list[Row]:
         ("PEFT type", text.code(facts.adapter.peft_type)),
         *_ranks(config),
         ("Rank of the update, W ∘ BA", _update_rank(facts)),
-        ("Alpha", _alpha(config)),
+        *_alphas(facts.adapter),
         *_dropouts(config),
         ("Adapted modules", _adapted(facts)),
         ("Bias", text.code(str(bias)) if bias else None),
     ]
     really = {**config, "modules_to_save": _saved_whole(facts)}
-    rows += [(label, _setting(really.get(key))) for key, label in MAIN]
+    rows += [(label, _folded(really.get(key)) or _setting(really.get(key))) for key, label in MAIN]
     rows += [("Start of A and B", _start(facts)), ("Mixed adapters", _adapters(config.get("adapters")))]
     rows += [("Base weights", quantization(facts)), ("Saved in", _dtypes(facts.parameters.adapter_by_dtype))]
     rows += [(label, _setting(config.get(key))) for key, label in LAST]
@@ -235,6 +237,40 @@ def _update_rank(facts: Facts) -> str | None:
     return f"{found}{out_of} (measured on {looked}; BA has {text.count(taken.factors.high)} at most)"
 
 
+def _alphas(adapter: Adapter) -> list[tuple[str, str | None]]:
+    """Alpha; where many modules have others, or all, and alpha / r is the same for each, that alone."""
+    config = adapter.config
+    own = None if config.get("use_rslora") else _by_module(adapter)
+    scales = {round(alpha / rank, 6) for rank, alpha, _ in own or []}
+    differ = own and (len(config["alpha_pattern"]) > LISTED or all(named for *_, named in own))
+    if differ and len(scales) == 1:
+        return [("Alpha / r", f"{text.number(scales.pop())} in each module")]
+    return [("Alpha", _alpha(config))]
+
+
+def _by_module(adapter: Adapter) -> list[tuple[int, int, bool]] | None:
+    """Rank and alpha of each module of a LoRA, and whether `alpha_pattern` names it; None where unsure.
+
+    Names and ends of names are known; a key that is a pattern is not tried, for the file may be anybody's.
+    """
+    pattern, alpha = adapter.config.get("alpha_pattern"), _positive(adapter.config.get("lora_alpha"))
+    if _peft_type(adapter.config) != "LORA" or not isinstance(pattern, dict) or not pattern or not alpha:
+        return None
+    if not all(re.fullmatch(r"[\w.-]+", str(key)) for key in pattern):
+        return None
+    found = []
+    for tensor in adapter.tensors:
+        if not _HALF.search(tensor.name) or not tensor.shape or not tensor.shape[0]:
+            continue
+        parts = tensor_names.module_of(tensor.name).split(".")
+        ends = {".".join(parts[at:]) for at in range(len(parts))} & pattern.keys()
+        own = _positive(pattern[next(iter(ends))]) if len(ends) == 1 else alpha
+        if own is None or len(ends) > 1:
+            return None
+        found.append((tensor.shape[0], own, bool(ends)))
+    return found or None
+
+
 def _alpha(config: dict[str, Any]) -> str | None:
     """Alpha, and the scale that it makes of the update."""
     alpha = config.get("lora_alpha", config.get("alpha"))
@@ -262,6 +298,17 @@ def _setting(value: Any) -> str | None:
     if isinstance(value, list):
         return _cut([text.code(str(part)) for part in value if not _is_path(part)])
     return None if _is_path(value) else text.code(str(value))
+
+
+def _folded(value: Any) -> str | None:
+    """A long mapping of modules to whole numbers: how many there are, and their range."""
+    if not isinstance(value, dict) or len(value) <= LISTED or not all(map(_positive, value.values())):
+        return None
+    low, middle, high = min(value.values()), median(value.values()), max(value.values())
+    if low == high:
+        return f"{text.count(low)} in {text.count(len(value))} modules"
+    spread = f"{text.count(low)} to {text.count(high)}, median {text.number(middle)}"
+    return f"{spread}, in {text.count(len(value))} modules"
 
 
 def _is_path(value: Any) -> bool:

@@ -9,7 +9,7 @@ from hubkit.card import comparison, prose, results, text
 from hubkit.card.comparison import Side
 from hubkit.card.facts import Facts
 from hubkit.compare import Measure
-from hubkit.record import Classification, Perplexity, Rate, Throughput
+from hubkit.record import Classification, Compared, Perplexity, Rate, Throughput
 
 HEADS = {"prefill": "Prompt", "decode": "Generation", "samples": "Sequences", "tokens": "Tokens"}
 
@@ -68,7 +68,7 @@ def _first(
         ("Method", [text.phrase(adapter.method) for adapter in adapters]),
         ("Base model", _where_they_differ([adapter.base_id or "" for adapter in adapters])),
         ("Base weights", [text.phrase((one.base_weights or "").partition(",")[0]) for one in adapters]),
-        ("Rank", [_count(adapter.rank) for adapter in adapters]),
+        ("Rank", [_rank(adapter) for adapter in adapters]),
     ]
     if by:
         columns += _accuracies([adapter.classification for adapter in adapters], marks)
@@ -81,6 +81,11 @@ def _first(
         ("Adapter file", [text.size(adapter.adapter_weights_bytes) for adapter in adapters]),
     ]
     return _table(columns)
+
+
+def _rank(adapter: Compared) -> str:
+    """`8`, or `1 to 8` where modules have several."""
+    return _count(adapter.rank) or " to ".join(map(text.count, adapter.ranks))
 
 
 def _where_they_differ(ids: list[str]) -> list[str]:
