@@ -186,13 +186,14 @@ def test_the_head_stays_out_of_4_bits(
         ((), (), "the training text has no labels"),
         ((0, 0, 0), ("one", "two"), "all training texts have one label, 'one'"),
         ((1, 1, 1), ("one", "two"), "all training texts have one label, 'two'"),
-        ((0, 1, 0), ("one", "two", "three"), "no training text has the label 'three'"),
+        ((0, 1, 0), ("one", "two", "three"), r"no text has the label 'three' \("),
+        ((1, 2, 1), ("one", "two", "three"), "no training text has the label 'one', which the evaluation"),
     ],
 )
 def test_labels_from_which_nothing_is_learnt(
     labels: tuple[int, ...], names: tuple[str, ...], message: str, tmp_path: Path, tiny_bert: Path
 ) -> None:
-    text = Corpus(["a", "b", "c"], ["d"], Dataset(name="made up"), names, labels, labels[:1])
+    text = Corpus(["a", "b", "c"], ["d"], Dataset(name="made up"), names, labels, (0,) if labels else ())
     with pytest.raises(DataError, match=message):
         fit.fit(Base(id="a/b", path=str(tiny_bert)), job(tmp_path, "bert", text=text), tiny.quiet)
 

@@ -19,7 +19,7 @@ A task whose data has labels also defines:
     has_labels       True: the head has one row for each label
     HEADS            last names of the modules of such heads, in all families
     ALWAYS_SAVED     those that PEFT trains whole and saves by itself
-    check(names, labels)                      raises DataError for labels that nothing can be learnt from
+    check(names, labels, evaluated)           raises DataError for labels that nothing can be learnt from
     class_weights(parameters, names, labels)  the weight of each class in the loss, or None
     loss(weights)    the Trainer's compute_loss_func
 

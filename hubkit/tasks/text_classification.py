@@ -101,7 +101,7 @@ def class_weights(
     return tuple(map(float, given))
 
 
-def check(names: Sequence[str], labels: Sequence[int]) -> None:
+def check(names: Sequence[str], labels: Sequence[int], evaluated: Sequence[int] = ()) -> None:
     """Refuse training text from which no label can be learnt. Raises DataError."""
     if not names:
         raise DataError("the training text has no labels", "name their column: dataset.label_column")
@@ -112,10 +112,14 @@ def check(names: Sequence[str], labels: Sequence[int]) -> None:
             f"all training texts have one label, {only[:60]!r}: there is nothing to tell apart",
             "give text of two labels or more",
         )
-    if missing := [name for label, name in enumerate(names) if label not in there]:
+    if missing := [label for label in range(len(names)) if label not in there]:
+        name = names[missing[0]][:60]
+        where, also = (
+            ("training text", ", which the evaluation text has") if missing[0] in evaluated else ("text", "")
+        )
         raise DataError(
-            f"no training text has the label {missing[0][:60]!r}, which the evaluation text has",
-            "give training text of each label, or leave that one out",
+            f"no {where} has the label {name!r}{also}",
+            "give training text of each label, or leave that one out of dataset.labels",
         )
 
 

@@ -36,7 +36,7 @@ def label_names(job: Job) -> tuple[str, ...]:
     """The labels that the head is to have a row for; none for other tasks. Raises DataError."""
     if not is_wanted(job):
         return ()
-    job.task.check(job.text.label_names, job.text.train_labels)
+    job.task.check(job.text.label_names, job.text.train_labels, job.text.evaluation_labels)
     return job.text.label_names
 
 
