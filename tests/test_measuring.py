@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from hubkit import adapter, freshness, record, recorded, runs, stages, to_measure
 from hubkit.cli import main
+from hubkit.cli import measure as measure_command
 from hubkit.errors import AdapterError, SettingsError
 from hubkit.measures import throughput
 
@@ -133,6 +134,10 @@ def test_an_adapter_of_another_base_or_method_is_refused(tiny_llama: Path, tmp_p
         stages.measure(
             tiny.run("causal-lm", tiny_llama, tmp_path, method={"name": "qlora"}, **given), tiny.quiet
         )
+    config = tmp_path / "config.yaml"
+    config.write_text("base_model: {id: a/b}\ntask: causal-lm\nmethod: qlora\n")
+    told = measure_command._described(run.adapter_dir, config, (), runs.Told())
+    assert told.method.NAME == "lora"  # on the command line it is the record that knows
     elsewhere = tiny.run("causal-lm", tiny_llama, tmp_path, **given)
     base = msgspec.structs.replace(elsewhere.settings.base, id="other-org/other-model")
     other = msgspec.structs.replace(elsewhere.settings, base_model=base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -42,7 +43,9 @@ def _sizes(_context: click.Context, _option: click.Parameter, text: str) -> tupl
     "--dataset", help="Hub dataset to measure perplexity on: id, id:split or id:config:split (split: test)."
 )
 @click.option(
-    "--max-eval-documents", type=click.IntRange(1), help="Measure perplexity on the first documents only."
+    "--max-eval-documents",
+    type=click.IntRange(1),
+    help="Measure on so many documents only: the first; of labelled text, drawn by label.",
 )
 @click.option(
     "--context", type=click.IntRange(2), help="Context in tokens (default: as before, or as trained)."
@@ -105,7 +108,8 @@ def command(
     """Measure parameters, size, perplexity or accuracy, and throughput of an adapter, into its hubkit.json.
 
     CONFIG says what to measure on, as for training; without it, the options do, and the record: what was
-    measured before is measured under the same conditions. Without any text, perplexity is left out. Of an
+    measured before is measured under the same conditions. How an adapter was trained is read from its record,
+    whatever method CONFIG names. Without any text, perplexity is left out. Of an
     adapter whose base is not at hand, the files are counted.
     """
     from hubkit import runs
@@ -121,10 +125,16 @@ def command(
 
 def _described(adapter_dir: Path, config: Path | None, overrides: tuple[str, ...], told: Told) -> Run:
     """The run that CONFIG or the adapter's own files describe, with flags over it."""
-    from hubkit import runs
+    from hubkit import record, runs
 
     if config:
-        run: Run = common.prepared(config, (*runs.overrides_of(told), *overrides), str(adapter_dir))
+        known = record.read(adapter_dir)
+        method = []
+        if known.training and known.method:  # CONFIG is asked for base, text and conditions alone
+            trained = {"name": known.method.name, **known.method.parameters}
+            method = [f"method={json.dumps(trained)}"]
+        given = (*runs.overrides_of(told), *overrides, *method)
+        run: Run = common.prepared(config, given, str(adapter_dir))
         return run
     return runs.of_adapter(adapter_dir, told, list(overrides))
 
