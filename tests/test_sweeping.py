@@ -429,7 +429,9 @@ def test_a_run_that_is_done_tells_more_than_a_probe(here: Path) -> None:
 
 def test_a_dry_run_lists_runs_and_cost_and_runs_none(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sweep", "sweep.yaml", "--dry-run", "--no-probe"]) == 0
-    shown = capsys.readouterr().out
+    told = capsys.readouterr()
+    shown = told.out
+    assert "Next: leave out --no-probe" in told.err
     assert shown.count("time not known") == 8
     assert "8 runs; how long they take is not known" in shown
     assert not Path("out").exists()
@@ -443,6 +445,7 @@ def test_a_dry_run_lists_runs_and_cost_and_runs_none(here: Path, capsys: pytest.
 def test_the_script_for_slurm_runs_its_task(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = scripts.slurm(load(SWEEP + "resources: {num_cpus: 3.5, num_gpus: 1}\n"), 4)
     assert "#SBATCH --array=0-7%4\n" in script
+    assert "\n##SBATCH --time=1-00:00:00" in script
     assert "#SBATCH --cpus-per-task=4\n#SBATCH --gpus-per-task=1\n" in script
     faked = here / "bin"
     faked.mkdir()

@@ -100,6 +100,8 @@ def command(
     forecast = running.foretold(sweep, runs, say, probes=probes and not one)
     if dry_run:
         _show_plan(sweep, runs, forecast, as_json)
+        if forecast.unknown and not probes:
+            common.hint("Next: leave out --no-probe: a few steps of each kind of run tell the time", quiet)
         return
     if runs:
         say(running.told(forecast, len(runs)))
