@@ -66,7 +66,7 @@ def test_intervals_are_over_documents(case: Case) -> None:
         assert told.low < told.high
     assert found.interval is not None
     assert found.interval.low < found.value < found.interval.high
-    assert "the intervals rest on 4 documents, and are too narrow for that" in case.said
+    assert "4 documents are too few for an interval: it comes out too narrow" in case.said
     alone = case.perplexity(TEXT[:1], resamples=50)
     assert alone.interval is alone.base_interval is alone.change_interval is None
 

@@ -224,5 +224,5 @@ class ClassificationScores:
         if self.text.truncated:
             self.say(f"{self.text.truncated:,} of them were cut to {self.text.context:,} tokens")
         if 1 < documents < FEW and self.subject.settings.resamples:
-            self.say(f"the intervals rest on {documents} documents, and are too narrow for that")
+            self.say(f"{documents} documents are too few for an interval: it comes out too narrow")
         return classification(model, self.tokenizer, self.text, self.subject, self.dtype)

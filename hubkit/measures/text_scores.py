@@ -111,7 +111,7 @@ class TextScores:
             highest, kind = peak.read()
             documents = documents_with_tokens(scored)
             if 1 < documents < FEW and self.subject.settings.resamples:
-                self.say(f"the intervals rest on {documents} documents, and are too narrow for that")
+                self.say(f"{documents} documents are too few for an interval: it comes out too narrow")
             taken = perplexity.perplexity(scored, self.alone[name], text, self.subject, self.dtype)
             yield name, msgspec.structs.replace(taken, peak_memory_bytes=highest, memory_kind=kind)
 
