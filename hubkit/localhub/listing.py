@@ -27,7 +27,7 @@ FACETS = {
     "other": "Tag",
     "visibility": "Visibility",
 }
-METHODS = {"lora": "LoRA", "qlora": "QLoRA", "sparse-lora": "sparse LoRA", "hira": "HiRA"}
+METHODS = {"lora": "LoRA", "qlora": "QLoRA", "sparse-lora": "Sparse LoRA", "hira": "HiRA"}
 SORTS = {"recent": "Recently updated", "name": "Name"}
 _PEFT = {"lora": "LORA", "qlora": "LORA", "sparse-lora": "LORA", "hira": "HIRA"}
 
