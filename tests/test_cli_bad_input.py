@@ -130,7 +130,10 @@ BAD_SETTINGS: dict[str, tuple[str | None, str]] = {
     "no YAML": ("a: [", "run.yaml:1: not YAML"),
     "no mapping": ("- a", "run.yaml:1: settings are a mapping"),
     "unknown key": (LEAST + "trainig: {}", "run.yaml:3: unknown key 'trainig', did you mean 'training'?"),
-    "bad value": (LEAST + "training: {epochs: many}", "run.yaml:3: training.epochs: expected a number above 0, got 'many'"),
+    "bad value": (
+        LEAST + "training: {epochs: many}",
+        "run.yaml:3: training.epochs: expected a number above 0, got 'many'",
+    ),
     "unknown method": (LEAST + "method: lroa", "run.yaml:3: unknown method 'lroa', did you mean 'lora'?"),
     "unknown task": ("base_model: a/b\ntask: poetry", "run.yaml:2: unknown task 'poetry'"),
     "base is a path": ("base_model: ./base\ntask: causal-lm", "run.yaml:1: base_model"),

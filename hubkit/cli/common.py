@@ -126,9 +126,7 @@ def speaker(quiet: bool) -> Callable[[str], None]:
     return lambda line: hint(line, silent)
 
 
-def prepared(
-    config: Path, overrides: tuple[str, ...], adapter_dir: str | None, quiet: bool = False
-) -> Any:
+def prepared(config: Path, overrides: tuple[str, ...], adapter_dir: str | None, quiet: bool = False) -> Any:
     """The run that a settings file and its overrides describe."""
     from hubkit import runs, settings
 

@@ -22,7 +22,7 @@ from hubkit.errors import SettingsError
 from hubkit.runs import Run
 from hubkit.settings import Section, Settings
 from hubkit.sweeping.combining import Combination, combinations
-from hubkit.yaml_source import Source
+from hubkit.yaml_source import HINT, Source
 
 SHORT = {"training.seed": "s", "method.r": "r", "training.learning_rate": "lr", "method.alpha": "a"}
 LONGEST_SLUG = 40  # characters
@@ -90,18 +90,18 @@ class Placed(Source):
     places: dict[str, list[str]] = field(default_factory=dict)
     prefix: tuple[str, ...] = ()  # of a base that stands in the sweep file
 
-    def error(self, keys: list[str], message: str) -> SettingsError:
+    def error(self, keys: list[str], message: str, hint: str = HINT) -> SettingsError:
         """An error with the file and line of the value, whichever of the two files it stands in."""
         dotted = ".".join(keys)
         for given, place in reversed(self.places.items()):
             if dotted == given or dotted.startswith(given + "."):
-                return self.sweep.error(place, message)
+                return self.sweep.error(place, message, hint)
         for given, place in self.places.items():
             if given.startswith(dotted + ".") and self._lacks(keys):
-                return self.sweep.error(place, message)
+                return self.sweep.error(place, message, hint)
         if self.prefix:
-            return self.sweep.error([*self.prefix, *keys], message)
-        return Source(self.path, self.tree).error(keys, message)
+            return self.sweep.error([*self.prefix, *keys], message, hint)
+        return Source(self.path, self.tree).error(keys, message, hint)
 
 
 def load(path: Path) -> Sweep:
