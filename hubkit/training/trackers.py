@@ -10,6 +10,7 @@ import contextlib
 import importlib.util
 import io
 import math
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -146,8 +147,7 @@ class Trackio(Tracker):
     def open(self, step: int, settings: dict[str, Any]) -> str:
         """Begin a run, or go on with it."""
         os.environ.setdefault("TRACKIO_DIR", str((self.output_dir / FOLDER / "trackio").resolve()))
-        import trackio
-
+        trackio = _trackio()
         self.run = trackio.init(
             project="hubkit",
             name=self.output_dir.resolve().name,
@@ -162,12 +162,13 @@ class Trackio(Tracker):
 
     def write(self, values: dict[str, float], step: int) -> None:
         """Log points."""
-        import trackio
-
-        trackio.log(values, step=step)
+        _trackio().log(values, step=step)
 
     def close(self) -> None:
         """End the run."""
-        import trackio
+        _trackio().finish()
 
-        trackio.finish()  # type: ignore[no-untyped-call]
+
+def _trackio() -> Any:
+    """The package, which need not be there when types are checked."""
+    return importlib.import_module("trackio")
