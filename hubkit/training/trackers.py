@@ -7,10 +7,10 @@ tracker that fails is said once and left out; training goes on.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import math
-import importlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
