@@ -135,7 +135,9 @@ def test_qlora_trains_on_4bit_weights(
     seen: dict[str, Any] = {}
     save = saving.save
     monkeypatch.setattr(
-        saving, "save", lambda model, *a, **k: (seen.update(model.named_parameters()), save(model, *a, **k))
+        saving,
+        "save",
+        lambda model, *a, **k: (seen.update(model.named_parameters()), save(model, *a, **k))[1],
     )
     run = tiny.run(task, base, tmp_path, method={"name": "qlora"}, training__max_steps=1)
     known = record.read(stages.train(run, tiny.quiet))

@@ -100,13 +100,15 @@ def entry() -> None:
     """The console script: run the command, print errors as one line, exit with their code."""
     with interrupts.handled():
         code = run(sys.argv[1:])
-        if code > INTERRUPTED:
+        if (
+            code > INTERRUPTED or processes.count() > 1
+        ):  # threads that joined them may abort while Python ends
             _leave(code)
     sys.exit(code)
 
 
 def _leave(code: int) -> NoReturn:
-    """End a process that was stopped, without waiting for threads that are still sending something."""
+    """End a process without waiting for threads that are still at work: sending, or waiting for others."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
