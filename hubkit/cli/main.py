@@ -102,7 +102,7 @@ def entry() -> None:
         code = run(sys.argv[1:])
         if (
             code > INTERRUPTED or processes.count() > 1
-        ):  # threads that joined them may abort while Python ends
+        ):  # whose threads may abort while Python ends
             _leave(code)
     sys.exit(code)
 
