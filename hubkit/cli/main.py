@@ -100,9 +100,7 @@ def entry() -> None:
     """The console script: run the command, print errors as one line, exit with their code."""
     with interrupts.handled():
         code = run(sys.argv[1:])
-        if (
-            code > INTERRUPTED or processes.count() > 1
-        ):  # whose threads may abort while Python ends
+        if code > INTERRUPTED or processes.count() > 1:  # whose threads may abort while Python ends
             _leave(code)
     sys.exit(code)
 
