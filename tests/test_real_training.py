@@ -24,6 +24,8 @@ from hubkit.cli.main import run as command
 
 pytestmark = pytest.mark.real
 
+LONG = ["--set", "training.max_steps=400", "--set", "training.save_steps=20"]
+
 
 def written(task: str, base: Path, directory: Path, **changes: Any) -> Path:
     """A settings file of a short run."""
@@ -99,7 +101,7 @@ def test_what_two_have_trained_one_finds_trained(
 def started(config: Path) -> subprocess.Popen[str]:
     """A long training, with its first checkpoints written."""
     at_work = subprocess.Popen(
-        [*TORCHRUN, "train", str(config), "--set", "training.max_steps=400"],
+        [*TORCHRUN, "train", str(config), *LONG],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True,
     )  # fmt: skip
     folder = config.parent / "run" / "checkpoints"
@@ -146,11 +148,10 @@ def test_after_a_stop_two_go_on_to_the_same_adapter(
     assert at_work.returncode != 0
     if stop is interrupt:
         assert len([line for line in said(rest) if line.startswith("hubkit: stopped at step ")]) == 1, rest
-    more = ["--set", "training.max_steps=400"]
-    going_on = together(config, *more)
+    going_on = together(config, *LONG)
     assert going_on.returncode == 0, going_on.stderr
     assert going_on.stderr.count("going on from ") == 1
-    whole = together(config, *more, "--set", f"output_dir={tmp_path}/whole")
+    whole = together(config, *LONG, "--set", f"output_dir={tmp_path}/whole")
     assert whole.returncode == 0, whole.stderr
     (resumed, weights), (once, others) = trained(tmp_path / "run"), trained(tmp_path / "whole")
     assert (resumed.resumed, once.resumed) == (1, 0)
@@ -165,7 +166,7 @@ def test_another_number_of_processes_does_not_go_on(
     at_work = started(config)
     kill_all(at_work)
     at_work.communicate(timeout=60)
-    assert command(["train", str(config), "--set", "training.max_steps=400"]) == 2
+    assert command(["train", str(config), *LONG]) == 2
     assert "holds checkpoints of other settings" in capsys.readouterr().err
 
 
