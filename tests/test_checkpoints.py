@@ -105,6 +105,7 @@ def test_a_checkpoint_with_a_cut_off_part_is_removed(part: str, content: str, tm
     assert not cut_off.exists()
 
 
+@pytest.mark.real
 def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +184,7 @@ def test_the_highest_memory_of_all_legs_is_kept_with_its_kind(tmp_path: Path) ->
     assert legs.memory_kind != "before"
 
 
+@pytest.mark.real
 def test_the_record_says_what_the_peak_memory_is_of(tiny_llama: Path, tmp_path: Path) -> None:
     facts = record.read(stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet)).training
     assert facts is not None

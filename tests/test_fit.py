@@ -330,6 +330,7 @@ def test_resume_without_a_checkpoint_is_an_error(tiny_llama: Path, tmp_path: Pat
         stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet, must_resume=True)
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(("log_steps", "found"), [(1, 3), (100, 4)])  # 100: found when it would be saved
 def test_a_loss_that_is_no_number_stops_and_saves_nothing_more(
     log_steps: int, found: int, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -359,6 +360,7 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing_more(
     assert [path.name for path in (tmp_path / "run/checkpoints").glob("checkpoint-*")] == ["checkpoint-2"]
 
 
+@pytest.mark.real
 def test_weights_that_break_in_the_last_step_are_not_saved(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,6 +382,7 @@ def test_weights_that_break_in_the_last_step_are_not_saved(
     assert not (tmp_path / "run" / "adapter").exists()
 
 
+@pytest.mark.real
 def test_an_authors_readme_is_left_alone(tiny_llama: Path, tmp_path: Path) -> None:
     readme = tmp_path / "run" / "adapter" / "README.md"
     readme.parent.mkdir(parents=True)

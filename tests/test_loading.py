@@ -203,6 +203,7 @@ def test_an_unknown_id_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.real
 def test_an_adapter_of_another_base_is_one_line(tiny_llama: Path, tiny_bert: Path, tmp_path: Path) -> None:
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
     found = adapter.read(stages.train(run, tiny.quiet))
@@ -212,6 +213,7 @@ def test_an_adapter_of_another_base_is_one_line(tiny_llama: Path, tiny_bert: Pat
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.real
 def test_an_adapter_of_another_size_is_one_line(tiny_llama: Path, tmp_path: Path) -> None:
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
     directory = stages.train(run, tiny.quiet)

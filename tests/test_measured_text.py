@@ -29,6 +29,7 @@ def run(tiny_llama: Path, tmp_path: Path) -> runs.Run:
     return run
 
 
+@pytest.mark.real
 def test_another_text_takes_no_place_of_the_training_text(run: runs.Run, tmp_path: Path) -> None:
     before = record.read(run.adapter_dir).dataset
     after = record.read(stages.measure(on(run, tmp_path / "1.txt", "one"), tiny.quiet))
@@ -38,6 +39,7 @@ def test_another_text_takes_no_place_of_the_training_text(run: runs.Run, tmp_pat
     assert after.measures.perplexity.dataset_id is None
 
 
+@pytest.mark.real
 def test_without_a_training_the_text_is_the_last_one(run: runs.Run, tmp_path: Path) -> None:
     known = record.read(run.adapter_dir)
     foreign = msgspec.structs.replace(known, training=None, dataset=None, method=None)

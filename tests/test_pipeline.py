@@ -32,7 +32,7 @@ def commits(hub: Path, repo_id: str) -> list[Any]:
         return list(HfApi(endpoint=running.endpoint, token=running.token).list_repo_commits(repo_id))
 
 
-@pytest.mark.parametrize("task", ["causal-lm", "masked-lm"])
+@pytest.mark.parametrize("task", ["causal-lm", pytest.param("masked-lm", marks=pytest.mark.real)])
 def test_from_settings_to_a_page_and_again(task: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     base = request.getfixturevalue("tiny_llama" if task == "causal-lm" else "tiny_bert")
     hub = tmp_path / "hub"
@@ -84,6 +84,7 @@ def test_from_settings_to_a_page_and_again(task: str, request: pytest.FixtureReq
     assert len(commits(hub, "local/my-run")) == len(before) + 1
 
 
+@pytest.mark.real
 def test_an_adapter_that_is_given_is_published_and_not_trained(tiny_llama: Path, tmp_path: Path) -> None:
     from hubkit import stages
 
@@ -212,6 +213,7 @@ def test_a_card_that_cannot_be_made_is_found_before_training(
     assert not (tmp_path / "hub").exists()
 
 
+@pytest.mark.real
 def test_a_dry_run_of_what_is_done_writes_nothing(tiny_llama: Path, tmp_path: Path) -> None:
     options = PushOptions(local_hub=tmp_path / "hub")
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)

@@ -144,6 +144,7 @@ def test_another_configuration_is_measured_again_and_its_training_forgotten(
     assert first.measures.perplexity != second.measures.perplexity
 
 
+@pytest.mark.real
 def test_an_adapter_is_measured_for_the_task_it_was_trained_for(tiny_llama: Path, tmp_path: Path) -> None:
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training__max_steps=1)
     adapter_dir = stages.train(run, tiny.quiet)
@@ -153,6 +154,7 @@ def test_an_adapter_is_measured_for_the_task_it_was_trained_for(tiny_llama: Path
     assert record.read(adapter_dir) == before
 
 
+@pytest.mark.real
 def test_another_base_means_training_again(done: Path, tmp_path: Path, counted: list[str]) -> None:
     shutil.copytree(done, tmp_path, dirs_exist_ok=True)
     other = tiny.llama(tmp_path / "other", tied=False)
@@ -271,6 +273,7 @@ def test_every_measure_has_its_conditions(tiny_llama: Path, tmp_path: Path) -> N
     assert perplexity.dataset_sha256 == known.dataset.eval_sha256
 
 
+@pytest.mark.real
 def test_throughput_of_an_encoder_is_samples_and_tokens(tiny_bert: Path, tmp_path: Path) -> None:
     run = tiny.run(
         "masked-lm",

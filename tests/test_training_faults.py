@@ -118,6 +118,7 @@ def test_no_memory_is_told_with_what_to_change(error: Exception) -> None:
     assert "training.batch_size" in (told.hint or "")
 
 
+@pytest.mark.real
 def test_a_full_disk_in_the_midst_of_a_checkpoint_leaves_the_one_before(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +223,7 @@ def test_the_first_signal_asks_and_the_second_is_as_ever(
         signal.signal(number, before)
 
 
+@pytest.mark.real
 def test_a_stop_has_the_exit_code_of_its_signal(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
