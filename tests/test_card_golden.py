@@ -70,6 +70,7 @@ def test_the_hub_reads_the_metadata_that_was_meant(name: str, tmp_path: Path) ->
     assert front_matter_problems(meant) == []
 
 
+@pytest.mark.real
 def test_linters_of_others_find_nothing() -> None:
     """Long lines, HTML that folds away, and lists at the column of their key are meant."""
     cards = sorted(GOLDEN.glob("*.md"))

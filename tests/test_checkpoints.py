@@ -129,6 +129,7 @@ def test_a_full_disk_while_saving_leaves_the_checkpoint_before_it(
     assert (facts.steps, facts.resumed) == (4, 1)
 
 
+@pytest.mark.real
 def test_the_last_two_checkpoints_are_kept_while_training(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -208,6 +208,7 @@ def test_a_reader_who_leaves_early_is_no_error() -> None:
     assert said == b""
 
 
+@pytest.mark.real
 def test_no_color(tmp_path: Path) -> None:
     adapter = str(CASES["causal-lora"](tmp_path / "adapter"))
     for environment in ({"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}):
@@ -230,6 +231,7 @@ def test_no_color_reaches_every_command(
     assert capsys.readouterr().out == "red\n"
 
 
+@pytest.mark.real
 def test_json_is_one_document_on_stdout(tmp_path: Path, capsys: Captured) -> None:
     adapter = str(CASES["causal-lora"](tmp_path / "adapter"))
     hub = str(tmp_path / "hub")

@@ -180,6 +180,7 @@ def test_a_new_hub_is_said_to_be_one(adapter_dir: str, monkeypatch: pytest.Monke
         assert said[-1].startswith("Serving nope; stop with Ctrl-C.")
 
 
+@pytest.mark.real
 def test_serve_until_interrupted(adapter_dir: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -292,6 +292,7 @@ def test_the_time_of_all_parts_is_counted(
     assert (facts.started, facts.resumed) == ("2020-01-02", 3)
 
 
+@pytest.mark.real
 def test_a_checkpoint_that_was_cut_off_is_passed_over(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,6 +92,7 @@ def test_a_block_longer_than_the_positions_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("changes", "setting"),
     [

@@ -237,6 +237,7 @@ def commit_for_ever(endpoint, token, repo, acknowledged):
             return
 
 
+@pytest.mark.real
 def test_a_server_killed_between_commits_and_in_them_leaves_the_store_whole(tmp_path):
     for pause in (0.0, 0.004, 0.013):
         process = subprocess.Popen(

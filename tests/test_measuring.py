@@ -56,6 +56,7 @@ def test_the_base_alone_is_the_base_where_the_adapter_changes_its_biases(
     assert perplexity(biased).value != perplexity(plain).value
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("fault", ["renamed", "missing", "shape"])
 def test_an_adapter_that_does_not_fit_is_refused(tiny_llama: Path, tmp_path: Path, fault: str) -> None:
     run = trained("causal-lm", tiny_llama, tmp_path)
@@ -149,6 +150,7 @@ def _parts(run: runs.Run) -> tuple[Any, ...]:
     return run.task, run.task_parameters, run.method, run.method_parameters
 
 
+@pytest.mark.real
 def test_perplexity_is_left_out_where_the_head_is_random(tiny_bert: Path, tmp_path: Path) -> None:
     from transformers import AutoModel
 
@@ -414,6 +416,7 @@ def test_without_a_base_the_files_are_counted(
     assert "does not name its base model. Next: --base-model ID" in capsys.readouterr().err
 
 
+@pytest.mark.real
 def test_a_longer_text_is_measured_whole_after_a_shorter_one(tiny_llama: Path, tmp_path: Path) -> None:
     run = trained("causal-lm", tiny_llama, tmp_path)
     for count in (2, 3):
@@ -425,6 +428,7 @@ def test_a_longer_text_is_measured_whole_after_a_shorter_one(tiny_llama: Path, t
         assert perplexity(run).documents == count
 
 
+@pytest.mark.real
 def test_a_card_of_a_record_that_was_edited_is_not_made_without_a_word(
     tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ def made(base: Path, directory: Path, **changes: Any) -> Any:
     return tiny.run("causal-lm", base, directory, **{"training__max_steps": 1, **changes})
 
 
+@pytest.mark.real
 def test_an_adapter_of_other_settings_is_not_replaced(tiny_llama: Path, tmp_path: Path) -> None:
     first = stages.train(made(tiny_llama, tmp_path, card={"title": "One", "tags": ["a"]}), tiny.quiet)
     before = (first / adapter.WEIGHTS_NAME).read_bytes()
@@ -38,6 +39,7 @@ def test_an_adapter_of_other_settings_is_not_replaced(tiny_llama: Path, tmp_path
     assert (known.author.title, known.author.tags) == ("Two", ["a"])
 
 
+@pytest.mark.real
 def test_weights_without_a_record_are_not_replaced(tiny_llama: Path, tmp_path: Path) -> None:
     run = made(tiny_llama, tmp_path)
     (stages.train(run, tiny.quiet) / record.RECORD_NAME).unlink()

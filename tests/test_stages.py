@@ -122,6 +122,7 @@ def test_other_weights_are_measured_again(
     assert second.perplexity.adapter_sha256 == adapter.read(run.adapter_dir).sha256()
 
 
+@pytest.mark.real
 def test_another_configuration_is_measured_again_and_its_training_forgotten(
     tiny_llama: Path, tmp_path: Path, counted: list[str]
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_path_that_an_adapter_names_as_its_base_is_not_cited(
         runs.of_adapter(directory, runs.Told(), [])
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("task", ["causal-lm", "masked-lm"])
 def test_the_record_tells_nothing_about_whose_machine_it_was(
     task: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
