@@ -165,12 +165,7 @@ def gather(
     quantization = _quantization(directory, there, given, config)
     named = given.base_model.id if given.base_model else adapter.base_model
     base_id = hub_names.canonical(base_model.hub_id(named))
-    four_bit = bool((quantization or {}).get("load_in_4bit"))
-    method = given.method or Method(name="")
-    pruning = str(method.parameters.get("pruning", "magnitude"))
-    start = str(method.parameters.get("init", "default"))
-    sparse = method.name != "sparse-lora" or _is_sparse(given, adapter)
-    kind = kinds.of(adapter.config, method.name, four_bit, pruning, start, sparse)
+    kind = _kind(given, adapter, quantization)
     weights_bytes = os.stat(adapter.weights).st_size
     repo_id = _checked_repo_id(repo_id or given.repo_id)
     said = merge_authors(given.author, author)
@@ -201,6 +196,19 @@ def gather(
         author=fragments.over(directory, said, whole.author_files) if fragments.FOLDER in there else said,
         labels=adapter.labels,
         embedding_rows=adapter.embedding_rows,
+    )
+
+
+def _kind(given: Record, adapter: Adapter, quantization: dict[str, Any] | None) -> kinds.Kind:
+    """What kind of adapter it is, by its configuration, its method and what pruning left of it."""
+    method = given.method or Method(name="")
+    return kinds.of(
+        adapter.config,
+        method.name,
+        bool((quantization or {}).get("load_in_4bit")),
+        str(method.parameters.get("pruning", "magnitude")),
+        str(method.parameters.get("init", "default")),
+        method.name != "sparse-lora" or _is_sparse(given, adapter),
     )
 
 
