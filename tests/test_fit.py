@@ -12,11 +12,12 @@ import tiny
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
+from spies import logits_at_save, watched_by
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndBytesConfig, TrainerCallback
 
 from hubkit import adapter, record, stages
 from hubkit.errors import Interrupted, SettingsError, TrainingError
-from hubkit.training import saving, trainer
+from hubkit.training import saving
 from hubkit.training.blocks import Blocks, Epochs, Packed
 
 TASKS = ["causal-lm", "masked-lm"]
@@ -38,17 +39,7 @@ def base(task: str, request: pytest.FixtureRequest) -> Path:
 @pytest.fixture
 def trained_logits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The logits of each model at the end of its training, in eval mode."""
-    seen: list[Any] = []
-    save = saving.save
-
-    def spy(model: Any, *rest: Any, **more: Any) -> Any:
-        model.eval()
-        with torch.no_grad():
-            seen.append(model(input_ids=IDS).logits)
-        return save(model, *rest, **more)
-
-    monkeypatch.setattr(saving, "save", spy)
-    return seen
+    return logits_at_save(monkeypatch, IDS)
 
 
 def stock(
@@ -228,14 +219,7 @@ class StopAt(TrainerCallback):
 
 
 def stop_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    make = trainer.make
-
-    def with_stop(*given: Any) -> Any:
-        made = make(*given)
-        made.add_callback(StopAt(step))
-        return made
-
-    monkeypatch.setattr(trainer, "make", with_stop)
+    watched_by(monkeypatch, StopAt(step))
 
 
 @pytest.mark.real
@@ -343,14 +327,7 @@ def test_a_loss_that_is_no_number_stops_and_saves_nothing_more(
                     parameter.data.mul_(float("nan"))
                     break
 
-    make = trainer.make
-
-    def broken(*given: Any) -> Any:
-        made = make(*given)
-        made.add_callback(Break())
-        return made
-
-    monkeypatch.setattr(trainer, "make", broken)
+    watched_by(monkeypatch, Break())
     training = {"log_steps": log_steps, "save_steps": 2, "max_steps": 6}
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training=training)
     with pytest.raises(TrainingError, match=f"the loss is not finite at step {found};") as caught:
@@ -370,14 +347,7 @@ def test_weights_that_break_in_the_last_step_are_not_saved(
             if state.global_step == state.max_steps:
                 next(p for p in model.parameters() if p.requires_grad).data.fill_(float("inf"))
 
-    make = trainer.make
-
-    def broken(*given: Any) -> Any:
-        made = make(*given)
-        made.add_callback(Break())
-        return made
-
-    monkeypatch.setattr(trainer, "make", broken)
+    watched_by(monkeypatch, Break())
     with pytest.raises(TrainingError, match="not finite at step 4"):
         stages.train(tiny.run("causal-lm", tiny_llama, tmp_path), tiny.quiet)
     assert not (tmp_path / "run" / "adapter").exists()

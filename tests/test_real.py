@@ -16,12 +16,12 @@ import torch
 from huggingface_hub import HfApi
 from peft import PeftModel
 from safetensors.torch import load_file
+from spies import logits_at_save
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, BitsAndBytesConfig
 
 from hubkit import adapter, localhub, paths, pipeline, record, runs, secrets, stages
 from hubkit.publishing import PushOptions
 from hubkit.settings import from_plain, load
-from hubkit.training import saving
 from hubkit.verify import usage as verify
 
 pytestmark = pytest.mark.real
@@ -83,15 +83,7 @@ def prepared(task: str, method: str, directory: Path) -> runs.Run:
 def test_a_method_on_a_real_model(
     task: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Any] = []
-    save = saving.save
-
-    def spy(model: Any, *rest: Any, **more: Any) -> Any:
-        with torch.no_grad():
-            seen.append(model.eval()(input_ids=IDS).logits)
-        return save(model, *rest, **more)
-
-    monkeypatch.setattr(saving, "save", spy)
+    seen = logits_at_save(monkeypatch, IDS)
     run = prepared(task, method, tmp_path)
     directory = stages.train(run, lambda line: None)
     stages.measure(run, lambda line: None)

@@ -10,10 +10,10 @@ import tiny
 import torch
 from methods_at_work import IDS, stock
 from safetensors.torch import load_file
+from spies import logits_at_save
 
 from hubkit import adapter, record, stages
 from hubkit.errors import Interrupted
-from hubkit.training import saving
 
 pytestmark = pytest.mark.real
 
@@ -31,16 +31,7 @@ def test_a_stop_changes_nothing_and_stock_peft_loads_the_end(
 ) -> None:
     from test_fit import stop_at
 
-    seen: list[Any] = []
-    save = saving.save
-
-    def spy(model: Any, *rest: Any, **more: Any) -> Any:
-        model.eval()
-        with torch.no_grad():
-            seen.append(model(input_ids=IDS).logits)
-        return save(model, *rest, **more)
-
-    monkeypatch.setattr(saving, "save", spy)
+    seen = logits_at_save(monkeypatch, IDS)
 
     def run(name: str) -> Any:
         return tiny.run("causal-lm", tiny_llama, tmp_path, method=method, output_dir=str(tmp_path / name))

@@ -13,12 +13,13 @@ import pytest
 import tiny
 import torch
 from safetensors import SafetensorError
+from spies import watched_by
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import TrainerControl, TrainerState
 
 from hubkit import interrupts, record, stages
 from hubkit.errors import Interrupted, SettingsError, TrainingError
-from hubkit.training import guard, running, trainer
+from hubkit.training import guard, running
 
 
 def test_an_unknown_optimizer_is_refused_before_the_base_is_loaded(tiny_llama: Path, tmp_path: Path) -> None:
@@ -162,14 +163,7 @@ def test_a_gradient_that_is_no_number_leaves_no_checkpoint_with_it(
             if given[1].global_step == 2:
                 next(p for p in model.parameters() if p.requires_grad).grad.fill_(float("inf"))
 
-    make = trainer.make
-
-    def broken(*given: Any) -> Any:
-        made = make(*given)
-        made.add_callback(Break())
-        return made
-
-    monkeypatch.setattr(trainer, "make", broken)
+    watched_by(monkeypatch, Break())
     run = tiny.run("causal-lm", tiny_llama, tmp_path, training={"save_steps": 1, "log_steps": 100})
     with pytest.raises(TrainingError, match="the weights are not finite at step 3; the last") as caught:
         stages.train(run, tiny.quiet)
